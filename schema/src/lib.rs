@@ -1,0 +1,19 @@
+//! What is true in Archipel: types, rules and document shapes, as pure functions.
+//!
+//! `schema` knows every rule and does nothing: no clock, no randomness, no disk, no network. Two sites
+//! that call these functions with the same records get the same answers; that is what makes them agree.
+//! The rules come from `docs/formats/` and are named there by number (R1 to R30).
+
+pub mod access;
+pub mod authority;
+pub mod codec;
+pub mod doc;
+pub mod fold;
+pub mod height;
+pub mod id;
+pub mod identity;
+pub mod invitation;
+pub mod policy;
+pub mod record;
+pub mod ticket;
+pub mod time;

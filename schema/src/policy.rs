@@ -1,0 +1,386 @@
+//! The state that the authority log gives: who may do what, at each of its positions (R10, R14).
+//!
+//! [`AuthorityLog`] takes statements in order, refuses what breaks the chain or a rule, and hands out
+//! the [`Policy`] at any pinned position. It is a pure fold: the same statements give the same policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::authority::{
+    AuthorityRef, Body, Cut, MAX_BODY_BYTES, Role, Signed, SiteEntry, Standing, UserEntry, body_hash,
+};
+use crate::codec::CodecError;
+use crate::fold::fold;
+use crate::id::{DocId, OrgId, ScopeId, SiteId, StructureId, UserId};
+use crate::identity::{Purpose, organisation, verify};
+use crate::record::scope_of;
+
+/// Why a statement was refused.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum AuthorityError {
+    /// Not the statement that comes next.
+    #[error("statement {found:?} does not follow {expected:?}")]
+    OutOfOrder {
+        /// What comes next here.
+        expected: AuthorityRef,
+        /// What came.
+        found: AuthorityRef,
+    },
+    /// The chain of hashes is broken.
+    #[error("statement {at:?} names another statement before it")]
+    Chain {
+        /// Where.
+        at: AuthorityRef,
+    },
+    /// Signed by a key that may not.
+    #[error("statement {at:?} is not signed by whom it must be")]
+    Signer {
+        /// Where.
+        at: AuthorityRef,
+    },
+    /// Another organisation's statement.
+    #[error("a statement of another organisation")]
+    Foreign,
+    /// The body is not what the statement names, or is not canonical.
+    #[error("the body of a statement is broken")]
+    Body(#[source] CodecError),
+    /// A rule of the organisation.
+    #[error("a statement breaks a rule: {0}")]
+    Rule(&'static str),
+}
+
+/// A structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Structure {
+    /// For people.
+    pub name: String,
+    /// What it is part of.
+    pub parent: Option<StructureId>,
+}
+
+/// Who may do what, at one position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The organisation.
+    pub org: OrgId,
+    /// Its name.
+    pub name: String,
+    /// Its root key.
+    pub root: SiteId,
+    /// The key that signs statements of this epoch.
+    pub sequencer: SiteId,
+    /// The position that this is the state of.
+    pub at: AuthorityRef,
+    /// Structures.
+    pub structures: BTreeMap<StructureId, Structure>,
+    /// Sites, retired ones too.
+    pub sites: BTreeMap<SiteId, Arc<SiteEntry>>,
+    /// Users, disabled ones too.
+    pub users: BTreeMap<UserId, Arc<UserEntry>>,
+    /// Folded logins.
+    pub logins: BTreeMap<String, UserId>,
+    /// The schema version authors write.
+    pub schema: u32,
+    /// Revoked keys and what stays of their logs (R18).
+    pub revoked: BTreeMap<SiteId, Arc<Vec<Cut>>>,
+    /// Set when a statement of an unknown kind came: nothing after it can be judged here (R13).
+    pub newer: bool,
+}
+
+impl Policy {
+    /// The organisation's own scope.
+    pub fn org_scope(&self) -> ScopeId {
+        scope_of(&self.org, None)
+    }
+
+    /// Every scope there is, with the structure it belongs to (`None`: the organisation's own).
+    pub fn scopes(&self) -> impl Iterator<Item = (ScopeId, Option<StructureId>)> + '_ {
+        let structures = self.structures.keys().map(|id| (scope_of(&self.org, Some(id)), Some(*id)));
+        std::iter::once((self.org_scope(), None)).chain(structures)
+    }
+
+    /// The structure whose scope this is; `None` for the organisation's own and unknown ones.
+    pub fn structure_of(&self, scope: &ScopeId) -> Option<StructureId> {
+        self.structures.keys().find(|id| scope_of(&self.org, Some(id)) == *scope).copied()
+    }
+
+    /// Whether `site` is active, not revoked, and holds `scope`.
+    pub fn holds(&self, site: &SiteId, scope: &ScopeId) -> bool {
+        !self.revoked.contains_key(site)
+            && self
+                .sites
+                .get(site)
+                .is_some_and(|entry| entry.standing == Standing::Active && entry.scopes.binary_search(scope).is_ok())
+    }
+
+    /// The highest role of `user` in `structure`: granted there, above it, or everywhere.
+    /// `None` for the structure asks for a role in all of the organisation.
+    pub fn role(&self, user: &UserEntry, structure: Option<StructureId>) -> Option<Role> {
+        let mut line = BTreeSet::new();
+        let mut next = structure;
+        while let Some(id) = next {
+            if !line.insert(id) {
+                break;
+            }
+            next = self.structures.get(&id).and_then(|structure| structure.parent);
+        }
+        let counts = |grant: &&crate::authority::Grant| grant.structure.is_none_or(|id| line.contains(&id));
+        user.grants.iter().filter(counts).map(|grant| grant.role).max()
+    }
+
+    /// The highest role of `user` in any structure.
+    pub fn highest_role(&self, user: &UserEntry) -> Option<Role> {
+        user.grants.iter().map(|grant| grant.role).max()
+    }
+
+    /// The site with this code, in any case.
+    pub fn site_by_code(&self, code: &str) -> Option<&Arc<SiteEntry>> {
+        self.sites.values().find(|entry| entry.code.eq_ignore_ascii_case(code))
+    }
+
+    /// The person document of a user (it stands in the organisation's scope).
+    pub fn person_of(&self, user: &UserId) -> DocId {
+        crate::doc::doc_id(&self.org, &self.org_scope(), crate::doc::DocKind::Person, &crate::doc::person_key(user))
+    }
+
+    fn apply(&mut self, body: &Body) -> Result<(), AuthorityError> {
+        match body {
+            Body::Found { .. } => return Err(AuthorityError::Rule("an organisation is founded once")),
+            Body::Structure { structure, name, parent } => {
+                if name.trim().is_empty() {
+                    return Err(AuthorityError::Rule("a structure has a name"));
+                }
+                if parent.is_some_and(|parent| !self.structures.contains_key(&parent)) {
+                    return Err(AuthorityError::Rule("a structure's parent exists"));
+                }
+                self.structures.insert(*structure, Structure { name: name.clone(), parent: *parent });
+            }
+            Body::Site(entry) => self.apply_site(entry)?,
+            Body::User(entry) => self.apply_user(entry)?,
+            Body::Copied { user, .. } => self.apply_user(user)?,
+            Body::Version(version) => {
+                if *version < self.schema {
+                    return Err(AuthorityError::Rule("the schema version never decreases"));
+                }
+                self.schema = *version;
+            }
+            Body::Revoke { site, cuts } => {
+                if !self.sites.contains_key(site) {
+                    return Err(AuthorityError::Rule("a revoked key is a known site's"));
+                }
+                self.revoked.insert(*site, Arc::new(cuts.clone()));
+            }
+            Body::HandOver { sequencer, .. } => self.sequencer = *sequencer,
+        }
+        Ok(())
+    }
+
+    fn apply_site(&mut self, entry: &SiteEntry) -> Result<(), AuthorityError> {
+        let plain = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
+        if !(2..=5).contains(&entry.code.len()) || !entry.code.chars().all(plain) {
+            return Err(AuthorityError::Rule("a site's code is 2 to 5 capital letters or digits"));
+        }
+        if self.sites.values().any(|other| other.code == entry.code && other.site != entry.site) {
+            return Err(AuthorityError::Rule("a site's code is its own"));
+        }
+        self.sites.insert(entry.site, Arc::new(entry.clone()));
+        Ok(())
+    }
+
+    fn apply_user(&mut self, entry: &UserEntry) -> Result<(), AuthorityError> {
+        let login = fold(&entry.login);
+        if login.is_empty() || login.contains(' ') {
+            return Err(AuthorityError::Rule("a login is one word"));
+        }
+        if self.logins.get(&login).is_some_and(|other| *other != entry.user) {
+            return Err(AuthorityError::Rule("a login is one user's"));
+        }
+        let mut users = self.users.clone();
+        users.insert(entry.user, Arc::new(entry.clone()));
+        let had_admin = self.users.values().any(|user| is_admin(user));
+        if had_admin && !users.values().any(|user| is_admin(user)) {
+            return Err(AuthorityError::Rule("there is always an active admin"));
+        }
+        self.users = users;
+        self.logins.retain(|_, user| *user != entry.user);
+        self.logins.insert(login, entry.user);
+        Ok(())
+    }
+}
+
+/// Whether the user is active and an admin of the whole organisation.
+pub fn is_admin(user: &UserEntry) -> bool {
+    user.standing == Standing::Active
+        && user.grants.iter().any(|grant| grant.role == Role::Admin && grant.structure.is_none())
+}
+
+/// What a pinned position means to this replica.
+#[derive(Debug, Clone)]
+pub enum Pinned {
+    /// The state to judge by.
+    Known(Arc<Policy>),
+    /// Not held yet, or beyond a statement of a newer version: wait for it (R9, R13).
+    Ahead,
+}
+
+/// All statements held, and the state after each.
+#[derive(Debug, Clone, Default)]
+pub struct AuthorityLog {
+    hashes: Vec<[u8; 32]>,
+    states: Vec<Arc<Policy>>,
+    /// (epoch that ended, position of its last statement that stands), in order.
+    ended: Vec<AuthorityRef>,
+}
+
+impl AuthorityLog {
+    /// The state after the last statement; `None` before the first.
+    pub fn current(&self) -> Option<&Arc<Policy>> {
+        self.states.last()
+    }
+
+    /// The last statement's place and hash.
+    pub fn head(&self) -> Option<(AuthorityRef, [u8; 32])> {
+        Some((self.states.last()?.at, *self.hashes.last()?))
+    }
+
+    /// How many statements stand.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// The hash of the statement at `position`, if held.
+    pub fn hash_at(&self, position: u64) -> Option<[u8; 32]> {
+        self.hashes.get(position as usize).copied()
+    }
+
+    /// The state that a record pinning `at` is judged by. Statements of an ended epoch beyond the
+    /// hand-over's base are void: records that pin them are judged at the base (R14).
+    pub fn pinned(&self, at: AuthorityRef) -> Pinned {
+        let bound = self.ended.iter().find(|ended| ended.epoch >= at.epoch);
+        let position = bound.map_or(at.position, |ended| ended.position.min(at.position));
+        match self.states.get(position as usize) {
+            Some(state) if !state.newer && state.at.epoch <= at.epoch => Pinned::Known(state.clone()),
+            _ => Pinned::Ahead,
+        }
+    }
+
+    /// Checks a statement as the next one and adds it. A hand-over drops the statements beyond its base.
+    pub fn push(&mut self, signed: &Signed) -> Result<(), AuthorityError> {
+        let statement = &signed.statement;
+        if signed.body.len() > MAX_BODY_BYTES
+            || signed.body.len() != statement.body_length as usize
+            || body_hash(&signed.body) != statement.body_hash
+        {
+            return Err(AuthorityError::Body(CodecError::Invalid { what: "statement body" }));
+        }
+        if !verify(&statement.signer, Purpose::Statement, &statement.hash(), &signed.signature) {
+            return Err(AuthorityError::Signer { at: statement.at });
+        }
+        let body = Body::from_bytes(statement.kind, &signed.body).map_err(AuthorityError::Body)?;
+        match (&body, self.states.last().cloned()) {
+            (Some(Body::Found { name, root, sequencer }), None) => self.found(signed, name, *root, *sequencer),
+            (_, None) => Err(AuthorityError::OutOfOrder {
+                expected: AuthorityRef { epoch: 1, position: 0 },
+                found: statement.at,
+            }),
+            (Some(Body::HandOver { base, base_hash, .. }), Some(last)) => {
+                self.hand_over(signed, &last, *base, *base_hash)?;
+                self.append(signed, body.as_ref())
+            }
+            (_, Some(last)) => {
+                let expected = AuthorityRef { epoch: last.at.epoch, position: last.at.position + 1 };
+                if statement.at != expected {
+                    return Err(AuthorityError::OutOfOrder { expected, found: statement.at });
+                }
+                if statement.signer != last.sequencer {
+                    return Err(AuthorityError::Signer { at: statement.at });
+                }
+                self.append(signed, body.as_ref())
+            }
+        }
+    }
+
+    fn found(&mut self, signed: &Signed, name: &str, root: SiteId, sequencer: SiteId) -> Result<(), AuthorityError> {
+        let statement = &signed.statement;
+        let first = AuthorityRef { epoch: 1, position: 0 };
+        if statement.at != first || statement.previous != [0; 32] {
+            return Err(AuthorityError::OutOfOrder { expected: first, found: statement.at });
+        }
+        if statement.signer != root {
+            return Err(AuthorityError::Signer { at: statement.at });
+        }
+        if statement.org != organisation(&root) {
+            return Err(AuthorityError::Foreign);
+        }
+        self.hashes.push(statement.hash());
+        self.states.push(Arc::new(Policy {
+            org: statement.org,
+            name: name.to_owned(),
+            root,
+            sequencer,
+            at: statement.at,
+            structures: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            users: BTreeMap::new(),
+            logins: BTreeMap::new(),
+            schema: 1,
+            revoked: BTreeMap::new(),
+            newer: false,
+        }));
+        Ok(())
+    }
+
+    fn hand_over(
+        &mut self,
+        signed: &Signed,
+        last: &Policy,
+        base: AuthorityRef,
+        base_hash: [u8; 32],
+    ) -> Result<(), AuthorityError> {
+        let at = signed.statement.at;
+        let known = self.states.get(base.position as usize).is_some_and(|state| state.at == base);
+        if !known || self.hash_at(base.position) != Some(base_hash) {
+            return Err(AuthorityError::Chain { at });
+        }
+        if at.epoch != last.at.epoch + 1 || at.position != base.position + 1 {
+            let expected = AuthorityRef { epoch: last.at.epoch + 1, position: base.position + 1 };
+            return Err(AuthorityError::OutOfOrder { expected, found: at });
+        }
+        if signed.statement.signer != last.root {
+            return Err(AuthorityError::Signer { at });
+        }
+        self.states.truncate(base.position as usize + 1);
+        self.hashes.truncate(base.position as usize + 1);
+        self.ended.push(AuthorityRef { epoch: last.at.epoch, position: base.position });
+        Ok(())
+    }
+
+    fn append(&mut self, signed: &Signed, body: Option<&Body>) -> Result<(), AuthorityError> {
+        let statement = &signed.statement;
+        let (Some(last), Some(hash)) = (self.states.last(), self.hashes.last()) else {
+            return Err(AuthorityError::Chain { at: statement.at });
+        };
+        if statement.org != last.org {
+            return Err(AuthorityError::Foreign);
+        }
+        if statement.previous != *hash {
+            return Err(AuthorityError::Chain { at: statement.at });
+        }
+        let mut next = Policy::clone(last);
+        next.at = statement.at;
+        match body {
+            Some(body) if !next.newer => next.apply(body)?,
+            Some(_) | None => next.newer = true,
+        }
+        self.hashes.push(statement.hash());
+        self.states.push(Arc::new(next));
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! A ticket as people see it, derived from its document (and its notes) alone.
+
+use std::collections::BTreeMap;
+
+use super::command::DESCRIPTION;
+use super::field::{Field, Kind, Level};
+use super::priority::priority;
+use super::status::{self, Status};
+use crate::doc::{Held, Stamp, Value, View};
+use crate::id::{ChangeHash, DocId, SiteId, StructureId};
+use crate::record::Author;
+use crate::time::Timestamp;
+
+/// Who, where and when, as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// In whose name.
+    pub author: Author,
+    /// At which site.
+    pub site: SiteId,
+    /// When it was written into Archipel.
+    pub at: Timestamp,
+    /// What the source of an import says: time and author.
+    pub source: Option<(Timestamp, String)>,
+}
+
+impl Mark {
+    /// The time people expect: the source's, if there is one.
+    pub fn shown_at(&self) -> Timestamp {
+        self.source.as_ref().map_or(self.at, |(at, _)| *at)
+    }
+}
+
+/// A reply or a note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// The comment's id.
+    pub id: String,
+    /// Its text.
+    pub body: String,
+    /// Who, where, when.
+    pub mark: Mark,
+}
+
+/// A field, or the status, with more than one value to settle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The field's word, or `status`.
+    pub field: &'static str,
+    /// The values, the working one first.
+    pub values: Vec<(String, Mark)>,
+}
+
+/// A ticket, the same at every site that holds the same records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its document.
+    pub id: DocId,
+    /// Final from birth.
+    pub number: String,
+    /// Whose it is.
+    pub structure: Option<StructureId>,
+    /// The site that keeps its timers.
+    pub home: Option<SiteId>,
+    /// The word of its kind; also words of a newer version.
+    pub kind: String,
+    /// One line.
+    pub title: String,
+    /// The long text.
+    pub description: String,
+    /// Derived from the transitions.
+    pub status: Status,
+    /// Why it is there.
+    pub status_reason: Option<String>,
+    /// Moves from a finished status to an open one.
+    pub reopen_count: u32,
+    /// Impact's word.
+    pub impact: String,
+    /// Urgency's word.
+    pub urgency: String,
+    /// 1 to 5.
+    pub priority: u8,
+    /// Whether somebody set it.
+    pub priority_by_hand: bool,
+    /// A category document.
+    pub category: Option<DocId>,
+    /// A person document.
+    pub requester: Option<DocId>,
+    /// A person document.
+    pub assignee: Option<DocId>,
+    /// A group document.
+    pub group: Option<DocId>,
+    /// A location document.
+    pub location: Option<DocId>,
+    /// A reference in another system.
+    pub external: Option<String>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Replies, oldest first.
+    pub comments: Vec<Comment>,
+    /// What is to settle.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// The ticket that a document holds. A half of a ticket (genesis waiting) shows empty fields.
+pub fn ticket(view: &View) -> Ticket {
+    let marks = Marks::of(view);
+    let state = status::derive(view);
+    let level = |field: Field| view.text(field.word()).unwrap_or(Level::Medium.word()).to_owned();
+    let (impact, urgency) = (level(Field::Impact), level(Field::Urgency));
+    let by_hand = match view.value(Field::Priority.word()) {
+        Some(Value::Int(number @ 1..=5)) => Some(*number as u8),
+        _ => None,
+    };
+    let computed = priority(
+        Level::from_word(&impact).unwrap_or(Level::Medium),
+        Level::from_word(&urgency).unwrap_or(Level::Medium),
+    );
+    let doc = |field: Field| view.text(field.word()).and_then(|text| text.parse().ok());
+    let reason = state.last.as_ref().and_then(|last| view.text(&format!("transition/{}/reason", last.id)));
+    let created_at = match view.value("created_at") {
+        Some(Value::Int(at)) if *at >= 0 => Timestamp(*at as u64),
+        _ => view.changes.first().map_or(Timestamp(0), |first| first.at.timestamp()),
+    };
+    Ticket {
+        id: view.id,
+        number: view.text("number").unwrap_or_default().to_owned(),
+        structure: view.text("structure").and_then(|text| text.parse().ok()),
+        home: view.text("home").and_then(|text| text.parse().ok()),
+        kind: view.text(Field::Kind.word()).unwrap_or(Kind::Incident.word()).to_owned(),
+        title: view.text(Field::Title.word()).unwrap_or_default().to_owned(),
+        description: view.texts.get(DESCRIPTION).cloned().unwrap_or_default(),
+        status: state.status,
+        status_reason: reason.map(str::to_owned),
+        reopen_count: state.reopened,
+        impact,
+        urgency,
+        priority: by_hand.unwrap_or(computed),
+        priority_by_hand: by_hand.is_some(),
+        category: doc(Field::Category),
+        requester: doc(Field::Requester),
+        assignee: doc(Field::Assignee),
+        group: doc(Field::Group),
+        location: doc(Field::Location),
+        external: view.text(Field::External.word()).map(str::to_owned),
+        created_at,
+        updated_at: (0..view.changes.len()).map(|by| marks.mark(by).shown_at()).max().unwrap_or(created_at),
+        comments: comments(view, &marks),
+        conflicts: conflicts(view, &marks, &state),
+    }
+}
+
+/// The comments that a ticket or its notes hold, oldest first.
+pub fn comments_of(view: &View) -> Vec<Comment> {
+    comments(view, &Marks::of(view))
+}
+
+fn comments(view: &View, marks: &Marks<'_>) -> Vec<Comment> {
+    let mut found: Vec<(usize, Comment)> = view
+        .below("comment/")
+        .filter_map(|(rest, held)| {
+            let id = rest.strip_suffix("/body")?;
+            let winner = held.first()?;
+            let body = winner.value.as_text()?.to_owned();
+            Some((winner.by, Comment { id: id.to_owned(), body, mark: marks.mark(winner.by) }))
+        })
+        .collect();
+    found.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
+    found.into_iter().map(|(_, comment)| comment).collect()
+}
+
+fn conflicts(view: &View, marks: &Marks<'_>, state: &status::State) -> Vec<Conflict> {
+    let mut found: Vec<Conflict> = Field::ALL
+        .iter()
+        .filter_map(|field| {
+            let distinct = view.distinct(field.word());
+            let shown = |held: &&Held| (held.value.shown().unwrap_or_default(), marks.mark(held.by));
+            (distinct.len() > 1).then(|| Conflict { field: field.word(), values: distinct.iter().map(shown).collect() })
+        })
+        .collect();
+    if !state.conflict.is_empty() {
+        let mut values: Vec<(String, Mark)> = Vec::new();
+        for one in state.conflict.iter().rev() {
+            if !values.iter().any(|(word, _)| word == one.to.word()) {
+                values.push((one.to.word().to_owned(), marks.mark(one.by)));
+            }
+        }
+        found.push(Conflict { field: "status", values });
+    }
+    found
+}
+
+/// Marks of a document's changes: an imported change says what its source said.
+pub struct Marks<'a> {
+    changes: &'a [Stamp],
+    sources: BTreeMap<ChangeHash, (Timestamp, String)>,
+}
+
+impl<'a> Marks<'a> {
+    /// Reads the import marks of a document.
+    pub fn of(view: &'a View) -> Self {
+        let mut sources = BTreeMap::new();
+        for (_, held) in view.below("imported/") {
+            for held in held {
+                let source = held.value.as_text().and_then(source);
+                if let (Some(source), Some(stamp)) = (source, view.changes.get(held.by)) {
+                    sources.insert(stamp.change, source);
+                }
+            }
+        }
+        Self { changes: &view.changes, sources }
+    }
+
+    /// The mark of change `by`.
+    pub fn mark(&self, by: usize) -> Mark {
+        let stamp = &self.changes[by];
+        Mark {
+            author: stamp.author,
+            site: stamp.site,
+            at: stamp.at.timestamp(),
+            source: self.sources.get(&stamp.change).cloned(),
+        }
+    }
+}
+
+fn source(text: &str) -> Option<(Timestamp, String)> {
+    let (at, author) = text.split_once(' ')?;
+    Some((Timestamp(at.parse().ok()?), author.to_owned()))
+}
