@@ -1,0 +1,117 @@
+//! The one door to documents: content admission, applying, editing, reading.
+//!
+//! [`judge`] decides what becomes of a record, as a pure function of the records held (R8). [`apply`] puts
+//! what was applied into documents. [`edit`] makes a change for somebody here, which then goes through the
+//! same two. [`view`] and [`history`] read. No other module gives bytes to Automerge.
+
+pub mod apply;
+pub mod edit;
+pub mod history;
+pub mod judge;
+pub mod view;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use automerge::{Automerge, LoadOptions, TextEncoding};
+use schema::doc::DocKind;
+use schema::id::{ActorId, ChangeHash, DocId, ScopeId};
+
+use crate::admission::read_body;
+use crate::change::{Facts, History, Operation, parse};
+use crate::store::rows::{DocRow, IndexEntry};
+use crate::store::tables::change_key;
+use crate::store::{Source, StoreError, Table, decode};
+
+/// A document changed: what, not how. Whoever cares reads again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DocChanged {
+    /// Which document.
+    pub doc: DocId,
+    /// Its kind.
+    pub kind: DocKind,
+    /// Its scope.
+    pub scope: ScopeId,
+}
+
+/// What is known of a document without loading it.
+pub fn row(source: &impl Source, doc: &DocId) -> Result<Option<DocRow>, StoreError> {
+    source.get_as(Table::Docs, &doc.0)
+}
+
+/// The index entry of an applied change.
+pub fn entry_by_hash(source: &impl Source, hash: &ChangeHash) -> Result<Option<(DocId, IndexEntry)>, StoreError> {
+    let Some(key) = source.get(Table::Applied, &hash.0)? else {
+        return Ok(None);
+    };
+    let doc = key.get(..32).and_then(|doc| doc.try_into().ok()).map(DocId);
+    let doc = doc.ok_or(StoreError::Missing { what: "the document of a change" })?;
+    let entry = source.get_as(Table::Changes, &key)?;
+    Ok(Some((doc, entry.ok_or(StoreError::Missing { what: "the index entry of a change" })?)))
+}
+
+/// The index entries of a document, by actor and seq.
+pub fn entries(source: &impl Source, doc: &DocId) -> Result<Vec<IndexEntry>, StoreError> {
+    let rows = source.prefixed(Table::Changes, &doc.0)?;
+    rows.iter().map(|(_, bytes)| decode(Table::Changes, bytes)).collect()
+}
+
+/// Loads the saved document; an empty one if there is none yet.
+pub fn load(source: &impl Source, doc: &DocId) -> Result<Automerge, StoreError> {
+    match source.get(Table::Snapshots, &doc.0)? {
+        None => Ok(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint)),
+        Some(bytes) => {
+            let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+            Automerge::load_with_options(&bytes, options)
+                .map_err(|_| StoreError::Damaged { table: Table::Snapshots.name() })
+        }
+    }
+}
+
+/// The history of one document as the store's index gives it, with a memory for one pass.
+pub struct StoredHistory<'s, S> {
+    source: &'s S,
+    doc: DocId,
+    facts: RefCell<HashMap<ChangeHash, Arc<Facts>>>,
+    operations: RefCell<HashMap<ChangeHash, Arc<[Operation]>>>,
+}
+
+impl<'s, S: Source> StoredHistory<'s, S> {
+    /// The history of `doc` in `source`.
+    pub fn new(source: &'s S, doc: DocId) -> Self {
+        Self { source, doc, facts: RefCell::default(), operations: RefCell::default() }
+    }
+}
+
+impl<S: Source> History for StoredHistory<'_, S> {
+    type Error = StoreError;
+
+    fn by_hash(&self, hash: &ChangeHash) -> Result<Option<Arc<Facts>>, StoreError> {
+        if let Some(known) = self.facts.borrow().get(hash) {
+            return Ok(Some(known.clone()));
+        }
+        let found = entry_by_hash(self.source, hash)?.filter(|(doc, _)| *doc == self.doc);
+        Ok(found.map(|(_, entry)| {
+            let facts = Arc::new(entry.facts);
+            self.facts.borrow_mut().insert(*hash, facts.clone());
+            facts
+        }))
+    }
+
+    fn by_seq(&self, actor: &ActorId, seq: u64) -> Result<Option<Arc<Facts>>, StoreError> {
+        let found: Option<IndexEntry> = self.source.get_as(Table::Changes, &change_key(&self.doc, actor, seq))?;
+        Ok(found.map(|entry| Arc::new(entry.facts)))
+    }
+
+    fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, StoreError> {
+        if let Some(known) = self.operations.borrow().get(&facts.hash) {
+            return Ok(known.clone());
+        }
+        let body =
+            read_body(self.source, &facts.hash.0)?.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        let parsed = parse(&body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?;
+        self.operations.borrow_mut().insert(facts.hash, parsed.operations().clone());
+        Ok(parsed.operations().clone())
+    }
+}

@@ -1,0 +1,283 @@
+//! Applying judged records: index, documents, digests, and waking what waited.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Automerge, Change};
+use schema::codec::Canonical;
+use schema::id::{DocId, ScopeId};
+use schema::policy::AuthorityLog;
+
+use super::judge::{Accepted, Outcome, judge};
+use super::{DocChanged, load, row};
+use crate::admission::{Full, full, stored};
+use crate::store::local::digest_sum;
+use crate::store::rows::{Arrival, DocRow, IndexEntry, Verdict, Wait};
+use crate::store::tables::{LogNo, arrival_key, change_key, enrolment_key, read_record_key, record_key};
+use crate::store::{Source, StoreError, Table, Writing, decode};
+
+/// One pass: records are judged one after the other, documents are loaded and saved once at the end.
+pub struct Pass<'a> {
+    authority: &'a AuthorityLog,
+    touched: BTreeMap<DocId, Vec<Change>>,
+    ready: BTreeMap<DocId, Automerge>,
+    wake: VecDeque<(LogNo, u64)>,
+    /// What this pass judged, by reason: for metrics and the campaign's counters.
+    pub verdicts: BTreeMap<String, u64>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that judges by these statements.
+    pub fn new(authority: &'a AuthorityLog) -> Self {
+        let (touched, ready, wake) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
+        Self { authority, touched, ready, wake, verdicts: BTreeMap::new() }
+    }
+
+    /// Judges the next arrivals of a scope, at most `limit`. Returns how many there were.
+    pub fn catch_up(&mut self, writing: &mut Writing<'_>, scope: &ScopeId, limit: usize) -> Result<usize, StoreError> {
+        let mut state = writing.local.scope(scope);
+        let from = arrival_key(scope, state.shown + 1);
+        let end = arrival_key(scope, u64::MAX);
+        let rows = writing.range(Table::Arrivals, &from, Some(&end), limit)?;
+        for (_, bytes) in &rows {
+            let arrival: Arrival = decode(Table::Arrivals, bytes)?;
+            self.judge_at(writing, arrival.log, arrival.seq)?;
+        }
+        if !rows.is_empty() {
+            state = writing.local.scope(scope);
+            state.shown += rows.len() as u64;
+            writing.put_scope(*scope, state)?;
+        }
+        Ok(rows.len())
+    }
+
+    /// Judges a stored record, and whatever it wakes.
+    pub fn judge_at(&mut self, writing: &mut Writing<'_>, no: LogNo, seq: u64) -> Result<(), StoreError> {
+        self.wake.push_back((no, seq));
+        while let Some((no, seq)) = self.wake.pop_front() {
+            let record = full(writing, stored(writing, no, seq)?)?;
+            if already_applied(writing, no, seq, &record)? {
+                continue;
+            }
+            let outcome = judge(writing, self.authority, no, &record)?;
+            self.settle(writing, no, &record, outcome, None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a change made here: judged like any other, with the document as it already is.
+    pub fn own(
+        &mut self,
+        writing: &mut Writing<'_>,
+        no: LogNo,
+        record: &Full,
+        docs: BTreeMap<DocId, Automerge>,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let outcome = judge(writing, self.authority, no, record)?;
+        if let Outcome::Held(verdict) = outcome {
+            return Ok(Some(verdict));
+        }
+        self.settle(writing, no, record, outcome, Some(docs))?;
+        Ok(None)
+    }
+
+    /// A document as this pass has it so far; `None` if it did not edit it.
+    pub fn edited(&self, doc: &DocId) -> Option<&Automerge> {
+        self.ready.get(doc)
+    }
+
+    /// Judges again whatever waits for this.
+    pub fn wake(&mut self, writing: &mut Writing<'_>, wait: &Wait) -> Result<(), StoreError> {
+        let key = wait.key();
+        for (row, _) in writing.prefixed(Table::Waiting, &key)? {
+            if let Some((no, seq)) = row.get(key.len()..).and_then(read_record_key) {
+                self.wake.push_back((no, seq));
+            }
+        }
+        while let Some((no, seq)) = self.wake.pop_front() {
+            self.judge_at(writing, no, seq)?;
+        }
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        writing: &mut Writing<'_>,
+        no: LogNo,
+        record: &Full,
+        outcome: Outcome,
+        docs: Option<BTreeMap<DocId, Automerge>>,
+    ) -> Result<(), StoreError> {
+        let seq = record.record.header.seq;
+        let key = record_key(no, seq);
+        let before: Option<Verdict> = writing.get_as(Table::Quarantine, &key)?;
+        if let Some(Verdict::Waiting(wait)) = &before {
+            writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
+        }
+        let mut answered = Vec::new();
+        match outcome {
+            Outcome::Held(verdict) => {
+                *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
+                self.hold(writing, no, record, &verdict)?;
+                if let Verdict::Waiting(_) = verdict {
+                    return Ok(());
+                }
+                answered.extend(record.record.skeleton.entries().iter().map(|entry| Wait::Change(entry.change)));
+            }
+            Outcome::Edit(accepted) => {
+                *self.verdicts.entry("applied".to_owned()).or_default() += 1;
+                writing.remove(Table::Quarantine, &key)?;
+                answered.extend(accepted.iter().map(|accepted| Wait::Change(accepted.facts.hash)));
+                for accepted in accepted {
+                    self.index(writing, no, record, accepted, docs.is_none())?;
+                }
+                self.ready.extend(docs.into_iter().flatten());
+            }
+            Outcome::Enrol(enrolment) => {
+                *self.verdicts.entry("applied".to_owned()).or_default() += 1;
+                writing.remove(Table::Quarantine, &key)?;
+                let site = record.record.header.log.site;
+                writing.put(Table::Enrolments, &enrolment_key(&enrolment.user, &site), &enrolment.to_bytes())?;
+                answered.push(Wait::Enrolment(enrolment.user, site));
+            }
+        }
+        self.unmark(writing, no, record)?;
+        answered.extend(record.record.skeleton.entries().iter().map(|entry| Wait::Earlier(entry.doc, no)));
+        for wait in answered {
+            let key = wait.key();
+            for (row, _) in writing.prefixed(Table::Waiting, &key)? {
+                self.wake.extend(row.get(key.len()..).and_then(read_record_key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists a record as void or waiting, and marks its documents so that later ones of its log wait too.
+    fn hold(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full, verdict: &Verdict) -> Result<(), StoreError> {
+        let seq = record.record.header.seq;
+        writing.put(Table::Quarantine, &record_key(no, seq), &verdict.to_bytes())?;
+        if let Verdict::Waiting(wait) = verdict {
+            if !crate::planted::drops_waiting() {
+                writing.put(Table::Waiting, &wait.row_key(no, seq), &[])?;
+            }
+            for entry in record.record.skeleton.entries() {
+                writing.put(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq), &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unmark(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full) -> Result<(), StoreError> {
+        for entry in record.record.skeleton.entries() {
+            let row = Wait::Earlier(entry.doc, no).row_key(no, record.record.header.seq);
+            writing.remove(Table::Waiting, &row)?;
+        }
+        Ok(())
+    }
+
+    fn index(
+        &mut self,
+        writing: &mut Writing<'_>,
+        no: LogNo,
+        record: &Full,
+        accepted: Accepted,
+        load: bool,
+    ) -> Result<(), StoreError> {
+        let Accepted { doc, parsed, facts, at, birth } = accepted;
+        let key = change_key(&doc, &facts.actor, facts.seq);
+        let known = row(writing, &doc)?;
+        let before = known.as_ref().map(|row| row.digest(&doc));
+        let mut row = match (known, birth) {
+            (Some(known), _) => known,
+            (None, Some(birth)) => birth,
+            (None, None) => return Err(StoreError::Missing { what: "a document" }),
+        };
+        row.heads.retain(|head| !facts.dependencies.contains(head));
+        row.heads.push(facts.hash);
+        row.heads.sort_unstable();
+        writing.put(Table::Docs, &doc.0, &row.to_bytes())?;
+        writing.put(Table::Applied, &facts.hash.0, &key)?;
+        let mut scope = writing.local.scope(&row.scope);
+        if let Some(before) = before {
+            digest_sum(&mut scope.digest, &before, false);
+        }
+        digest_sum(&mut scope.digest, &row.digest(&doc), true);
+        writing.put_scope(row.scope, scope)?;
+        let author = record.record.skeleton.author;
+        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, facts };
+        writing.put(Table::Changes, &key, &entry.to_bytes())?;
+        if load {
+            self.touched.entry(doc).or_default().push(parsed.into_change());
+        }
+        Ok(())
+    }
+
+    /// Brings the saved documents up to date and says which changed. A document on which Automerge panics
+    /// is set aside and rebuilt from its records; if that fails too, it keeps its last saved state (R8).
+    pub fn finish(mut self, writing: &mut Writing<'_>) -> Result<Vec<DocChanged>, StoreError> {
+        let docs: BTreeSet<DocId> = self.touched.keys().chain(self.ready.keys()).copied().collect();
+        let mut changed = Vec::with_capacity(docs.len());
+        for doc in docs {
+            let changes = self.touched.remove(&doc).unwrap_or_default();
+            let saved = match self.ready.remove(&doc) {
+                Some(ready) => guarded(ready, changes),
+                None => applied(writing, &doc, changes)?,
+            };
+            if let Some(saved) = saved {
+                writing.put(Table::Snapshots, &doc.0, &saved)?;
+            }
+            if let Some(DocRow { kind, scope, .. }) = row(writing, &doc)? {
+                changed.push(DocChanged { doc, kind, scope });
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &Full) -> Result<bool, StoreError> {
+    let Some(entry) = record.record.skeleton.entries().first() else {
+        return Ok(false);
+    };
+    let found = super::entry_by_hash(source, &entry.change)?;
+    Ok(found.is_some_and(|(_, entry)| (entry.log, entry.seq) == (no, seq)))
+}
+
+/// Loads, applies and saves; on a panic or an error, from all records of the document instead.
+fn applied(writing: &Writing<'_>, doc: &DocId, changes: Vec<Change>) -> Result<Option<Vec<u8>>, StoreError> {
+    let quick = match load(writing, doc) {
+        Ok(document) => guarded(document, changes),
+        Err(StoreError::Damaged { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    match quick {
+        Some(saved) => Ok(Some(saved)),
+        None => {
+            tracing::warn!(%doc, "a document did not take its changes; rebuilding it from its records");
+            rebuild(writing, doc)
+        }
+    }
+}
+
+/// The saved document made of all its applied changes; `None` if Automerge cannot make it.
+pub fn rebuild(source: &impl Source, doc: &DocId) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut changes = Vec::new();
+    for entry in super::entries(source, doc)? {
+        let body = crate::admission::read_body(source, &entry.facts.hash.0)?;
+        let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        changes.extend(Change::from_bytes(body).ok());
+    }
+    let empty = Automerge::new_with_encoding(automerge::TextEncoding::UnicodeCodePoint);
+    let rebuilt = guarded(empty, changes);
+    if rebuilt.is_none() {
+        tracing::error!(%doc, "a document cannot be made of its records; its last saved state stays");
+    }
+    Ok(rebuilt)
+}
+
+fn guarded(mut document: Automerge, changes: Vec<Change>) -> Option<Vec<u8>> {
+    let work = AssertUnwindSafe(move || {
+        document.apply_changes(changes).ok()?;
+        Some(document.save_nocompress())
+    });
+    catch_unwind(work).ok().flatten()
+}

@@ -1,0 +1,109 @@
+//! The history of a document: every change of every key, with what its author saw before.
+
+use std::collections::BTreeMap;
+
+use automerge::legacy::{Key, ObjectId, OpId, OpType};
+use automerge::{Change, ChangeHash as AutomergeHash, ObjType, ROOT, ReadDoc};
+use schema::doc::{Stamp, View};
+use schema::id::{DocId, SiteId};
+
+use super::load;
+use crate::admission::read_body;
+use crate::store::tables::LogNo;
+use crate::store::{Source, StoreError};
+
+/// One key that one change wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Which change: an index into `View::changes`.
+    pub by: usize,
+    /// The key.
+    pub key: String,
+    /// What the author saw there, as text; `None` for nothing.
+    pub before: Option<String>,
+    /// What they put; `None` for a deletion.
+    pub after: Option<String>,
+}
+
+/// The site whose log this is.
+pub fn site_of(source: &impl Source, log: LogNo) -> Result<SiteId, StoreError> {
+    let state: Option<crate::store::LogState> = source.get_as(crate::store::Table::Logs, &log.to_be_bytes())?;
+    Ok(state.ok_or(StoreError::Missing { what: "a log" })?.id.site)
+}
+
+/// All steps of a document, in the order of `View::changes`, by key inside a change.
+pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError> {
+    let mut seen: BTreeMap<(u64, Vec<u8>), Option<String>> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for (by, stamp) in view.changes.iter().enumerate() {
+        let body = read_body(source, &stamp.change.0)?.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        let Ok(change) = Change::from_bytes(body) else {
+            return Err(StoreError::Damaged { table: "bodies-1" });
+        };
+        let mut texts = false;
+        let mut found: BTreeMap<String, Step> = BTreeMap::new();
+        for (index, op) in change.decode().operations.iter().enumerate() {
+            let (ObjectId::Root, Key::Map(key)) = (&op.obj, &op.key) else {
+                texts = true;
+                continue;
+            };
+            let after = match &op.action {
+                OpType::Put(value) => shown(value),
+                OpType::Delete => None,
+                OpType::Make(_) | OpType::Increment(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => {
+                    texts = true;
+                    continue;
+                }
+            };
+            let before = op.pred.iter().filter_map(|id: &OpId| seen.get(&place(id)).cloned().flatten()).max();
+            let id = (change.start_op().get() + index as u64, stamp.actor.0.to_vec());
+            seen.insert(id, after.clone());
+            let key = key.to_string();
+            found.insert(key.clone(), Step { by, key, before, after });
+        }
+        if texts {
+            steps.extend(text_steps(source, &view.id, by, stamp, &change)?);
+        }
+        steps.extend(found.into_values());
+    }
+    Ok(steps)
+}
+
+fn shown(value: &automerge::ScalarValue) -> Option<String> {
+    match value {
+        automerge::ScalarValue::Null => None,
+        automerge::ScalarValue::Str(text) => Some(text.to_string()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn place(id: &OpId) -> (u64, Vec<u8>) {
+    (id.counter(), id.actor().to_bytes().to_vec())
+}
+
+/// Texts before and after a change, read from the document as it was.
+fn text_steps(
+    source: &impl Source,
+    doc: &DocId,
+    by: usize,
+    stamp: &Stamp,
+    change: &Change,
+) -> Result<Vec<Step>, StoreError> {
+    let document = load(source, doc)?;
+    let after_heads = [AutomergeHash(stamp.change.0)];
+    let mut steps = Vec::new();
+    for item in document.map_range(ROOT, ..) {
+        if !matches!(item.value, automerge::ValueRef::Object(ObjType::Text)) {
+            continue;
+        }
+        let before = match change.deps().is_empty() {
+            true => None,
+            false => document.text_at(item.id(), change.deps()).ok(),
+        };
+        let after = document.text_at(item.id(), &after_heads).ok();
+        if before != after && after.as_deref() != Some("") {
+            steps.push(Step { by, key: item.key.to_string(), before, after });
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,300 @@
+//! Content admission (R8): applied, waiting or void, as a pure function of the records held.
+//!
+//! A record is judged as a whole (R4). Order of arrival never matters: a record waits for what it needs, and
+//! for earlier records of its own log on the same document, so that of two changes with one place the
+//! earlier is always judged first.
+
+use std::collections::BTreeSet;
+
+use schema::access::{self, GenesisFacts, Write};
+use schema::authority::{Enrolment, UserEntry};
+use schema::codec::Canonical;
+use schema::doc::DocKind;
+use schema::id::{DocId, LogId, SiteId, UserId};
+use schema::policy::{AuthorityLog, Pinned, Policy};
+use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor};
+use schema::time::Hlc;
+
+use super::{StoredHistory, entry_by_hash, row};
+use crate::admission::{Full, record_of_body};
+use crate::change::{Facts, Genesis, JudgeError, Operation, Parsed, Verdict as Judged, judge as judge_change, parse};
+use crate::store::rows::{DocRow, Verdict, Wait};
+use crate::store::tables::{LogNo, enrolment_key, record_key};
+use crate::store::{Source, StoreError, Table};
+
+/// A change that may be applied.
+#[derive(Debug)]
+pub struct Accepted {
+    /// To which document.
+    pub doc: DocId,
+    /// The change.
+    pub parsed: Parsed,
+    /// Its envelope and ancestors.
+    pub facts: Facts,
+    /// Its time, never before its causal parents in the document (R28).
+    pub at: Hlc,
+    /// Set by a genesis: the row of the document it gives birth to (heads are left to `apply`).
+    pub birth: Option<DocRow>,
+}
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its changes are applied.
+    Edit(Vec<Accepted>),
+    /// A site says something of its people.
+    Enrol(Enrolment),
+    /// It has no effect, or none yet.
+    Held(Verdict),
+}
+
+enum Stop {
+    Held(Verdict),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn void(code: &str) -> Stop {
+    Stop::Held(Verdict::Void(code.to_owned()))
+}
+
+fn wait(wait: Wait) -> Stop {
+    Stop::Held(Verdict::Waiting(wait))
+}
+
+/// Judges the record at (`no`, seq). Errors are faults of this machine and say nothing of the record.
+pub fn judge(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &Full) -> Result<Outcome, StoreError> {
+    let judged = match full.record.header.kind {
+        BodyKind::Edit => judge_edit(source, authority, no, full).map(Outcome::Edit),
+        BodyKind::Enrolment => judge_enrolment(authority, full).map(Outcome::Enrol),
+        BodyKind::Other(_) => Err(wait(Wait::Version)),
+    };
+    match judged {
+        Ok(outcome) => Ok(outcome),
+        Err(Stop::Held(verdict)) => Ok(Outcome::Held(verdict)),
+        Err(Stop::Store(error)) => Err(error),
+    }
+}
+
+fn pinned(authority: &AuthorityLog, full: &Full) -> Result<std::sync::Arc<Policy>, Stop> {
+    let header = &full.record.header;
+    if header.schema > SCHEMA_VERSION {
+        return Err(wait(Wait::Version));
+    }
+    match authority.pinned(header.authority) {
+        Pinned::Known(policy) => Ok(policy),
+        Pinned::Ahead => Err(wait(Wait::Authority(header.authority))),
+    }
+}
+
+fn judge_edit(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &Full) -> Result<Vec<Accepted>, Stop> {
+    let header = &full.record.header;
+    let policy = pinned(authority, full)?;
+    for entry in full.record.skeleton.entries() {
+        earlier_first(source, no, header.seq, &entry.doc)?;
+    }
+    let user = speaker(source, &policy, &header.log.site, &full.record.skeleton.author)?;
+    let entries = full.record.skeleton.entries().iter().zip(&full.bodies).enumerate();
+    entries
+        .map(|(index, (entry, body))| {
+            let accepted = judge_entry(source, no, full, index, entry, body)?;
+            let facts = facts_of(source, &accepted)?;
+            let write = Write {
+                site: header.log.site,
+                author: full.record.skeleton.author,
+                user: user.as_ref(),
+                scope: header.log.scope,
+                kind: kind_of(source, &accepted)?,
+                genesis: entry.genesis.is_some(),
+                facts: &facts,
+                keys: &keys_of(&accepted.parsed),
+            };
+            match access::may(&policy, &write) {
+                Err(refusal) if !crate::planted::skips_rights() => Err(void(refusal.code())),
+                _ => Ok(accepted),
+            }
+        })
+        .collect()
+}
+
+/// A record waits while an earlier one of its log on the same document does.
+fn earlier_first(source: &impl Source, no: LogNo, seq: u64, doc: &DocId) -> Result<(), Stop> {
+    let wait_for = Wait::Earlier(*doc, no);
+    let first = source.range(Table::Waiting, &wait_for.key(), Some(&wait_for.row_key(no, seq)), 1)?;
+    if first.is_empty() { Ok(()) } else { Err(wait(wait_for)) }
+}
+
+/// The user as this site may speak for them: as the authority log says, or as the site enrolled them (R11, R15).
+fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author) -> Result<Option<UserEntry>, Stop> {
+    let Author::User(user) = author else {
+        return Ok(None);
+    };
+    if let Some(entry) = policy.users.get(user) {
+        return Ok(Some(UserEntry::clone(entry)));
+    }
+    match enrolled(source, user, site)? {
+        Some(enrolment) => Ok(Some(as_entry(enrolment, site))),
+        None => Err(wait(Wait::Enrolment(*user, *site))),
+    }
+}
+
+/// What a site's own log says of a user.
+pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<Enrolment>, StoreError> {
+    source.get_as(Table::Enrolments, &enrolment_key(user, site))
+}
+
+/// A user for whom only the site that enrolled them speaks.
+pub fn as_entry(enrolment: Enrolment, site: &SiteId) -> UserEntry {
+    UserEntry {
+        user: enrolment.user,
+        login: enrolment.login,
+        grants: enrolment.grants,
+        sites: vec![*site],
+        standing: enrolment.standing,
+    }
+}
+
+fn judge_enrolment(authority: &AuthorityLog, full: &Full) -> Result<Enrolment, Stop> {
+    let header = &full.record.header;
+    let policy = pinned(authority, full)?;
+    if !policy.holds(&header.log.site, &header.log.scope) || header.log.scope != policy.org_scope() {
+        return Err(void(access::Refusal::Site.code()));
+    }
+    let [body] = full.bodies.as_slice() else {
+        return Err(void("enrolment-body"));
+    };
+    let enrolment = Enrolment::from_bytes(body).map_err(|_| void("enrolment-body"))?;
+    let may = policy.sites.get(&header.log.site).map(|site| site.enrols.as_slice()).unwrap_or_default();
+    let granted = |grant: &schema::authority::Grant| {
+        grant.role < schema::authority::Role::Admin
+            && grant.structure.is_some_and(|structure| may.binary_search(&structure).is_ok())
+    };
+    if enrolment.grants.is_empty() || !enrolment.grants.iter().all(granted) {
+        return Err(void(access::Refusal::Role.code()));
+    }
+    if policy.users.contains_key(&enrolment.user) {
+        return Err(void("user-known"));
+    }
+    Ok(enrolment)
+}
+
+fn judge_entry(
+    source: &impl Source,
+    no: LogNo,
+    full: &Full,
+    index: usize,
+    entry: &Entry,
+    body: &[u8],
+) -> Result<Accepted, Stop> {
+    let header = &full.record.header;
+    let parsed = parse(body).map_err(|reason| void(reason.code()))?;
+    let birth = match entry.genesis {
+        None => None,
+        Some(genesis) => {
+            if full.record.genesis_id(index) != Some(entry.doc) {
+                return Err(void("genesis-id"));
+            }
+            Some(DocRow {
+                scope: header.log.scope,
+                kind: genesis.kind,
+                natural: genesis.natural.is_some(),
+                facts: GenesisFacts { requester: requester(&parsed) },
+                heads: Vec::new(),
+            })
+        }
+    };
+    if birth.as_ref().is_some_and(|row| matches!(row.kind, DocKind::Other(_))) {
+        return Err(wait(Wait::Version));
+    }
+    let owner = record_of_body(source, &entry.change)?;
+    if owner.is_some_and(|owner| owner != (no, header.seq)) {
+        return Err(void("change-twice"));
+    }
+    let history = StoredHistory::new(source, entry.doc);
+    let place = match &birth {
+        None => Genesis::No,
+        Some(DocRow { natural: true, .. }) => Genesis::NaturalKey,
+        Some(DocRow { natural: false, .. }) => Genesis::Random,
+    };
+    let author = actor(&header.log.site, &header.log.generation, &entry.doc);
+    let judged = match judge_change(&parsed, author, place, &history) {
+        Ok(judged) => judged,
+        Err(JudgeError::History(error)) => return Err(Stop::Store(error)),
+        Err(JudgeError::Inconsistent { .. }) => return Err(Stop::Store(StoreError::Damaged { table: "changes-1" })),
+    };
+    let facts = match judged {
+        Judged::Applied(facts) => facts,
+        Judged::Void(reason) => return Err(void(reason.code())),
+        Judged::Waiting(missing) => return Err(missing_dependency(source, &header.log, &missing)?),
+    };
+    if birth.is_none() && row(source, &entry.doc)?.is_none_or(|row| row.scope != header.log.scope) {
+        return Err(void("foreign-document"));
+    }
+    let mut at = header.hlc;
+    for dependency in &facts.dependencies {
+        if let Some((_, entry)) = entry_by_hash(source, dependency)? {
+            at = at.max(Hlc(entry.at.0 + 1));
+        }
+    }
+    Ok(Accepted { doc: entry.doc, parsed, facts, at, birth })
+}
+
+/// A dependency that is void makes void; any other unknown one is waited for.
+fn missing_dependency(
+    source: &impl Source,
+    log: &LogId,
+    missing: &[schema::id::ChangeHash],
+) -> Result<Stop, StoreError> {
+    for hash in missing {
+        let Some((no, seq)) = record_of_body(source, hash)? else {
+            continue;
+        };
+        let held: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
+        if matches!(held, Some(Verdict::Void(_))) {
+            return Ok(void("depends-on-void"));
+        }
+        let record = crate::admission::stored(source, no, seq)?.record;
+        if held.is_none() && record.header.log.scope != log.scope {
+            return Ok(void("foreign-document"));
+        }
+    }
+    // Automerge sorts dependencies; the first missing one stands for all: when it comes, the next is looked for.
+    let first = missing.first().copied();
+    Ok(first.map_or_else(|| void("no-dependencies"), |hash| wait(Wait::Change(hash))))
+}
+
+/// Root keys that a change writes; any edit of a text counts as the key "(text)", which no conversation has.
+pub fn keys_of(parsed: &Parsed) -> BTreeSet<String> {
+    let key = |operation: &Operation| operation.key().map_or_else(|| "(text)".to_owned(), str::to_owned);
+    parsed.operations().iter().map(key).collect()
+}
+
+fn requester(parsed: &Parsed) -> Option<DocId> {
+    let decoded = parsed.change().decode();
+    let found = decoded.operations.iter().find_map(|op| match (&op.key, &op.action) {
+        (automerge::legacy::Key::Map(key), automerge::legacy::OpType::Put(value)) if key == "requester" => {
+            value.as_str().map(str::to_owned)
+        }
+        _ => None,
+    });
+    found.and_then(|text| text.parse().ok())
+}
+
+fn facts_of(source: &impl Source, accepted: &Accepted) -> Result<GenesisFacts, StoreError> {
+    match &accepted.birth {
+        Some(row) => Ok(row.facts.clone()),
+        None => Ok(row(source, &accepted.doc)?.map(|row| row.facts).unwrap_or_default()),
+    }
+}
+
+fn kind_of(source: &impl Source, accepted: &Accepted) -> Result<DocKind, StoreError> {
+    match &accepted.birth {
+        Some(row) => Ok(row.kind),
+        None => Ok(row(source, &accepted.doc)?.map_or(DocKind::Other(0), |row| row.kind)),
+    }
+}

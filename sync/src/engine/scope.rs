@@ -1,0 +1,106 @@
+//! One scope of one session: what the peer is known to hold, and how far each lane is.
+
+use schema::id::{GenerationId, SiteId};
+use schema::time::Timestamp;
+
+use crate::store::local::Held;
+use crate::wire::{Lane, Mark, Offer};
+
+/// Where a lane stands.
+#[derive(Debug, Clone, Default)]
+pub struct LaneState {
+    /// Everything up to this arrival was looked at, and sent if the peer lacked it.
+    sent: Option<u64>,
+    /// The peer's cursor, to be checked by the next fetch.
+    check: Option<[u8; 16]>,
+    in_flight: usize,
+    fetching: bool,
+    at_end: bool,
+}
+
+impl LaneState {
+    /// Goes on from a peer's cursor.
+    pub fn resume(mark: Mark) -> Self {
+        Self { sent: Some(mark.counter), check: (mark.counter > 0).then_some(mark.chain), ..Self::default() }
+    }
+
+    /// Where to fetch from, if the lane has begun, has room in its window and something to look at.
+    pub fn next(&mut self, arrivals: u64, window: usize) -> Option<(u64, Option<[u8; 16]>)> {
+        let sent = self.sent?;
+        self.at_end = sent == arrivals;
+        if self.fetching || self.in_flight >= window || (sent >= arrivals && self.check.is_none()) {
+            return None;
+        }
+        self.fetching = true;
+        Some((sent, self.check.take()))
+    }
+
+    /// Takes the answer of a fetch; `true` if it moved nothing, so that asking again at once is no use.
+    pub fn fetched(&mut self, mark: Mark, sends: bool) -> bool {
+        self.fetching = false;
+        self.in_flight += usize::from(sends);
+        let stopped = self.sent == Some(mark.counter);
+        self.sent = self.sent.map(|_| mark.counter);
+        stopped
+    }
+
+    /// The peer made a frame durable.
+    pub fn acknowledged(&mut self, _mark: Mark) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+}
+
+/// One scope of one session.
+#[derive(Debug, Default)]
+pub struct ScopeSync {
+    /// Whether this side offered it.
+    pub offered: bool,
+    /// What the other side offered.
+    pub offer: Option<Offer>,
+    /// Whether the lanes were started.
+    pub begun: bool,
+    /// Whether `held` is more than a guess.
+    pub known: bool,
+    /// What the peer holds, as far as known: never less than the truth when a lane skips by it.
+    pub held: Held,
+    /// Own and others'.
+    pub lanes: [LaneState; 2],
+    /// When something last moved.
+    pub touched: Timestamp,
+    /// When vectors were last exchanged.
+    pub vector_at: Option<Timestamp>,
+    /// Digests last said.
+    pub said: Option<([u8; 32], Option<[u8; 32]>)>,
+    /// Whether a log was left out because its key is not known here.
+    pub skipped: bool,
+}
+
+impl ScopeSync {
+    /// The state of a lane.
+    pub fn lane(&mut self, lane: Lane) -> &mut LaneState {
+        &mut self.lanes[lane.number() as usize]
+    }
+
+    /// The peer said what it holds.
+    pub fn knows(&mut self, held: Held) {
+        self.held = held;
+        self.known = true;
+    }
+
+    /// The peer holds this log at least to `seq`.
+    pub fn holds(&mut self, log: (SiteId, GenerationId), seq: u64) {
+        let held = self.held.entry(log).or_default();
+        *held = (*held).max(seq);
+    }
+
+    /// Starts both lanes after this arrival.
+    pub fn start_at(&mut self, counter: u64) {
+        let in_flight = self.lanes.clone().map(|lane| lane.in_flight);
+        self.lanes = in_flight.map(|in_flight| LaneState { sent: Some(counter), in_flight, ..LaneState::default() });
+    }
+
+    /// Whether both lanes have begun and have nothing on the way.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.sent.is_some() && lane.in_flight == 0 && !lane.fetching)
+    }
+}

@@ -1,0 +1,511 @@
+//! One site's replica: store, documents, authority log and engine put together.
+//!
+//! Single-threaded and without a clock: whoever owns it calls [`Replica::handle`] with what happened and
+//! the time, sends the frames it returns, calls [`Replica::catch_up`] when there is time, and
+//! [`Replica::write`] for people here. The node does that on a thread, the simulator in a loop; there is no
+//! other difference between them.
+
+mod effects;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use schema::authority::{AuthorityRef, Body, Signed, Standing, UserEntry};
+use schema::codec::{Canonical, CodecError};
+use schema::id::{GenerationId, ScopeId, SiteId, StoreId, UserId};
+use schema::identity::Secret;
+use schema::policy::{AuthorityError, AuthorityLog, Policy};
+use schema::time::{Hlc, Timestamp};
+use std::sync::Arc;
+use thiserror::Error;
+
+use crate::docs::DocChanged;
+use crate::docs::apply::Pass;
+use crate::engine::{Engine, Event, Here, SessionId};
+use crate::heights::{self, Book};
+use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL};
+use crate::store::rows::Wait;
+use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, decode};
+use crate::wire::{Lane, Mark};
+pub use write::{Batch, Command, WriteError, Written};
+
+/// What the owner of a replica must do or know.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this frame.
+    Send(SessionId, Vec<u8>),
+    /// End this session; the code says why.
+    Close(SessionId, &'static str),
+    /// Something people or operators must hear of.
+    Alarm(Alarm),
+    /// The authority log grew.
+    Authority,
+}
+
+/// What is wrong, with a stable code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// A younger generation of this site's own key writes somewhere (R1).
+    CloneRunning(GenerationId),
+    /// Records of this site came back that its disk had lost.
+    OwnRecordsBack,
+    /// Documents differ although the records are the same; they are made again (R22).
+    Diverged(ScopeId),
+    /// A key signed two records at one place of its log (R20).
+    Forked(SiteId),
+    /// A peer sent what no honest peer sends.
+    Refused(SiteId, &'static str),
+}
+
+impl Alarm {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::CloneRunning(_) => "CLONE-RUNNING",
+            Self::OwnRecordsBack => "OWN-RECORDS-BACK",
+            Self::Diverged(_) => "DOCS-DIVERGED",
+            Self::Forked(_) => "LOG-FORKED",
+            Self::Refused(..) => "PEER-REFUSED",
+        }
+    }
+}
+
+/// Why the replica cannot go on, or could not do what was asked.
+#[derive(Debug, Error)]
+pub enum ReplicaError {
+    /// The store.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The authority log refused a statement.
+    #[error("the statement does not stand")]
+    Authority(#[from] AuthorityError),
+    /// Only the sequencer may say it.
+    #[error("this site does not hold the sequencer's key")]
+    NotSequencer,
+    /// The replica has no authority log yet.
+    #[error("this site has not joined an organisation yet")]
+    NotJoined,
+    /// Something stored does not decode.
+    #[error("stored bytes do not decode")]
+    Decode(#[from] CodecError),
+}
+
+/// Who a replica is and how it starts.
+pub struct Start {
+    /// The site's key.
+    pub key: Secret,
+    /// The sequencer's key, at the site that has it.
+    pub sequencer: Option<Secret>,
+    /// Drawn for this start (R1).
+    pub generation: GenerationId,
+    /// Taken if the store has none yet, or was copied or restored (R21).
+    pub store_id: StoreId,
+    /// Whether this store is known to be a copy: then it gets `store_id` as its new name.
+    pub copied: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One site's replica.
+pub struct Replica {
+    store: Store,
+    key: Secret,
+    sequencer: Option<Secret>,
+    generation: GenerationId,
+    store_id: StoreId,
+    authority: AuthorityLog,
+    engine: Engine,
+    hlc: Hlc,
+    started: Hlc,
+    cursors: BTreeMap<(StoreId, ScopeId, Lane), Mark>,
+    stores: BTreeMap<SiteId, StoreId>,
+    heights: Book,
+    heights_said: Timestamp,
+    changed: Vec<DocChanged>,
+    out: VecDeque<Output>,
+    /// Judgements by code since the start: for metrics and for the campaign's counters.
+    pub verdicts: BTreeMap<String, u64>,
+    /// What people were told of already.
+    pub alarms: BTreeMap<Alarm, Timestamp>,
+}
+
+impl Replica {
+    /// Opens the replica on a store.
+    pub fn open(mut store: Store, start: Start) -> Result<Self, ReplicaError> {
+        let fresh = store.local().store_id.is_none();
+        if fresh || start.copied {
+            store.write(Firmness::Durable, |writing| writing.put_store_id(start.store_id))?;
+        }
+        let store_id = store.local().store_id.unwrap_or(start.store_id);
+        let reading = store.read()?;
+        let mut authority = AuthorityLog::default();
+        for (_, bytes) in reading.prefixed(Table::Authority, &[])? {
+            authority.push(&decode::<Signed>(Table::Authority, &bytes)?)?;
+        }
+        let mut cursors = BTreeMap::new();
+        for (key, bytes) in reading.prefixed(Table::Cursors, &[])? {
+            if let Some(key) = read_cursor_key(&key) {
+                cursors.insert(key, decode(Table::Cursors, &bytes)?);
+            }
+        }
+        let mut stores = BTreeMap::new();
+        for (key, bytes) in reading.prefixed(Table::Meta, b"peer/")? {
+            if let Ok(site) = key[b"peer/".len()..].try_into() {
+                stores.insert(SiteId(site), decode(Table::Meta, &bytes)?);
+            }
+        }
+        let heights = heights::load(&reading)?;
+        let latest = store.local().logs.values().map(|state| state.hlc).max().unwrap_or_default();
+        let hlc = Hlc::default().tick(start.now).observe(latest, start.now);
+        let engine = Engine::new(start.key.public(), store.local());
+        Ok(Self {
+            store,
+            key: start.key,
+            sequencer: start.sequencer,
+            generation: start.generation,
+            store_id,
+            authority,
+            engine,
+            hlc,
+            started: hlc,
+            cursors,
+            stores,
+            heights,
+            heights_said: start.now,
+            changed: Vec::new(),
+            out: VecDeque::new(),
+            verdicts: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+        })
+    }
+
+    /// This site.
+    pub fn me(&self) -> SiteId {
+        self.key.public()
+    }
+    /// This start of the process.
+    pub fn generation(&self) -> GenerationId {
+        self.generation
+    }
+    /// The state of the authority log; `None` before the site joined.
+    pub fn policy(&self) -> Option<&Arc<Policy>> {
+        self.authority.current()
+    }
+    /// The authority log.
+    pub fn authority(&self) -> &AuthorityLog {
+        &self.authority
+    }
+    /// The sessions and what they carry.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+    /// The store, for reading and counting.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+    /// The newest height statement of each site.
+    pub fn heights(&self) -> &Book {
+        &self.heights
+    }
+    /// A view of the store as of now.
+    pub fn read(&self) -> Result<Reading, StoreError> {
+        self.store.read()
+    }
+    /// Documents that changed since this was last asked.
+    pub fn take_changed(&mut self) -> Vec<DocChanged> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// A transport session with a proven peer stands.
+    pub fn connected(&mut self, now: Timestamp, session: SessionId, peer: SiteId) -> Result<Vec<Output>, ReplicaError> {
+        self.run(now, Event::Connected(session, peer))
+    }
+
+    /// A transport session is gone.
+    pub fn closed(&mut self, now: Timestamp, session: SessionId) -> Result<Vec<Output>, ReplicaError> {
+        self.run(now, Event::Closed(session))
+    }
+
+    /// A frame came.
+    pub fn received(&mut self, now: Timestamp, session: SessionId, frame: &[u8]) -> Result<Vec<Output>, ReplicaError> {
+        match crate::wire::decode(frame) {
+            Ok(message) => self.run(now, Event::Received(session, message)),
+            Err(error) => {
+                tracing::warn!(session, %error, "a peer sent what is no frame");
+                if let Some(visit) = self.engine.sessions().get(&session) {
+                    self.alarm(now, Alarm::Refused(visit.peer, "bad-frame"));
+                }
+                self.out.push_back(Output::Close(session, "bad-frame"));
+                Ok(self.out.drain(..).collect())
+            }
+        }
+    }
+
+    /// Time passed: digests, forwarding of what was held back, heights, silence.
+    pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
+        self.say_heights(now)?;
+        self.run(now, Event::Tick)
+    }
+
+    /// Judges and applies at most one portion of what has arrived. `false`: everything is shown.
+    pub fn catch_up(&mut self, now: Timestamp) -> Result<bool, ReplicaError> {
+        let behind = |(_, state): &(&ScopeId, &crate::store::ScopeState)| state.shown < state.arrivals;
+        let Some(scope) = self.store.local().scopes.iter().find(behind).map(|(scope, _)| *scope) else {
+            return Ok(false);
+        };
+        let authority = &self.authority;
+        let (changed, verdicts) = self.store.write(Firmness::Derived, |writing| {
+            let mut pass = Pass::new(authority);
+            pass.catch_up(writing, &scope, CATCH_UP_RECORDS)?;
+            let verdicts = std::mem::take(&mut pass.verdicts);
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts))
+        })?;
+        self.count(verdicts);
+        self.changed.extend(changed);
+        self.copy_enrolments(now)?;
+        Ok(true)
+    }
+
+    /// How many arrivals are not shown yet.
+    pub fn behind(&self) -> u64 {
+        self.store.local().scopes.values().map(|state| state.arrivals - state.shown).sum()
+    }
+
+    /// Forgets everything that can be made again from records, and makes it again.
+    pub fn rebuild(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        self.store.write(Firmness::Durable, |writing| {
+            for table in Table::DERIVED {
+                writing.clear(table)?;
+            }
+            let scopes: Vec<_> = writing.local.scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
+            for (id, mut state) in scopes {
+                state.shown = 0;
+                state.digest = [0; 32];
+                writing.put_scope(id, state)?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        while self.catch_up(now)? {}
+        Ok(())
+    }
+
+    /// Adds a statement to the authority log, as its sequencer.
+    /// Errors: `NotSequencer`; `Authority` if it breaks a rule, and then nothing was said.
+    pub fn say(&mut self, now: Timestamp, body: &Body) -> Result<Vec<Output>, ReplicaError> {
+        self.say_quietly(now, body)?;
+        self.authority_grown(now)
+    }
+
+    fn say_quietly(&mut self, now: Timestamp, body: &Body) -> Result<(), ReplicaError> {
+        let sequencer = self.sequencer.as_ref().ok_or(ReplicaError::NotSequencer)?;
+        let policy = self.authority.current().ok_or(ReplicaError::NotJoined)?;
+        let (at, previous) = self.authority.head().ok_or(ReplicaError::NotJoined)?;
+        self.hlc = self.hlc.tick(now);
+        let next = AuthorityRef { epoch: at.epoch, position: at.position + 1 };
+        let signed = Signed::new(policy.org, next, previous, self.hlc, body, sequencer);
+        self.keep_statements(vec![signed])
+    }
+
+    /// Takes the first statements of an organisation: at `init`, or from an inviter.
+    pub fn found(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+        self.keep_statements(statements)
+    }
+
+    /// Statements from `position` on.
+    pub fn statements(&self, position: u64) -> Result<Vec<Signed>, StoreError> {
+        let rows = self.store.read()?.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)?;
+        rows.iter().map(|(_, bytes)| decode(Table::Authority, bytes)).collect()
+    }
+
+    fn keep_statements(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+        let mut authority = self.authority.clone();
+        let mut kept = Vec::new();
+        for signed in statements {
+            if authority.hash_at(signed.statement.at.position) == Some(signed.statement.hash()) {
+                continue;
+            }
+            authority.push(&signed)?;
+            kept.push(signed);
+        }
+        let epoch = |log: &AuthorityLog| log.head().map_or(0, |(at, _)| at.epoch);
+        let handed_over = !self.authority.is_empty() && epoch(&authority) > epoch(&self.authority);
+        self.store.write(Firmness::Durable, |writing| {
+            for signed in &kept {
+                let position = signed.statement.at.position;
+                for (key, _) in writing.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)? {
+                    writing.remove(Table::Authority, &key)?;
+                }
+                writing.put(Table::Authority, &position.to_be_bytes(), &signed.to_bytes())?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        if let Some(last) = kept.last() {
+            let now = last.statement.hlc.timestamp();
+            self.hlc = self.hlc.observe(last.statement.hlc, now);
+            self.authority = authority;
+            self.judge_waiting()?;
+            if handed_over {
+                self.rebuild(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waited for the authority log is judged again.
+    fn judge_waiting(&mut self) -> Result<(), ReplicaError> {
+        let authority = &self.authority;
+        let wait = Wait::Authority(AuthorityRef::default());
+        let (changed, verdicts) = self.store.write(Firmness::Derived, |writing| {
+            let mut pass = Pass::new(authority);
+            pass.wake(writing, &wait)?;
+            let verdicts = std::mem::take(&mut pass.verdicts);
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts))
+        })?;
+        self.count(verdicts);
+        self.changed.extend(changed);
+        Ok(())
+    }
+
+    fn authority_grown(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
+        self.out.push_back(Output::Authority);
+        self.run(now, Event::AuthorityGrown)
+    }
+
+    /// The sequencer copies what sites said of their people (R15). Of two equal logins the one copied first
+    /// stays, the other gets the site's code and a number behind it.
+    fn copy_enrolments(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        if self.sequencer.is_none() {
+            return Ok(());
+        }
+        let Some(policy) = self.policy().cloned() else {
+            return Ok(());
+        };
+        let rows = self.store.read()?.prefixed(Table::Enrolments, &[])?;
+        let mut copied = false;
+        for (key, bytes) in rows {
+            let (Some(user), Some(site)) = (id_at::<16>(&key, 0), id_at::<32>(&key, 16)) else {
+                continue;
+            };
+            let (user, site) = (UserId(user), SiteId(site));
+            if policy.users.contains_key(&user) {
+                continue;
+            }
+            let enrolment: schema::authority::Enrolment = decode(Table::Enrolments, &bytes)?;
+            let code = policy.sites.get(&site).map(|site| site.code.to_lowercase()).unwrap_or_default();
+            let taken = self.authority.current().map(|policy| policy.logins.clone()).unwrap_or_default();
+            let login = free_login(&enrolment.login, &code, |login| taken.contains_key(login));
+            let entry =
+                UserEntry { user, login, grants: enrolment.grants, sites: vec![site], standing: enrolment.standing };
+            let body = Body::Copied { site, generation: self.generation, seq: 0, user: entry };
+            match self.say_quietly(now, &body) {
+                Ok(()) => copied = true,
+                Err(ReplicaError::Authority(error)) => tracing::warn!(%user, %error, "an enrolment was not copied"),
+                Err(error) => return Err(error),
+            }
+        }
+        if copied {
+            let outputs = self.authority_grown(now)?;
+            self.out.extend(outputs);
+        }
+        Ok(())
+    }
+
+    /// Says what is held, if that is news and the last time is long enough ago.
+    fn say_heights(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        let Some(policy) = self.policy().cloned() else {
+            return Ok(());
+        };
+        if now.since(self.heights_said) < HEIGHTS_INTERVAL {
+            return Ok(());
+        }
+        let next = self.hlc.tick(now);
+        let said = heights::say(policy.org, &self.key, self.generation, next, self.store.local());
+        let held = self.heights.get(&self.me());
+        if held.is_some_and(|held| {
+            held.heights.lines == said.heights.lines && held.heights.generation == said.heights.generation
+        }) {
+            return Ok(());
+        }
+        self.hlc = next;
+        self.heights_said = now;
+        self.store
+            .write(Firmness::Derived, |writing| writing.put(Table::Heights, &said.heights.site.0, &said.to_bytes()))?;
+        self.heights.insert(self.me(), said.clone());
+        let outputs = self.run(now, Event::HeightsGrown(None, vec![said]))?;
+        self.out.extend(outputs);
+        Ok(())
+    }
+
+    fn alarm(&mut self, now: Timestamp, alarm: Alarm) {
+        if !self.alarms.contains_key(&alarm) {
+            tracing::warn!(code = alarm.code(), ?alarm, "alarm");
+            self.out.push_back(Output::Alarm(alarm.clone()));
+            self.alarms.insert(alarm, now);
+        }
+    }
+
+    fn count(&mut self, verdicts: BTreeMap<String, u64>) {
+        for (code, times) in verdicts {
+            *self.verdicts.entry(code).or_default() += times;
+        }
+    }
+
+    /// Whether somebody may act through this site now: as the authority log or this site's own log says.
+    pub fn user(&self, user: &UserId) -> Result<Option<UserEntry>, StoreError> {
+        if let Some(entry) = self.policy().and_then(|policy| policy.users.get(user)) {
+            return Ok(Some(UserEntry::clone(entry)));
+        }
+        let enrolled = crate::docs::judge::enrolled(&self.store.read()?, user, &self.me())?;
+        Ok(enrolled.map(|enrolment| crate::docs::judge::as_entry(enrolment, &self.me())))
+    }
+
+    /// Active sites other than this one.
+    pub fn peers(&self) -> Vec<Arc<schema::authority::SiteEntry>> {
+        let Some(policy) = self.policy() else {
+            return Vec::new();
+        };
+        let counts = |site: &&Arc<schema::authority::SiteEntry>| {
+            site.site != self.me() && site.standing == Standing::Active && !policy.revoked.contains_key(&site.site)
+        };
+        policy.sites.values().filter(counts).cloned().collect()
+    }
+
+    fn here<'a>(&'a self, policy: Option<&'a Policy>) -> Here<'a> {
+        Here {
+            policy,
+            authority: self.authority.head().unwrap_or_default(),
+            local: self.store.local(),
+            store: self.store_id,
+            generation: self.generation,
+            cursors: &self.cursors,
+            stores: &self.stores,
+            heights: &self.heights,
+        }
+    }
+}
+
+/// The login itself if it is free, otherwise with the site's code, then with a number.
+fn free_login(wanted: &str, code: &str, taken: impl Fn(&str) -> bool) -> String {
+    let candidates = std::iter::once(wanted.to_owned())
+        .chain(std::iter::once(format!("{wanted}.{code}")))
+        .chain((2..).map(|number| format!("{wanted}.{code}{number}")));
+    let mut free = candidates.filter(|login| !taken(&schema::fold::fold(login)));
+    free.next().expect("the candidates never end")
+}
+
+fn id_at<const N: usize>(key: &[u8], at: usize) -> Option<[u8; N]> {
+    key.get(at..at + N)?.try_into().ok()
+}
+
+fn cursor_key(store: &StoreId, scope: &ScopeId, lane: Lane) -> Vec<u8> {
+    [&store.0, &scope.0, [lane.number()].as_slice()].concat()
+}
+
+fn read_cursor_key(key: &[u8]) -> Option<(StoreId, ScopeId, Lane)> {
+    let lane = match key.get(32)? {
+        0 => Lane::Own,
+        1 => Lane::Others,
+        _ => return None,
+    };
+    Some((StoreId(id_at(key, 0)?), ScopeId(id_at(key, 16)?), lane))
+}

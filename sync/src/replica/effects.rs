@@ -1,0 +1,294 @@
+//! Carrying out what the engine decided.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use schema::authority::Signed;
+use schema::codec::Canonical;
+use schema::height::SignedHeights;
+use schema::id::{RecordHash, ScopeId, SiteId, StoreId};
+use schema::policy::Policy;
+use schema::time::{Hlc, Timestamp};
+
+use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
+use crate::admission::{Admitted, Reject, Run, admit, full, stored};
+use crate::engine::{Admission, Effect, Event, Fetched, SessionId};
+use crate::limits::{AUTHORITY_BATCH, FRAME_TARGET_BYTES, MAX_SCAN};
+use crate::store::local::Held;
+use crate::store::rows::Arrival;
+use crate::store::tables::arrival_key;
+use crate::store::{Firmness, Source, StoreError, Table, decode};
+use crate::wire::{Lane, Mark, Message, PackedRun};
+
+/// What a fetch looks for.
+struct Wanted {
+    scope: ScopeId,
+    lane: Lane,
+    after: (u64, Option<[u8; 16]>),
+    held: Held,
+    young_after: u64,
+    direct: BTreeSet<SiteId>,
+}
+
+impl Replica {
+    /// Lets the engine decide and does what it says, until nothing is left to do.
+    pub(super) fn run(&mut self, now: Timestamp, event: Event) -> Result<Vec<Output>, ReplicaError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let policy = self.policy().cloned();
+            // The engine is taken out while it looks at the rest; nothing it calls can reach it meanwhile.
+            let empty = crate::engine::Engine::new(self.me(), &Default::default());
+            let mut engine = std::mem::replace(&mut self.engine, empty);
+            let effects = engine.step(now, event, &self.here(policy.as_deref()));
+            self.engine = engine;
+            for effect in effects {
+                events.extend(self.carry_out(now, effect)?);
+            }
+        }
+        Ok(self.out.drain(..).collect())
+    }
+
+    fn carry_out(&mut self, now: Timestamp, effect: Effect) -> Result<Option<Event>, ReplicaError> {
+        match effect {
+            Effect::Send(session, message) => self.send(session, &message),
+            Effect::Fetch { session, scope, lane, after, mut held, young_after, direct, peer } => {
+                if let (peer, Some(generation)) = peer {
+                    held.insert((peer, generation), u64::MAX);
+                }
+                let wanted = Wanted { scope, lane, after, held, young_after, direct };
+                return Ok(Some(Event::Fetched(session, scope, lane, self.fetch(&wanted)?)));
+            }
+            Effect::Admit { session, store, scope, lane, mark, runs } => {
+                let admission = self.admit(now, session, (store, scope, lane, mark), runs)?;
+                return Ok(Some(Event::Admitted(session, scope, lane, mark, admission)));
+            }
+            Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
+            Effect::SendAuthority(session, from) => {
+                for batch in self.statements(from)?.chunks(AUTHORITY_BATCH) {
+                    self.send(session, &Message::Authority(batch.to_vec()));
+                }
+            }
+            Effect::AdmitHeights(session, said) => return self.admit_heights(now, session, said),
+            Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
+            Effect::Close(session, code) => {
+                self.send(session, &Message::Bye(code.to_owned()));
+                self.out.push_back(Output::Close(session, code));
+                return Ok(Some(Event::Closed(session)));
+            }
+            Effect::Diverged(_, scope) => self.alarm(now, Alarm::Diverged(scope)),
+        }
+        Ok(None)
+    }
+
+    fn send(&mut self, session: SessionId, message: &Message) {
+        self.out.push_back(Output::Send(session, crate::wire::encode(message)));
+    }
+
+    /// Reads what a peer lacks of a lane, whole runs, about one frame's worth (R21).
+    fn fetch(&self, wanted: &Wanted) -> Result<Fetched, StoreError> {
+        let reading = self.store.read()?;
+        let (after, chain) = wanted.after;
+        let at = |counter| reading.get_as::<Arrival>(Table::Arrivals, &arrival_key(&wanted.scope, counter));
+        let mut mark = Mark { counter: after, chain: [0; 16] };
+        if after > 0 {
+            match at(after)? {
+                Some(arrival) if chain.is_none_or(|chain| chain == arrival.chain) => mark.chain = arrival.chain,
+                Some(_) | None => return Ok(Fetched::CursorRefused),
+            }
+        }
+        let from = arrival_key(&wanted.scope, after + 1);
+        let end = arrival_key(&wanted.scope, u64::MAX);
+        let (mut runs, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
+            let arrival: Arrival = decode(Table::Arrivals, value)?;
+            let counter = after + 1 + index as u64;
+            let log = self.store.local().numbers.get(&arrival.log).copied();
+            let log = log.ok_or(StoreError::Missing { what: "a log" })?;
+            let lane = if log.site == self.me() { Lane::Own } else { Lane::Others };
+            let has = wanted.held.get(&(log.site, log.generation)).is_some_and(|seq| *seq >= arrival.seq);
+            if lane == wanted.lane && !has {
+                if counter > wanted.young_after && lane == Lane::Others && wanted.direct.contains(&log.site) {
+                    break;
+                }
+                let found = stored(&reading, arrival.log, arrival.seq)?;
+                let signature = found.signature;
+                bytes += found.record.body_bytes();
+                open.push(full(&reading, found)?);
+                if let Some(signature) = signature {
+                    let run = Run { log, records: std::mem::take(&mut open), signature };
+                    runs.push(PackedRun::pack(&run));
+                }
+            }
+            mark = Mark { counter, chain: arrival.chain };
+            if open.is_empty() && bytes >= FRAME_TARGET_BYTES {
+                break;
+            }
+        }
+        if !open.is_empty() {
+            // The scan ended inside a run, which happens only at its bound: go back to the run's first record.
+            let first = open.len() as u64;
+            let back = at(mark.counter.saturating_sub(first))?;
+            mark = back.map_or(Mark::default(), |arrival| Mark { counter: mark.counter - first, chain: arrival.chain });
+        }
+        Ok(Fetched::Runs(mark, runs))
+    }
+
+    /// Log admission of one frame, in one transaction with the cursor.
+    fn admit(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        (store, scope, lane, mark): (StoreId, ScopeId, Lane, Mark),
+        runs: Vec<PackedRun>,
+    ) -> Result<Admission, ReplicaError> {
+        let Some(policy) = self.policy().cloned() else {
+            return Ok(Admission::Refused("no-authority"));
+        };
+        let me = self.me();
+        let mut latest = Hlc::default();
+        let mut own = Vec::new();
+        let known: BTreeSet<_> = self.store.local().logs.keys().map(|log| (log.site, log.generation)).collect();
+        let outcome = self.store.write(Firmness::Durable, |writing| {
+            let mut whole = true;
+            for packed in runs {
+                let before = hash_before(writing, &packed)?;
+                let run = packed.unpack(&policy.org, before);
+                let admitted = admit(writing, &policy, &run)?;
+                match admitted {
+                    Admitted::Stored(_) => {
+                        let last = run.records.last().map(|full| full.record.header.hlc).unwrap_or_default();
+                        latest = latest.max(last);
+                        if run.log.site == me {
+                            own.push((run.log.generation, last));
+                        }
+                    }
+                    Admitted::Known | Admitted::BeyondCut => {}
+                    Admitted::UnknownSite => whole = false,
+                }
+            }
+            if whole {
+                writing.put(Table::Cursors, &cursor_key(&store, &scope, lane), &mark.to_bytes())?;
+            }
+            Ok::<_, Reject>(whole)
+        });
+        match outcome {
+            Ok(whole) => {
+                self.hlc = self.hlc.observe(latest, now);
+                for (generation, last) in own {
+                    self.own_record(now, generation, last, known.contains(&(me, generation)));
+                }
+                if whole {
+                    self.cursors.insert((store, scope, lane), mark);
+                }
+                Ok(if whole { Admission::Durable } else { Admission::Partly })
+            }
+            Err(Reject::Store(error)) => Err(error.into()),
+            Err(reject) => {
+                let code = refusal(&reject);
+                tracing::warn!(session, code, error = %reject, "a peer's records were refused");
+                if let Some(visit) = self.engine.sessions().get(&session) {
+                    let peer = visit.peer;
+                    self.alarm(now, Alarm::Refused(peer, code));
+                }
+                if let Reject::Fork { log, .. } | Reject::Chain { log, .. } = reject {
+                    self.alarm(now, Alarm::Forked(log.site));
+                }
+                Ok(Admission::Refused(code))
+            }
+        }
+    }
+
+    /// A record of this site's own key came from outside: lost and come back, or a second copy (R1).
+    fn own_record(&mut self, now: Timestamp, generation: schema::id::GenerationId, last: Hlc, known: bool) {
+        if generation == self.generation {
+            return;
+        }
+        match last > self.started {
+            true => self.alarm(now, Alarm::CloneRunning(generation)),
+            false if !known => self.alarm(now, Alarm::OwnRecordsBack),
+            false => {}
+        }
+    }
+
+    fn admit_authority(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        statements: Vec<Signed>,
+    ) -> Result<Option<Event>, ReplicaError> {
+        let before = self.authority.head();
+        match self.keep_statements(statements) {
+            Ok(()) if self.authority.head() == before => Ok(None),
+            Ok(()) => {
+                self.out.push_back(Output::Authority);
+                Ok(Some(Event::AuthorityGrown))
+            }
+            Err(ReplicaError::Authority(error)) => {
+                tracing::warn!(session, %error, "a peer's statements were refused");
+                if let Some(visit) = self.engine.sessions().get(&session) {
+                    let peer = visit.peer;
+                    self.alarm(now, Alarm::Refused(peer, "bad-statement"));
+                }
+                self.out.push_back(Output::Close(session, "bad-statement"));
+                Ok(Some(Event::Closed(session)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn admit_heights(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        said: Vec<SignedHeights>,
+    ) -> Result<Option<Event>, ReplicaError> {
+        let Some(policy): Option<std::sync::Arc<Policy>> = self.policy().cloned() else {
+            return Ok(None);
+        };
+        let (me, book) = (self.me(), &self.heights);
+        let news =
+            self.store.write(Firmness::Derived, |writing| crate::heights::admit(writing, &policy, book, said))?;
+        for signed in &news {
+            let heights = &signed.heights;
+            if heights.site == me && heights.generation != self.generation && heights.hlc > self.started {
+                self.alarm(now, Alarm::CloneRunning(heights.generation));
+            }
+        }
+        self.heights.extend(news.iter().map(|signed| (signed.heights.site, signed.clone())));
+        Ok((!news.is_empty()).then_some(Event::HeightsGrown(Some(session), news)))
+    }
+
+    fn keep_store(&mut self, peer: SiteId, store: StoreId) -> Result<(), StoreError> {
+        if self.stores.insert(peer, store) != Some(store) {
+            let key = [b"peer/".as_slice(), &peer.0].concat();
+            self.store.write(Firmness::Derived, |writing| writing.put(Table::Meta, &key, &store.0))?;
+        }
+        Ok(())
+    }
+}
+
+/// The hash of the record before a run, as held here.
+fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Option<RecordHash>, StoreError> {
+    let Some(state) = source.local.logs.get(&run.log) else {
+        return Ok(None);
+    };
+    match run.from.checked_sub(1) {
+        Some(0) | None => Ok(None),
+        Some(before) if before == state.seq => Ok(Some(state.hash)),
+        Some(before) if before < state.seq => Ok(Some(stored(source, state.no, before)?.record.hash())),
+        Some(_) => Ok(None),
+    }
+}
+
+fn refusal(reject: &Reject) -> &'static str {
+    match reject {
+        Reject::Size => "run-too-large",
+        Reject::Gap { .. } => "gap",
+        Reject::Chain { .. } => "broken-chain",
+        Reject::Fork { .. } => "fork",
+        Reject::Header { .. } => "bad-header",
+        Reject::Body { .. } => "bad-body",
+        Reject::Signature { .. } => "bad-signature",
+        Reject::Scope { .. } => "scope-not-held",
+        Reject::Store(_) => "store",
+    }
+}

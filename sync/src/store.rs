@@ -1,0 +1,270 @@
+//! The store: one redb file per organisation (R25, R26).
+//!
+//! [`Store::write`] runs one transaction and makes it durable or undoes it whole; inside it, a
+//! [`Writing`] is the proof that there is one. Small state that every decision needs (logs, scopes) is
+//! kept in memory as [`Local`] and follows a transaction only when that is committed. Read with
+//! [`Store::read`]; both kinds of transaction answer through [`Source`].
+
+pub mod local;
+pub mod rows;
+pub mod tables;
+
+use redb::{Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use schema::codec::{Canonical, CodecError};
+use thiserror::Error;
+
+pub use local::{Local, LogState, ScopeState};
+pub use tables::{LogNo, Table};
+
+use crate::limits::CACHE_BYTES;
+
+/// Why the store could not answer.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The disk, or redb on it.
+    #[error("the disk did not do what was asked")]
+    Disk(#[source] Box<redb::Error>),
+    /// A stored value is not the one that was written (R25).
+    #[error("a value of {table} has changed on the disk")]
+    Damaged {
+        /// The table's name.
+        table: &'static str,
+    },
+    /// A stored value does not decode: written by a newer version, or a bug.
+    #[error("a value of {table} does not decode")]
+    Decode {
+        /// The table's name.
+        table: &'static str,
+        /// Where it stops making sense.
+        #[source]
+        source: CodecError,
+    },
+    /// Something that another table promises is not there.
+    #[error("{what} is missing from the store")]
+    Missing {
+        /// What.
+        what: &'static str,
+    },
+}
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Disk(Box::new(error.into()))
+            }
+        }
+    )+};
+}
+from_redb!(
+    redb::Error,
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+fn definition(table: Table) -> Definition {
+    TableDefinition::new(table.name())
+}
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// What both kinds of transaction answer. Values are checked against their seal.
+pub trait Source {
+    /// The value under `key`.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// At most `limit` rows with keys from `from` up to `end`, in order.
+    fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError>;
+    /// How many rows a table has.
+    fn count(&self, table: Table) -> Result<u64, StoreError>;
+
+    /// All rows whose keys begin with `prefix`.
+    fn prefixed(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
+        self.range(table, prefix, tables::after_prefix(prefix).as_deref(), usize::MAX)
+    }
+    /// The value under `key`, decoded.
+    fn get_as<T: Canonical>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.get(table, key)?.map(|bytes| decode(table, &bytes)).transpose()
+    }
+}
+
+/// Decodes a stored value.
+pub fn decode<T: Canonical>(table: Table, bytes: &[u8]) -> Result<T, StoreError> {
+    T::from_bytes(bytes).map_err(|source| StoreError::Decode { table: table.name(), source })
+}
+
+fn checked(table: Table, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    match tables::unseal(table, key, sealed) {
+        Some(value) => Ok(value.to_vec()),
+        None => Err(StoreError::Damaged { table: table.name() }),
+    }
+}
+
+fn range_of(
+    table: Table,
+    opened: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    from: &[u8],
+    end: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Row>, StoreError> {
+    let rows = match end {
+        Some(end) => opened.range::<&[u8]>(from..end)?,
+        None => opened.range::<&[u8]>(from..)?,
+    };
+    rows.take(limit)
+        .map(|row| {
+            let (key, value) = row?;
+            Ok((key.value().to_vec(), checked(table, key.value(), value.value())?))
+        })
+        .collect()
+}
+
+/// A view of the store at one moment. Readers never wait for the writer.
+pub struct Reading {
+    tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+impl Source for Reading {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.tables[table.slot()].get(key)?;
+        found.map(|value| checked(table, key, value.value())).transpose()
+    }
+    fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        range_of(table, &self.tables[table.slot()], from, end, limit)
+    }
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
+    }
+}
+
+/// An open write transaction, and the small state as it will be if it is committed.
+pub struct Writing<'t> {
+    tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
+    /// Logs and scopes with what this transaction did to them.
+    pub local: Local,
+}
+
+impl Source for Writing<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.tables[table.slot()].get(key)?;
+        found.map(|value| checked(table, key, value.value())).transpose()
+    }
+    fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        range_of(table, &self.tables[table.slot()], from, end, limit)
+    }
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
+    }
+}
+
+impl Writing<'_> {
+    /// Writes a value.
+    pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.tables[table.slot()].insert(key, tables::seal(table, key, value).as_slice())?;
+        Ok(())
+    }
+    /// Removes a value.
+    pub fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        self.tables[table.slot()].remove(key)?;
+        Ok(())
+    }
+    /// Removes every row of a table.
+    pub fn clear(&mut self, table: Table) -> Result<(), StoreError> {
+        self.tables[table.slot()].retain(|_, _| false)?;
+        Ok(())
+    }
+}
+
+/// How firmly a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmness {
+    /// On the disk before `write` returns: two phases, quick repair (R26).
+    Durable,
+    /// May be lost in a crash, together with what follows it: for what can be made again.
+    Derived,
+}
+
+/// The store of one organisation at one site.
+pub struct Store {
+    db: Database,
+    local: Local,
+}
+
+impl Store {
+    /// Opens or creates the file at `path`.
+    /// Errors: `Disk` if it is in use by another process, or not ours.
+    pub fn open(path: &std::path::Path) -> Result<Self, StoreError> {
+        Self::start(Builder::new().set_cache_size(CACHE_BYTES).create(path)?)
+    }
+
+    /// Opens or creates a store on any backend: memory, or a disk that fails on demand.
+    pub fn open_on(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+        Self::start(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+    }
+
+    fn start(db: Database) -> Result<Self, StoreError> {
+        let mut store = Self { db, local: Local::default() };
+        // Opening a table creates it, so that readers find every one.
+        store.write(Firmness::Durable, |_| Ok::<(), StoreError>(()))?;
+        store.local = Local::load(&store.read()?)?;
+        Ok(store)
+    }
+
+    /// Logs and scopes as of the last committed transaction.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// A view of the store as of the last committed transaction.
+    pub fn read(&self) -> Result<Reading, StoreError> {
+        let tx = self.db.begin_read()?;
+        let tables = Table::ALL.iter().map(|table| tx.open_table(definition(*table))).collect::<Result<_, _>>()?;
+        Ok(Reading { tables })
+    }
+
+    /// Runs `work` in one transaction. If it errs, nothing of it stays.
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        firmness: Firmness,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tx = self.db.begin_write().map_err(StoreError::from)?;
+        match firmness {
+            Firmness::Durable => {
+                tx.set_durability(Durability::Immediate).map_err(StoreError::from)?;
+                tx.set_two_phase_commit(true);
+                tx.set_quick_repair(true);
+            }
+            Firmness::Derived => tx.set_durability(Durability::None).map_err(StoreError::from)?,
+        }
+        let (outcome, local) = {
+            let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));
+            let tables = opened.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
+            let mut writing = Writing { tables, local: self.local.clone() };
+            let outcome = work(&mut writing);
+            (outcome, writing.local)
+        };
+        match outcome {
+            Ok(value) => {
+                tx.commit().map_err(StoreError::from)?;
+                self.local = local;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.abort().map_err(StoreError::from)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has redb check its own structure. `false`: it had to repair.
+    pub fn check(&mut self) -> Result<bool, StoreError> {
+        Ok(self.db.check_integrity()?)
+    }
+}

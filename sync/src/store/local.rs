@@ -1,0 +1,288 @@
+//! The small state that every decision needs: logs, scopes, who this store is. In memory, mirrored from
+//! the tables, and changed only through a transaction.
+
+use std::collections::BTreeMap;
+
+use schema::authority::AuthorityRef;
+use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
+use schema::time::Hlc;
+
+use super::tables::LogNo;
+use super::{Source, StoreError, Table, Writing, decode};
+
+/// The end of a log as held here, and what its first record said it follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogState {
+    /// Its number in this store.
+    pub no: LogNo,
+    /// Which log.
+    pub id: LogId,
+    /// Last seq held; always a signed record.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+    /// Its time.
+    pub hlc: Hlc,
+    /// The authority position it pins.
+    pub authority: AuthorityRef,
+    /// The generation it follows and the last seq known when it began (R1).
+    pub follows: Option<(GenerationId, u64)>,
+}
+
+impl Canonical for LogState {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.no);
+        self.id.write(out);
+        out.u64(self.seq);
+        self.hash.write(out);
+        self.hlc.write(out);
+        self.authority.write(out);
+        out.option(self.follows.as_ref(), |out, (generation, seq)| {
+            generation.write(out);
+            out.u64(*seq);
+        });
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            no: input.u32("log number")?,
+            id: Canonical::read(input)?,
+            seq: input.u64("seq")?,
+            hash: Canonical::read(input)?,
+            hlc: Canonical::read(input)?,
+            authority: Canonical::read(input)?,
+            follows: input.option("follows", |input| Ok((Canonical::read(input)?, input.u64("seq")?)))?,
+        })
+    }
+}
+
+/// One scope as held here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScopeState {
+    /// Counter of the last arrival; 0 before the first.
+    pub arrivals: u64,
+    /// Hash chain over the arrivals.
+    pub chain: [u8; 16],
+    /// Everything up to this arrival has been judged and applied.
+    pub shown: u64,
+    /// Sum modulo 2^256 of the documents' digests (R22), little-endian words.
+    pub digest: [u8; 32],
+}
+
+impl Canonical for ScopeState {
+    fn write(&self, out: &mut Writer) {
+        out.u64(self.arrivals);
+        out.raw(&self.chain);
+        out.u64(self.shown);
+        out.raw(&self.digest);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            arrivals: input.u64("arrivals")?,
+            chain: input.array("chain")?,
+            shown: input.u64("shown")?,
+            digest: input.array("digest")?,
+        })
+    }
+}
+
+/// How far somebody holds each log of a scope.
+pub type Held = BTreeMap<(SiteId, GenerationId), u64>;
+
+/// A line of a vector: a generation's log in a scope, how far it is held, and the hash there.
+pub type Line = (SiteId, GenerationId, u64, RecordHash);
+
+/// Logs and scopes of a store.
+#[derive(Debug, Clone, Default)]
+pub struct Local {
+    /// By id.
+    pub logs: BTreeMap<LogId, LogState>,
+    /// Ids by number.
+    pub numbers: BTreeMap<LogNo, LogId>,
+    /// By id.
+    pub scopes: BTreeMap<ScopeId, ScopeState>,
+    /// Drawn when the store was created or restored (R21); `None` before that.
+    pub store_id: Option<StoreId>,
+}
+
+impl Local {
+    /// Reads the state from the tables.
+    pub fn load(source: &impl Source) -> Result<Self, StoreError> {
+        let mut local = Self::default();
+        for (_, bytes) in source.prefixed(Table::Logs, &[])? {
+            let state: LogState = decode(Table::Logs, &bytes)?;
+            local.numbers.insert(state.no, state.id);
+            local.logs.insert(state.id, state);
+        }
+        for (key, bytes) in source.prefixed(Table::Meta, b"scope/")? {
+            let id = key[b"scope/".len()..].try_into().map_err(|_| StoreError::Missing { what: "a scope's id" })?;
+            local.scopes.insert(ScopeId(id), decode(Table::Meta, &bytes)?);
+        }
+        local.store_id = source.get_as(Table::Meta, b"store")?;
+        Ok(local)
+    }
+
+    /// The scope's state; an empty one if nothing of it was ever held.
+    pub fn scope(&self, scope: &ScopeId) -> ScopeState {
+        self.scopes.get(scope).cloned().unwrap_or_default()
+    }
+
+    /// The vector of a scope, sorted: one line per log, except that a generation named by its successor's
+    /// first record and held exactly to the seq named there has none (R1). One that is named and not held
+    /// to there has a line, with seq 0 if nothing of it is held, so that a missing line always means "held".
+    pub fn vector(&self, scope: &ScopeId) -> Vec<Line> {
+        let in_scope = || self.logs.values().filter(|state| state.id.scope == *scope);
+        let mut lines: BTreeMap<(SiteId, GenerationId), (u64, RecordHash)> =
+            in_scope().map(|state| ((state.id.site, state.id.generation), (state.seq, state.hash))).collect();
+        for state in in_scope() {
+            if let Some((generation, closing)) = state.follows {
+                let line = lines.entry((state.id.site, generation)).or_insert((0, RecordHash([0; 32])));
+                if line.0 == closing {
+                    lines.remove(&(state.id.site, generation));
+                }
+            }
+        }
+        lines.into_iter().map(|((site, generation), (seq, hash))| (site, generation, seq, hash)).collect()
+    }
+
+    /// What a peer with these lines holds of the logs known here: a closed generation without a line is held
+    /// to where its successor, of which the peer holds something, says it ended.
+    pub fn expand(&self, scope: &ScopeId, lines: &BTreeMap<(SiteId, GenerationId), u64>) -> Held {
+        let mut held = lines.clone();
+        let mut closings: Vec<(SiteId, GenerationId, GenerationId, u64)> = self
+            .logs
+            .values()
+            .filter(|state| state.id.scope == *scope)
+            .filter_map(|state| state.follows.map(|(before, seq)| (state.id.site, state.id.generation, before, seq)))
+            .collect();
+        // Each round settles at least one generation, so there are at most as many rounds as generations.
+        loop {
+            let left = closings.len();
+            closings.retain(|(site, generation, before, seq)| {
+                let follows = held.get(&(*site, *generation)).is_some_and(|seq| *seq > 0);
+                if follows {
+                    held.entry((*site, *before)).or_insert(*seq);
+                }
+                !follows
+            });
+            if closings.len() == left {
+                return held;
+            }
+        }
+    }
+
+    /// How many records of the scope are held.
+    pub fn records(&self, scope: &ScopeId) -> u64 {
+        self.logs.values().filter(|state| state.id.scope == *scope).map(|state| state.seq).sum()
+    }
+}
+
+/// The digest of a vector: equal digests of hash chains prove equal records.
+pub fn vector_digest(vector: &[Line]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 vector");
+    for (site, generation, seq, hash) in vector {
+        hasher.update(&site.0).update(&generation.0).update(&seq.to_be_bytes()).update(&hash.0);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Adds (`plus`) or takes away one document's digest: a sum modulo 2^256, never XOR (R22).
+pub fn digest_sum(sum: &mut [u8; 32], term: &[u8; 32], plus: bool) {
+    let mut carry = u16::from(!plus);
+    for (byte, other) in sum.iter_mut().zip(term) {
+        let other = if plus { *other } else { !*other };
+        let total = u16::from(*byte) + u16::from(other) + carry;
+        *byte = total as u8;
+        carry = total >> 8;
+    }
+}
+
+impl Writing<'_> {
+    /// Writes a log's state.
+    pub fn put_log(&mut self, state: LogState) -> Result<(), StoreError> {
+        self.put(Table::Logs, &state.no.to_be_bytes(), &state.to_bytes())?;
+        self.local.numbers.insert(state.no, state.id);
+        self.local.logs.insert(state.id, state);
+        Ok(())
+    }
+
+    /// Takes back a log that was reserved and got no record.
+    pub fn drop_log(&mut self, id: &LogId) -> Result<(), StoreError> {
+        if let Some(state) = self.local.logs.remove(id) {
+            self.local.numbers.remove(&state.no);
+            self.remove(Table::Logs, &state.no.to_be_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The number for a log that is not in the store yet.
+    pub fn next_log_number(&self) -> LogNo {
+        self.local.numbers.last_key_value().map_or(1, |(last, _)| last + 1)
+    }
+
+    /// Writes a scope's state.
+    pub fn put_scope(&mut self, scope: ScopeId, state: ScopeState) -> Result<(), StoreError> {
+        let key = [b"scope/".as_slice(), &scope.0].concat();
+        self.put(Table::Meta, &key, &state.to_bytes())?;
+        self.local.scopes.insert(scope, state);
+        Ok(())
+    }
+
+    /// Writes who this store is.
+    pub fn put_store_id(&mut self, id: StoreId) -> Result<(), StoreError> {
+        self.put(Table::Meta, b"store", &id.0)?;
+        self.local.store_id = Some(id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_generation_needs_no_line_and_a_missing_one_has_one() {
+        let scope = ScopeId([1; 16]);
+        let id = |generation: u8| LogId { site: SiteId([9; 32]), generation: GenerationId([generation; 16]), scope };
+        let state = |no: u32, seq: u64, follows: Option<(u8, u64)>| LogState {
+            no,
+            id: id(no as u8),
+            seq,
+            hash: RecordHash([no as u8; 32]),
+            hlc: Hlc(1),
+            authority: AuthorityRef::default(),
+            follows: follows.map(|(generation, seq)| (GenerationId([generation; 16]), seq)),
+        };
+        let with = |states: Vec<LogState>| Local {
+            logs: states.into_iter().map(|state| (state.id, state)).collect(),
+            ..Local::default()
+        };
+        let whole = with(vec![state(1, 5, None), state(2, 3, Some((1, 5)))]);
+        assert_eq!(whole.vector(&scope).len(), 1, "generation 1 is closed at 5 and held to 5");
+        let missing = with(vec![state(2, 3, Some((1, 5)))]);
+        let lines: Vec<u64> = missing.vector(&scope).iter().map(|line| line.2).collect();
+        assert_eq!(lines, [0, 3], "generation 1 is named and not held");
+        let said = |local: &Local| local.vector(&scope).iter().map(|line| ((line.0, line.1), line.2)).collect();
+        let peer = whole.expand(&scope, &said(&missing));
+        assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 0, "it must be sent");
+        let peer = whole.expand(&scope, &said(&whole));
+        assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 5, "no line: held to the closing seq");
+    }
+
+    #[test]
+    fn a_digest_is_a_sum_that_can_be_taken_back() {
+        let (mut sum, terms) = ([0; 32], [[0xff; 32], [7; 32], [0x80; 32]]);
+        for term in &terms {
+            digest_sum(&mut sum, term, true);
+        }
+        let mut other = [0; 32];
+        for term in terms.iter().rev() {
+            digest_sum(&mut other, term, true);
+        }
+        assert_eq!(sum, other, "order does not matter");
+        for term in &terms {
+            digest_sum(&mut sum, term, false);
+        }
+        assert_eq!(sum, [0; 32], "what was added is taken away");
+    }
+}

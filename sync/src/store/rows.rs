@@ -1,0 +1,240 @@
+//! The values that tables hold, with their canonical encodings.
+
+use schema::access::GenesisFacts;
+use schema::authority::AuthorityRef;
+use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::doc::DocKind;
+use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
+use schema::identity::Signature;
+use schema::record::{Author, Record};
+use schema::time::Hlc;
+
+use super::tables::{LogNo, record_key};
+use crate::change::Facts;
+
+/// A record as stored: with the signature if it ends a run (R3), and where it stands in its scope's arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Header and skeleton.
+    pub record: Record,
+    /// The signature that ends a run here.
+    pub signature: Option<Signature>,
+}
+
+impl Canonical for StoredRecord {
+    fn write(&self, out: &mut Writer) {
+        self.record.write(out);
+        out.option(self.signature.as_ref(), |out, signature| signature.write(out));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { record: Canonical::read(input)?, signature: input.option("signature", Canonical::read)? })
+    }
+}
+
+/// Where a record came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Log number.
+    pub log: LogNo,
+    /// Seq in that log.
+    pub seq: u64,
+    /// Hash chain over all arrivals of the scope up to this one.
+    pub chain: [u8; 16],
+}
+
+impl Canonical for Arrival {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.log);
+        out.u64(self.seq);
+        out.raw(&self.chain);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { log: input.u32("log")?, seq: input.u64("seq")?, chain: input.array("chain")? })
+    }
+}
+
+/// What is known of a document without loading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocRow {
+    /// Its scope.
+    pub scope: ScopeId,
+    /// Its kind.
+    pub kind: DocKind,
+    /// Whether its id comes from a natural key (then it has no Text, R5).
+    pub natural: bool,
+    /// What rights need of its genesis.
+    pub facts: GenesisFacts,
+    /// The frontier of its changes, sorted.
+    pub heads: Vec<ChangeHash>,
+}
+
+impl DocRow {
+    /// The document's part of the scope's digest (R22).
+    pub fn digest(&self, doc: &DocId) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 document digest");
+        hasher.update(&doc.0);
+        for head in &self.heads {
+            hasher.update(&head.0);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl Canonical for DocRow {
+    fn write(&self, out: &mut Writer) {
+        self.scope.write(out);
+        out.u16(self.kind.number());
+        out.flag(self.natural);
+        out.option(self.facts.requester.as_ref(), |out, requester| requester.write(out));
+        out.list(&self.heads, |out, head| head.write(out));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            scope: Canonical::read(input)?,
+            kind: DocKind::from_number(input.u16("kind")?),
+            natural: input.flag("natural")?,
+            facts: GenesisFacts { requester: input.option("requester", Canonical::read)? },
+            heads: input.list(65_536, "heads", Canonical::read)?,
+        })
+    }
+}
+
+/// An applied change of a document: what checks, histories and authorship need of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The record it stands in.
+    pub log: LogNo,
+    /// Its seq.
+    pub seq: u64,
+    /// In whose name.
+    pub author: Author,
+    /// When: the record's time, never before its causal parents in this document (R28).
+    pub at: Hlc,
+    /// Envelope and ancestors.
+    pub facts: Facts,
+}
+
+impl Canonical for IndexEntry {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.log);
+        out.u64(self.seq);
+        self.author.write(out);
+        self.at.write(out);
+        out.bytes(&self.facts.encode());
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            log: input.u32("log")?,
+            seq: input.u64("seq")?,
+            author: Canonical::read(input)?,
+            at: Canonical::read(input)?,
+            facts: Facts::decode(input.bytes(1 << 20, "facts")?)
+                .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
+        })
+    }
+}
+
+/// What a record waits for (R9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// A change of the same document.
+    Change(ChangeHash),
+    /// A position of the authority log.
+    Authority(AuthorityRef),
+    /// A newer version of this software: an unknown body kind, schema or statement.
+    Version,
+    /// What the site says of this user (R15).
+    Enrolment(UserId, SiteId),
+    /// Earlier records of the same log on this document, which wait themselves.
+    Earlier(DocId, LogNo),
+}
+
+impl Wait {
+    /// The stable code, shown in the list of held changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Change(_) => "waiting-change",
+            Self::Authority(_) => "waiting-authority",
+            Self::Version => "waiting-version",
+            Self::Enrolment(..) => "waiting-enrolment",
+            Self::Earlier(..) => "waiting-earlier",
+        }
+    }
+
+    /// The key under which records that wait for this are found. All waits for the authority log stand
+    /// together: any growth of it may answer them.
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Change(hash) => [&[1], hash.0.as_slice()].concat(),
+            Self::Authority(_) => vec![2],
+            Self::Version => vec![3],
+            Self::Enrolment(user, site) => [&[4], user.0.as_slice(), site.0.as_slice()].concat(),
+            Self::Earlier(doc, log) => [&[5], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
+        }
+    }
+
+    /// The key of one waiting record.
+    pub fn row_key(&self, log: LogNo, seq: u64) -> Vec<u8> {
+        [self.key().as_slice(), record_key(log, seq).as_slice()].concat()
+    }
+}
+
+/// A record that has no effect, or none yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It never will (R8); the reason's stable code.
+    Void(String),
+    /// Not yet.
+    Waiting(Wait),
+}
+
+impl Verdict {
+    /// The stable code of the reason.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Void(code) => code,
+            Self::Waiting(wait) => wait.code(),
+        }
+    }
+}
+
+impl Canonical for Verdict {
+    fn write(&self, out: &mut Writer) {
+        match self {
+            Self::Void(code) => {
+                out.u8(0);
+                out.text(code);
+            }
+            Self::Waiting(Wait::Change(hash)) => {
+                out.u8(1);
+                hash.write(out);
+            }
+            Self::Waiting(Wait::Authority(at)) => {
+                out.u8(2);
+                at.write(out);
+            }
+            Self::Waiting(Wait::Version) => out.u8(3),
+            Self::Waiting(Wait::Enrolment(user, site)) => {
+                out.u8(4);
+                user.write(out);
+                site.write(out);
+            }
+            Self::Waiting(Wait::Earlier(doc, log)) => {
+                out.u8(5);
+                doc.write(out);
+                out.u32(*log);
+            }
+        }
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(match input.u8("verdict")? {
+            0 => Self::Void(input.text(64, "reason")?),
+            1 => Self::Waiting(Wait::Change(Canonical::read(input)?)),
+            2 => Self::Waiting(Wait::Authority(Canonical::read(input)?)),
+            3 => Self::Waiting(Wait::Version),
+            4 => Self::Waiting(Wait::Enrolment(Canonical::read(input)?, Canonical::read(input)?)),
+            5 => Self::Waiting(Wait::Earlier(Canonical::read(input)?, input.u32("log number")?)),
+            _ => return Err(CodecError::Invalid { what: "verdict" }),
+        })
+    }
+}

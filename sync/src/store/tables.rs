@@ -1,0 +1,179 @@
+//! Every table of the store: its key, its value, its reason (R25). The version is in the name.
+//!
+//! Keys are big-endian bytes, so that ranges follow numbers. Every value is sealed with a hash of its own
+//! (`seal`), because redb alone returns wrong bytes silently.
+
+use schema::id::{ActorId, DocId, ScopeId, SiteId};
+
+/// A table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// Small facts of the store: text -> bytes.
+    Meta,
+    /// Log number u32 -> `LogState`. Numbers are this store's own and stand for 64 bytes of log id.
+    Logs,
+    /// Log number u32, seq u64 -> `StoredRecord`. Truth.
+    Records,
+    /// Scope 16, counter u64 -> log number u32, seq u64, chain 16: the order in which records came here
+    /// (R21), with a hash chain that ties a peer's cursor to this very order.
+    Arrivals,
+    /// Change hash or body hash 32 -> log number u32, seq u64, bytes. Truth, until a document holds them.
+    Bodies,
+    /// Document 32 -> `DocRow`: kind, scope, heads, genesis facts.
+    Docs,
+    /// Document 32 -> saved Automerge document. A cache of the records.
+    Snapshots,
+    /// Document 32, actor 16, seq u64 -> `IndexEntry`: envelope and ancestor checks, authorship, history.
+    Changes,
+    /// Change hash 32 -> key in `Changes`.
+    Applied,
+    /// Log number u32, seq u64 -> `Verdict`: void and waiting records and why (R12).
+    Quarantine,
+    /// Wait key, log number u32, seq u64 -> nothing: what waits, by what it waits for (R9).
+    Waiting,
+    /// Position u64 -> signed statement of the authority log. Truth.
+    Authority,
+    /// User 16, site 32 -> enrolment as that site's log says it (R15). A cache of the records.
+    Enrolments,
+    /// Site 32 -> newest signed height statement (R17).
+    Heights,
+    /// Peer's store 16, scope 16, lane u8 -> counter u64, chain 16: how far its arrivals are held here.
+    Cursors,
+    /// Command name -> log number u32, seq u64: issuing a command twice makes one thing (R4).
+    Commands,
+    /// Log id 64, seq u64 -> two headers that disagree (R20).
+    Forks,
+}
+
+impl Table {
+    /// Every table, in the order of their slots.
+    pub const ALL: [Self; 17] = [
+        Self::Meta,
+        Self::Logs,
+        Self::Records,
+        Self::Arrivals,
+        Self::Bodies,
+        Self::Docs,
+        Self::Snapshots,
+        Self::Changes,
+        Self::Applied,
+        Self::Quarantine,
+        Self::Waiting,
+        Self::Authority,
+        Self::Enrolments,
+        Self::Heights,
+        Self::Cursors,
+        Self::Commands,
+        Self::Forks,
+    ];
+
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta-1",
+            Self::Logs => "logs-1",
+            Self::Records => "records-1",
+            Self::Arrivals => "arrivals-1",
+            Self::Bodies => "bodies-1",
+            Self::Docs => "docs-1",
+            Self::Snapshots => "snapshots-1",
+            Self::Changes => "changes-1",
+            Self::Applied => "applied-1",
+            Self::Quarantine => "quarantine-1",
+            Self::Waiting => "waiting-1",
+            Self::Authority => "authority-1",
+            Self::Enrolments => "enrolments-1",
+            Self::Heights => "heights-1",
+            Self::Cursors => "cursors-1",
+            Self::Commands => "commands-1",
+            Self::Forks => "forks-1",
+        }
+    }
+
+    /// Its place in an opened set of tables.
+    pub fn slot(self) -> usize {
+        self as usize
+    }
+
+    /// Tables that can be made again from the others (`rebuild`).
+    pub const DERIVED: [Self; 7] =
+        [Self::Docs, Self::Snapshots, Self::Changes, Self::Applied, Self::Quarantine, Self::Waiting, Self::Enrolments];
+}
+
+/// Number of a log in this store.
+pub type LogNo = u32;
+
+/// Key of a record, or of anything by record.
+pub fn record_key(log: LogNo, seq: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&log.to_be_bytes());
+    key[4..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// Reads a record key.
+pub fn read_record_key(key: &[u8]) -> Option<(LogNo, u64)> {
+    let (log, seq) = key.split_at_checked(4)?;
+    Some((LogNo::from_be_bytes(log.try_into().ok()?), u64::from_be_bytes(seq.try_into().ok()?)))
+}
+
+/// Key of an arrival.
+pub fn arrival_key(scope: &ScopeId, counter: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&scope.0);
+    key[16..].copy_from_slice(&counter.to_be_bytes());
+    key
+}
+
+/// Key of a change in the index.
+pub fn change_key(doc: &DocId, actor: &ActorId, seq: u64) -> [u8; 56] {
+    let mut key = [0; 56];
+    key[..32].copy_from_slice(&doc.0);
+    key[32..48].copy_from_slice(&actor.0);
+    key[48..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// Key of an enrolment.
+pub fn enrolment_key(user: &schema::id::UserId, site: &SiteId) -> [u8; 48] {
+    let mut key = [0; 48];
+    key[..16].copy_from_slice(&user.0);
+    key[16..].copy_from_slice(&site.0);
+    key
+}
+
+/// The smallest key that is larger than every key with this prefix; `None` if there is none.
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+const SEAL_BYTES: usize = 8;
+
+fn seal_hash(table: Table, key: &[u8], value: &[u8]) -> [u8; SEAL_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(table.name().as_bytes()).update(&[0]).update(key).update(value);
+    let mut seal = [0; SEAL_BYTES];
+    seal.copy_from_slice(&hasher.finalize().as_bytes()[..SEAL_BYTES]);
+    seal
+}
+
+/// The value as stored: a hash over table, key and value, then the value.
+pub fn seal(table: Table, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(SEAL_BYTES + value.len());
+    sealed.extend_from_slice(&seal_hash(table, key, value));
+    sealed.extend_from_slice(value);
+    sealed
+}
+
+/// The value of a sealed one; `None` if the disk returned other bytes than were written here.
+pub fn unseal<'a>(table: Table, key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
+    let (seal, value) = sealed.split_at_checked(SEAL_BYTES)?;
+    (seal == seal_hash(table, key, value)).then_some(value)
+}
