@@ -102,6 +102,11 @@ pub fn notes_key(ticket: &DocId) -> [u8; 16] {
     natural_key("notes", &ticket.to_string())
 }
 
+/// The id of the notes document beside a ticket.
+pub fn doc_id_of_notes(org: &OrgId, scope: &ScopeId, ticket: &DocId) -> DocId {
+    doc_id(org, scope, DocKind::TicketNotes, &notes_key(ticket))
+}
+
 /// A scalar under a root key, as far as Archipel's documents use Automerge's scalars.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {

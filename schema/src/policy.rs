@@ -135,9 +135,10 @@ impl Policy {
         user.grants.iter().map(|grant| grant.role).max()
     }
 
-    /// The site with this code, in any case.
+    /// The active site with this code, in any case.
     pub fn site_by_code(&self, code: &str) -> Option<&Arc<SiteEntry>> {
-        self.sites.values().find(|entry| entry.code.eq_ignore_ascii_case(code))
+        let active = self.sites.values().filter(|entry| entry.standing == Standing::Active);
+        active.into_iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
     }
 
     /// The person document of a user (it stands in the organisation's scope).
@@ -182,8 +183,11 @@ impl Policy {
         if !(2..=5).contains(&entry.code.len()) || !entry.code.chars().all(plain) {
             return Err(AuthorityError::Rule("a site's code is 2 to 5 capital letters or digits"));
         }
-        if self.sites.values().any(|other| other.code == entry.code && other.site != entry.site) {
-            return Err(AuthorityError::Rule("a site's code is its own"));
+        let taken = |other: &Arc<SiteEntry>| {
+            other.code == entry.code && other.site != entry.site && other.standing == Standing::Active
+        };
+        if entry.standing == Standing::Active && self.sites.values().any(taken) {
+            return Err(AuthorityError::Rule("a site's code is its own while it is active"));
         }
         self.sites.insert(entry.site, Arc::new(entry.clone()));
         Ok(())

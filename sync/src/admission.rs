@@ -6,7 +6,7 @@
 
 use schema::authority::Standing;
 use schema::codec::Canonical;
-use schema::id::{ChangeHash, LogId, RecordHash};
+use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId};
 use schema::identity::{Purpose, Secret, Signature, verify};
 use schema::policy::Policy;
 use schema::record::{
@@ -238,7 +238,7 @@ pub fn command_key(record: &Record) -> Option<Vec<u8>> {
 
 /// As [`command_key`], for a command that is not written yet.
 pub fn named_command(
-    scope: &schema::id::ScopeId,
+    scope: &ScopeId,
     author: &Author,
     site: &schema::id::SiteId,
     id: &schema::id::CommandId,
@@ -364,4 +364,12 @@ pub fn full(source: &impl Source, stored: StoredRecord) -> Result<Full, StoreErr
     let body = |hash| read_body(source, hash)?.ok_or(StoreError::Missing { what: "a body" });
     let bodies = hashes.iter().map(body).collect::<Result<_, StoreError>>()?;
     Ok(Full { record: stored.record, bodies })
+}
+
+/// The documents that the record behind an arrival names.
+pub fn docs_of_arrival(source: &impl Source, scope: &ScopeId, counter: u64) -> Result<Vec<DocId>, StoreError> {
+    let arrival: Option<Arrival> = source.get_as(Table::Arrivals, &arrival_key(scope, counter))?;
+    let arrival = arrival.ok_or(StoreError::Missing { what: "an arrival" })?;
+    let record = stored(source, arrival.log, arrival.seq)?.record;
+    Ok(record.skeleton.entries().iter().map(|entry| entry.doc).collect())
 }

@@ -11,18 +11,18 @@ pub mod judge;
 pub mod view;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use automerge::{Automerge, LoadOptions, TextEncoding};
 use schema::doc::DocKind;
-use schema::id::{ActorId, ChangeHash, DocId, ScopeId};
+use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId};
 
 use crate::admission::read_body;
 use crate::change::{Facts, History, Operation, parse};
 use crate::store::rows::{DocRow, IndexEntry};
 use crate::store::tables::change_key;
-use crate::store::{Source, StoreError, Table, decode};
+use crate::store::{LogNo, LogState, Source, StoreError, Table, decode};
 
 /// A document changed: what, not how. Whoever cares reads again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,20 @@ pub fn entry_by_hash(source: &impl Source, hash: &ChangeHash) -> Result<Option<(
 pub fn entries(source: &impl Source, doc: &DocId) -> Result<Vec<IndexEntry>, StoreError> {
     let rows = source.prefixed(Table::Changes, &doc.0)?;
     rows.iter().map(|(_, bytes)| decode(Table::Changes, bytes)).collect()
+}
+
+/// Where the records of a document's changes stand: the last seq of each log.
+pub fn places(source: &impl Source, doc: &DocId) -> Result<Vec<(LogId, u64)>, StoreError> {
+    let mut places: BTreeMap<LogNo, u64> = BTreeMap::new();
+    for entry in entries(source, doc)? {
+        let last = places.entry(entry.log).or_default();
+        *last = (*last).max(entry.seq);
+    }
+    let log = |no: LogNo| -> Result<LogId, StoreError> {
+        let state: Option<LogState> = source.get_as(Table::Logs, &no.to_be_bytes())?;
+        Ok(state.ok_or(StoreError::Missing { what: "a log" })?.id)
+    };
+    places.into_iter().map(|(no, seq)| Ok((log(no)?, seq))).collect()
 }
 
 /// Loads the saved document; an empty one if there is none yet.

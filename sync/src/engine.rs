@@ -171,6 +171,10 @@ impl Session {
     pub fn direct(&self) -> &BTreeSet<SiteId> {
         &self.direct
     }
+    /// Whether both sides said they hold the same records of every scope carried.
+    pub fn is_in_step(&self) -> bool {
+        self.hello.is_some() && !self.scopes.is_empty() && self.scopes.values().all(|sync| sync.in_step)
+    }
     /// Whether every scope carried has nothing left to send.
     pub fn is_idle(&self) -> bool {
         self.hello.is_some() && self.scopes.values().all(ScopeSync::is_idle)
@@ -382,6 +386,7 @@ impl Engine {
         let mine = here.local.vector(&scope);
         let state = here.local.scope(&scope);
         if offer.vector == vector_digest(&mine) {
+            sync.in_step = true;
             sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
             sync.start_at(state.arrivals);
             if let (Some(theirs), Some(ours)) = (offer.docs, docs_digest(here, &scope))
@@ -700,7 +705,8 @@ impl Engine {
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
-        if vector == vector_digest(&mine) {
+        sync.in_step = vector == vector_digest(&mine);
+        if sync.in_step {
             if let (Some(theirs), Some(ours)) = (docs, ours)
                 && theirs != ours
             {

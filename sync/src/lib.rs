@@ -18,4 +18,5 @@ pub mod planted;
 pub mod quarantine;
 pub mod replica;
 pub mod store;
+pub mod verify;
 pub mod wire;

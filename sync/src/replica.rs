@@ -183,6 +183,11 @@ impl Replica {
     pub fn me(&self) -> SiteId {
         self.key.public()
     }
+    /// Whether this site may add to the authority log.
+    pub fn is_sequencer(&self) -> bool {
+        let key = self.sequencer.as_ref().map(Secret::public);
+        key.is_some() && key == self.policy().map(|policy| policy.sequencer)
+    }
     /// This start of the process.
     pub fn generation(&self) -> GenerationId {
         self.generation
@@ -210,6 +215,22 @@ impl Replica {
     /// A view of the store as of now.
     pub fn read(&self) -> Result<Reading, StoreError> {
         self.store.read()
+    }
+    /// A handle that reads the store from other threads.
+    pub fn reader(&self) -> crate::store::Reader {
+        self.store.reader()
+    }
+    /// A small note that a site keeps for itself, under a name of its owner's choice.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.read()?.get(Table::Meta, format!("note/{name}").as_bytes())
+    }
+    /// Writes or (`None`) removes a note.
+    pub fn set_note(&mut self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let key = format!("note/{name}");
+        self.store.write(Firmness::Durable, |writing| match value {
+            Some(value) => writing.put(Table::Meta, key.as_bytes(), value),
+            None => writing.remove(Table::Meta, key.as_bytes()),
+        })
     }
     /// Documents that changed since this was last asked.
     pub fn take_changed(&mut self) -> Vec<DocChanged> {
@@ -337,6 +358,7 @@ impl Replica {
                 }
                 writing.put(Table::Authority, &position.to_be_bytes(), &signed.to_bytes())?;
             }
+            writing.local.statements = writing.count(Table::Authority)?;
             Ok::<_, StoreError>(())
         })?;
         if let Some(last) = kept.last() {
@@ -457,6 +479,19 @@ impl Replica {
         }
         let enrolled = crate::docs::judge::enrolled(&self.store.read()?, user, &self.me())?;
         Ok(enrolled.map(|enrolment| crate::docs::judge::as_entry(enrolment, &self.me())))
+    }
+
+    /// The user whom this site enrolled with this folded login, if the authority log does not know them yet.
+    pub fn enrolled_login(&self, login: &str) -> Result<Option<UserId>, StoreError> {
+        let me = self.me();
+        for (key, bytes) in self.store.read()?.prefixed(Table::Enrolments, &[])? {
+            let enrolment: schema::authority::Enrolment = decode(Table::Enrolments, &bytes)?;
+            let copied = self.policy().is_some_and(|policy| policy.users.contains_key(&enrolment.user));
+            if !copied && id_at::<32>(&key, 16) == Some(me.0) && schema::fold::fold(&enrolment.login) == login {
+                return Ok(Some(enrolment.user));
+            }
+        }
+        Ok(None)
     }
 
     /// Active sites other than this one.

@@ -9,6 +9,8 @@ pub mod local;
 pub mod rows;
 pub mod tables;
 
+use std::sync::Arc;
+
 use redb::{Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use schema::codec::{Canonical, CodecError};
 use thiserror::Error;
@@ -190,9 +192,22 @@ pub enum Firmness {
     Derived,
 }
 
+/// Reads the store from any thread, also while it is written.
+#[derive(Clone)]
+pub struct Reader(Arc<Database>);
+
+impl Reader {
+    /// A view of the store as of the last committed transaction.
+    pub fn read(&self) -> Result<Reading, StoreError> {
+        let tx = self.0.begin_read()?;
+        let tables = Table::ALL.iter().map(|table| tx.open_table(definition(*table))).collect::<Result<_, _>>()?;
+        Ok(Reading { tables })
+    }
+}
+
 /// The store of one organisation at one site.
 pub struct Store {
-    db: Database,
+    db: Arc<Database>,
     local: Local,
 }
 
@@ -209,7 +224,7 @@ impl Store {
     }
 
     fn start(db: Database) -> Result<Self, StoreError> {
-        let mut store = Self { db, local: Local::default() };
+        let mut store = Self { db: Arc::new(db), local: Local::default() };
         // Opening a table creates it, so that readers find every one.
         store.write(Firmness::Durable, |_| Ok::<(), StoreError>(()))?;
         store.local = Local::load(&store.read()?)?;
@@ -223,9 +238,12 @@ impl Store {
 
     /// A view of the store as of the last committed transaction.
     pub fn read(&self) -> Result<Reading, StoreError> {
-        let tx = self.db.begin_read()?;
-        let tables = Table::ALL.iter().map(|table| tx.open_table(definition(*table))).collect::<Result<_, _>>()?;
-        Ok(Reading { tables })
+        self.reader().read()
+    }
+
+    /// A handle that reads from other threads.
+    pub fn reader(&self) -> Reader {
+        Reader(self.db.clone())
     }
 
     /// Runs `work` in one transaction. If it errs, nothing of it stays.
@@ -261,10 +279,5 @@ impl Store {
                 Err(error)
             }
         }
-    }
-
-    /// Has redb check its own structure. `false`: it had to repair.
-    pub fn check(&mut self) -> Result<bool, StoreError> {
-        Ok(self.db.check_integrity()?)
     }
 }

@@ -203,6 +203,7 @@ fn judge_entry(
                 scope: header.log.scope,
                 kind: genesis.kind,
                 natural: genesis.natural.is_some(),
+                texts: text_keys(&parsed),
                 facts: GenesisFacts { requester: requester(&parsed) },
                 heads: Vec::new(),
             })
@@ -232,8 +233,15 @@ fn judge_entry(
         Judged::Void(reason) => return Err(void(reason.code())),
         Judged::Waiting(missing) => return Err(missing_dependency(source, &header.log, &missing)?),
     };
-    if birth.is_none() && row(source, &entry.doc)?.is_none_or(|row| row.scope != header.log.scope) {
-        return Err(void("foreign-document"));
+    if birth.is_none() {
+        let known = row(source, &entry.doc)?.filter(|row| row.scope == header.log.scope);
+        let known = known.ok_or_else(|| void("foreign-document"))?;
+        // A put without predecessors on a Text's key would hide the Text (docs/decisions/0002).
+        let on_text =
+            |operation: &Operation| operation.key().is_some_and(|key| known.texts.iter().any(|text| text == key));
+        if parsed.operations().iter().any(on_text) {
+            return Err(void("put-on-text"));
+        }
     }
     let mut at = header.hlc;
     for dependency in &facts.dependencies {
@@ -272,6 +280,15 @@ fn missing_dependency(
 pub fn keys_of(parsed: &Parsed) -> BTreeSet<String> {
     let key = |operation: &Operation| operation.key().map_or_else(|| "(text)".to_owned(), str::to_owned);
     parsed.operations().iter().map(key).collect()
+}
+
+/// Keys under which a genesis makes Texts, sorted.
+fn text_keys(parsed: &Parsed) -> Vec<String> {
+    let made = parsed.operations().iter().filter_map(|operation| match operation {
+        Operation::MakeText { key, .. } => Some(key.to_string()),
+        Operation::Put { .. } | Operation::Delete { .. } | Operation::Insert { .. } | Operation::Erase { .. } => None,
+    });
+    made.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn requester(parsed: &Parsed) -> Option<DocId> {

@@ -71,6 +71,8 @@ pub struct ScopeSync {
     pub vector_at: Option<Timestamp>,
     /// Digests last said.
     pub said: Option<([u8; 32], Option<[u8; 32]>)>,
+    /// Whether the peer last said that it holds the same records.
+    pub in_step: bool,
     /// Whether a log was left out because its key is not known here.
     pub skipped: bool,
 }

@@ -103,6 +103,8 @@ pub struct Local {
     pub scopes: BTreeMap<ScopeId, ScopeState>,
     /// Drawn when the store was created or restored (R21); `None` before that.
     pub store_id: Option<StoreId>,
+    /// Statements of the authority log held.
+    pub statements: u64,
 }
 
 impl Local {
@@ -119,6 +121,7 @@ impl Local {
             local.scopes.insert(ScopeId(id), decode(Table::Meta, &bytes)?);
         }
         local.store_id = source.get_as(Table::Meta, b"store")?;
+        local.statements = source.count(Table::Authority)?;
         Ok(local)
     }
 

@@ -62,6 +62,8 @@ pub struct DocRow {
     pub kind: DocKind,
     /// Whether its id comes from a natural key (then it has no Text, R5).
     pub natural: bool,
+    /// Keys under which its genesis made Texts: nothing else is ever put there.
+    pub texts: Vec<String>,
     /// What rights need of its genesis.
     pub facts: GenesisFacts,
     /// The frontier of its changes, sorted.
@@ -85,6 +87,7 @@ impl Canonical for DocRow {
         self.scope.write(out);
         out.u16(self.kind.number());
         out.flag(self.natural);
+        out.list(&self.texts, |out, key| out.text(key));
         out.option(self.facts.requester.as_ref(), |out, requester| requester.write(out));
         out.list(&self.heads, |out, head| head.write(out));
     }
@@ -93,6 +96,7 @@ impl Canonical for DocRow {
             scope: Canonical::read(input)?,
             kind: DocKind::from_number(input.u16("kind")?),
             natural: input.flag("natural")?,
+            texts: input.list(4096, "text keys", |input| input.text(256, "text key"))?,
             facts: GenesisFacts { requester: input.option("requester", Canonical::read)? },
             heads: input.list(65_536, "heads", Canonical::read)?,
         })

@@ -1,0 +1,188 @@
+//! Commands on tickets.
+
+use std::collections::BTreeMap;
+
+use schema::access::readable_by;
+use schema::authority::Role;
+use schema::doc::{DocKind, View, notes_key};
+use schema::id::{DocId, ScopeId, StructureId};
+use schema::record::{Author, CommandName, scope_of};
+use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
+use schema::ticket::{Field, Status};
+use sync::replica::{Batch, WriteError};
+
+use super::{Actor, Context, Failure};
+
+/// What somebody wants to open.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// Whose ticket; `None`: the asker's own structure, the first by name.
+    pub structure: Option<StructureId>,
+    /// The long text.
+    pub description: String,
+    /// Fields as given.
+    pub fields: BTreeMap<Field, String>,
+}
+
+/// Fields that a requester without another role may set when opening a ticket.
+const OF_REQUESTERS: [Field; 6] =
+    [Field::Title, Field::Kind, Field::Impact, Field::Urgency, Field::Category, Field::Location];
+
+/// Opens a ticket; the requester is the asker unless somebody else is named.
+pub fn open(
+    batch: &mut Batch<'_, '_>,
+    context: &mut Context<'_>,
+    actor: &Actor,
+    name: CommandName,
+    mut opening: Opening,
+) -> Result<DocId, Failure> {
+    let policy = context.policy.clone();
+    let structure = match opening.structure {
+        Some(structure) => structure,
+        None => default_structure(&policy, actor).ok_or(Failure::Structure)?,
+    };
+    let role = policy.role(&actor.entry, Some(structure)).ok_or(Failure::Structure)?;
+    let own = policy.person_of(&actor.user).to_string();
+    if role == Role::User {
+        let allowed = |field: &Field| OF_REQUESTERS.contains(field) || *field == Field::Requester;
+        let for_others = opening.fields.get(&Field::Requester).is_some_and(|requester| *requester != own);
+        if for_others || !opening.fields.keys().all(|field| allowed(field)) {
+            return Err(Failure::Forbidden);
+        }
+    }
+    opening.fields.entry(Field::Requester).or_insert(own);
+    let code = context.code();
+    let scope = scope_of(&policy.org, Some(&structure));
+    let me = context.me;
+    let written = batch.command(Author::User(actor.user), name, scope, |command| {
+        let number = context.numbers.next(&code);
+        let ticket =
+            NewTicket { number, structure, home: me, description: opening.description, fields: opening.fields };
+        command.create(DocKind::Ticket, None, &create(&ticket)?)?;
+        Ok::<_, Failure>(())
+    })?;
+    written.docs.first().copied().ok_or(Failure::Unknown)
+}
+
+/// Sets or clears fields and the description.
+pub fn change(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    ticket: DocId,
+    fields: &BTreeMap<Field, Option<String>>,
+    description: Option<&str>,
+) -> Result<(), Failure> {
+    let view = readable(batch, context, actor, &ticket)?;
+    let edits = patch(&view, fields, description)?;
+    edit(batch, actor, view.scope, CommandName::Place, ticket, edits)
+}
+
+/// Moves a ticket.
+pub fn advance(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    ticket: DocId,
+    to: Status,
+    reason: Option<&str>,
+) -> Result<(), Failure> {
+    let view = readable(batch, context, actor, &ticket)?;
+    batch
+        .command(Author::User(actor.user), CommandName::Place, view.scope, |command| {
+            let edits = transition(&view, &command.id(), to, reason)?;
+            command.edit(ticket, &edits)?;
+            Ok::<_, Failure>(())
+        })
+        .map(|_| ())
+}
+
+/// Adds a public reply.
+pub fn reply(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    name: CommandName,
+    ticket: DocId,
+    body: &str,
+) -> Result<String, Failure> {
+    let view = readable(batch, context, actor, &ticket)?;
+    let mut id = String::new();
+    batch.command(Author::User(actor.user), name, view.scope, |command| {
+        id = command.id();
+        command.edit(ticket, &comment(&id, body)?)?;
+        Ok::<_, Failure>(())
+    })?;
+    Ok(id)
+}
+
+/// Adds an internal note. The notes document is made with the first.
+pub fn note(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    name: CommandName,
+    ticket: DocId,
+    body: &str,
+) -> Result<String, Failure> {
+    let view = readable(batch, context, actor, &ticket)?;
+    let structure = context.policy.structure_of(&view.scope).ok_or(Failure::Unknown)?;
+    if context.policy.role(&actor.entry, Some(structure)) < Some(Role::Technician) {
+        return Err(Failure::Forbidden);
+    }
+    let mut id = String::new();
+    batch.command(Author::User(actor.user), name, view.scope, |command| {
+        id = command.id();
+        let edits = comment(&id, body)?;
+        let natural = Some(notes_key(&ticket));
+        let notes = command.id_of_next(DocKind::TicketNotes, natural);
+        match command.view(&notes)? {
+            Some(_) => drop(command.edit(notes, &edits)?),
+            None => {
+                let mut birth = create_notes(&ticket);
+                birth.puts.extend(edits.puts);
+                command.create(DocKind::TicketNotes, natural, &birth)?;
+            }
+        }
+        Ok::<_, Failure>(())
+    })?;
+    Ok(id)
+}
+
+fn edit(
+    batch: &mut Batch<'_, '_>,
+    actor: &Actor,
+    scope: ScopeId,
+    name: CommandName,
+    doc: DocId,
+    edits: schema::doc::Edits,
+) -> Result<(), Failure> {
+    if edits.is_empty() {
+        return Ok(());
+    }
+    batch
+        .command(Author::User(actor.user), name, scope, |command| {
+            command.edit(doc, &edits)?;
+            Ok::<_, Failure>(())
+        })
+        .map(|_| ())
+}
+
+/// The ticket's document, if the asker may read it: nobody learns that another one exists.
+fn readable(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, doc: &DocId) -> Result<View, Failure> {
+    let view = batch.view(doc).map_err(WriteError::from)?.filter(|view| view.kind == DocKind::Ticket);
+    let view = view.ok_or(Failure::Unknown)?;
+    let structure = context.policy.structure_of(&view.scope).ok_or(Failure::Unknown)?;
+    let requesters: Vec<Option<DocId>> =
+        view.values.get("requester").into_iter().flatten().map(|held| held.value.as_text()?.parse().ok()).collect();
+    match readable_by(&context.policy, &actor.entry).ticket(&structure, &requesters) {
+        true => Ok(view),
+        false => Err(Failure::Unknown),
+    }
+}
+
+/// The structure that a ticket without one goes to: the first by name in which the asker has a role.
+fn default_structure(policy: &schema::policy::Policy, actor: &Actor) -> Option<StructureId> {
+    let reachable = policy.structures.iter().filter(|(id, _)| policy.role(&actor.entry, Some(**id)).is_some());
+    reachable.min_by_key(|(_, structure)| structure.name.as_str()).map(|(id, _)| *id)
+}

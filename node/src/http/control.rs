@@ -1,0 +1,114 @@
+//! What administrators do: invite a site, import, rebuild, compare.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use schema::id::StructureId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::Asker;
+use super::errors::{JsonBody, Query};
+use super::{App, Problem};
+use crate::clock::now;
+use crate::import;
+use crate::membership::{self, Invited};
+use crate::views::tables;
+
+/// The OpenAPI document.
+pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], app.api.as_ref().clone())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invite {
+    /// 2 to 5 capital letters or digits; of an existing site: the new one takes its place.
+    code: String,
+    name: String,
+    /// Ids of the structures whose tickets the site holds; absent: all.
+    structures: Option<Vec<String>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Line {
+    /// To be pasted into `archipel join`.
+    line: String,
+}
+
+/// Makes an invitation for a new site.
+#[utoipa::path(post, path = "/api/v1/invitations", request_body = Invite, responses((status = 201, body = Line)))]
+pub(super) async fn invite(
+    State(app): State<App>,
+    asker: Asker,
+    JsonBody(given): JsonBody<Invite>,
+) -> Result<(StatusCode, Json<Line>), Problem> {
+    asker.admin()?;
+    let status = app.site.status();
+    if !status.sequencer {
+        return Err(Problem::not_sequencer());
+    }
+    let structures = match given.structures {
+        None => asker.policy.structures.keys().copied().collect(),
+        Some(ids) => {
+            let parse =
+                |id: &String| id.parse::<StructureId>().ok().filter(|id| asker.policy.structures.contains_key(id));
+            ids.iter().map(parse).collect::<Option<_>>().ok_or_else(|| Problem::field("structures", "Unknown"))?
+        }
+    };
+    let invited = Invited { code: given.code, name: given.name, structures };
+    let line = membership::invite(&asker.policy, &status.me, &app.site.local, &invited);
+    let line = line.map_err(|error| Problem::refused(format!("{error:#}")))?;
+    Ok((StatusCode::CREATED, Json(Line { line })))
+}
+
+/// What an import is told besides the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Portion {
+    /// Only rows up to this line of the file; absent: all.
+    until: Option<u64>,
+}
+
+/// Imports an incident log: the body is the CSV file. Running it again adds nothing.
+pub(super) async fn import(
+    State(app): State<App>,
+    asker: Asker,
+    Query(portion): Query<Portion>,
+    body: Bytes,
+) -> Result<Json<import::Report>, Problem> {
+    asker.admin()?;
+    let report = import::incident_log(&app.site, &body, portion.until).await;
+    Ok(Json(report.map_err(|error| Problem::refused(format!("{error:#}")))?))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rebuilt {
+    documents: usize,
+    milliseconds: u64,
+}
+
+/// Throws away everything that can be made again, and makes it again.
+#[utoipa::path(post, path = "/api/v1/rebuild", responses((status = 200, body = Rebuilt)))]
+pub(super) async fn rebuild(State(app): State<App>, asker: Asker) -> Result<Json<Rebuilt>, Problem> {
+    asker.admin()?;
+    let begun = now();
+    let documents = app.site.run(crate::site::Core::rebuild).await??;
+    Ok(Json(Rebuilt { documents, milliseconds: now().since(begun).as_millis() as u64 }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hashes {
+    /// Over every derived table of the read model.
+    views: String,
+}
+
+/// The hash of the read model: equal at sites that hold the same scopes and the same records.
+#[utoipa::path(get, path = "/api/v1/sync/hash", responses((status = 200, body = Hashes)))]
+pub(super) async fn hashes(State(app): State<App>, asker: Asker) -> Result<Json<Hashes>, Problem> {
+    asker.admin()?;
+    let hash = app.site.views.read(tables::hash).await?;
+    Ok(Json(Hashes { views: data_encoding::HEXLOWER.encode(&hash) }))
+}

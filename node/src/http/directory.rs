@@ -1,0 +1,184 @@
+//! People, groups, categories, locations, structures, sites: what a ticket refers to.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use schema::authority::{Enrolment, Grant, Role, Standing, UserEntry};
+use schema::doc::DocKind;
+use schema::id::{StructureId, UserId};
+use schema::record::Author;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::Asker;
+use super::errors::{JsonBody, Query};
+use super::sessions::SiteRef;
+use super::{App, Problem};
+use crate::clock::now;
+use crate::commands::directory::person;
+use crate::folder::random;
+use crate::views::directory::{Ref, names};
+use schema::authority::Body;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prefix {
+    /// The beginning of a word of the name.
+    q: Option<String>,
+    /// 1 to 100.
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Refs {
+    items: Vec<Ref>,
+}
+
+async fn find(app: &App, kind: DocKind, given: Prefix) -> Result<Json<Refs>, Problem> {
+    let limit = given.limit.unwrap_or(20).clamp(1, 100);
+    let prefix = given.q.unwrap_or_default();
+    let items = app.site.views.read(move |conn| names(conn, kind, &prefix, limit)).await?;
+    Ok(Json(Refs { items }))
+}
+
+/// People by the beginning of a name.
+#[utoipa::path(get, path = "/api/v1/people", params(Prefix), responses((status = 200, body = Refs)))]
+pub(super) async fn people(State(app): State<App>, _: Asker, Query(q): Query<Prefix>) -> Result<Json<Refs>, Problem> {
+    find(&app, DocKind::Person, q).await
+}
+
+/// Groups by the beginning of a name.
+#[utoipa::path(get, path = "/api/v1/groups", params(Prefix), responses((status = 200, body = Refs)))]
+pub(super) async fn groups(State(app): State<App>, _: Asker, Query(q): Query<Prefix>) -> Result<Json<Refs>, Problem> {
+    find(&app, DocKind::Group, q).await
+}
+
+/// Categories by the beginning of a name.
+#[utoipa::path(get, path = "/api/v1/categories", params(Prefix), responses((status = 200, body = Refs)))]
+pub(super) async fn categories(
+    State(app): State<App>,
+    _: Asker,
+    Query(q): Query<Prefix>,
+) -> Result<Json<Refs>, Problem> {
+    find(&app, DocKind::Category, q).await
+}
+
+/// Locations by the beginning of a name.
+#[utoipa::path(get, path = "/api/v1/locations", params(Prefix), responses((status = 200, body = Refs)))]
+pub(super) async fn locations(
+    State(app): State<App>,
+    _: Asker,
+    Query(q): Query<Prefix>,
+) -> Result<Json<Refs>, Problem> {
+    find(&app, DocKind::Location, q).await
+}
+
+/// The structures in which the asker has a role.
+#[utoipa::path(get, path = "/api/v1/structures", responses((status = 200, body = Refs)))]
+pub(super) async fn structures(asker: Asker) -> Json<Refs> {
+    let (policy, entry) = (&asker.policy, &asker.actor.entry);
+    let mine = policy.structures.iter().filter(|(id, _)| policy.role(entry, Some(**id)).is_some());
+    let mut items: Vec<Ref> =
+        mine.map(|(id, structure)| Ref { id: id.to_string(), label: structure.name.clone() }).collect();
+    items.sort_by(|a, b| a.label.cmp(&b.label));
+    Json(Refs { items })
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sites {
+    items: Vec<SiteRef>,
+}
+
+/// The organisation's active sites.
+#[utoipa::path(get, path = "/api/v1/sites", responses((status = 200, body = Sites)))]
+pub(super) async fn sites(asker: Asker) -> Json<Sites> {
+    let active = asker.policy.sites.values().filter(|site| site.standing == Standing::Active);
+    Json(Sites { items: active.map(|site| SiteRef::of(&asker.policy, &site.site)).collect() })
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewUser {
+    login: String,
+    name: String,
+    /// At least 10 characters; at this site only.
+    password: String,
+    #[schema(value_type = String)]
+    role: Role,
+    /// A structure's id; absent: all structures (only where the authority log is kept).
+    structure: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Enrolled {
+    id: String,
+    login: String,
+}
+
+/// Enrols somebody who may log in at this site at once. At another site than the organisation's first it is
+/// this site's own statement (R15); the login may get a suffix when the first site confirms it.
+#[utoipa::path(post, path = "/api/v1/users", request_body = NewUser, responses((status = 201, body = Enrolled)))]
+pub(super) async fn enrol(
+    State(app): State<App>,
+    asker: Asker,
+    JsonBody(given): JsonBody<NewUser>,
+) -> Result<(StatusCode, Json<Enrolled>), Problem> {
+    asker.admin()?;
+    let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
+    let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
+    let user = UserId(random()?);
+    if given.password.chars().count() < crate::local::MIN_PASSWORD {
+        return Err(Problem::field("password", "TooShort"));
+    }
+    let status = app.site.status();
+    let grants = vec![Grant { structure, role: given.role }];
+    let login = given.login.trim().to_owned();
+    let author = Author::User(asker.actor.user);
+    if status.sequencer {
+        let mut sites: Vec<_> = asker.policy.sites.keys().copied().collect();
+        sites.sort_unstable();
+        let entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
+        app.site
+            .run(move |core| {
+                let outputs = core.replica().say(now(), &Body::User(entry))?;
+                core.send(outputs);
+                Ok::<_, sync::replica::ReplicaError>(())
+            })
+            .await?
+            .map_err(|error| Problem::refused(error_chain(&error)))?;
+    } else {
+        let enrolment = Enrolment { user, login: login.clone(), grants, standing: Standing::Active };
+        app.site
+            .write(move |batch, _| batch.enrol(author, &enrolment))
+            .await?
+            .map_err(crate::commands::Failure::from)?;
+    }
+    let name = given.name;
+    app.site.write(move |batch, context| person(batch, context, author, &user, &name)).await??;
+    let local = app.site.local.clone();
+    let set = tokio::task::spawn_blocking(move || local.set_password(&user, &given.password));
+    set.await.map_err(|_| Problem::internal())??;
+    Ok((StatusCode::CREATED, Json(Enrolled { id: user.to_string(), login })))
+}
+
+/// A user by login, for the node's own command line.
+#[utoipa::path(get, path = "/api/v1/users/{login}", responses((status = 200, body = Enrolled)))]
+pub(super) async fn user(
+    asker: Asker,
+    axum::extract::Path(login): axum::extract::Path<String>,
+) -> Result<Json<Enrolled>, Problem> {
+    asker.admin()?;
+    let user = asker.policy.logins.get(&schema::fold::fold(&login)).and_then(|user| asker.policy.users.get(user));
+    let user = user.ok_or_else(|| Problem::field("login", "Unknown"))?;
+    Ok(Json(Enrolled { id: user.user.to_string(), login: user.login.clone() }))
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

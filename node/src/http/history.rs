@@ -1,0 +1,199 @@
+//! What happened to a ticket, and where it is by now.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use schema::doc::{DocKind, View, doc_id_of_notes};
+use schema::id::DocId;
+use schema::record::Author;
+use schema::ticket::view::Marks;
+use serde::Serialize;
+use sync::docs::history::{Step, steps};
+use sync::docs::view;
+use sync::heights::held_by;
+use utoipa::ToSchema;
+
+use super::auth::Asker;
+use super::sessions::SiteRef;
+use super::tickets::{author, find_id, value_label};
+use super::{App, Problem};
+use crate::clock::rfc3339;
+use crate::views::directory::{Labels, Ref};
+
+/// One field that somebody changed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Entry {
+    /// The change: entries of one command on one document share it.
+    change: String,
+    at: String,
+    author: Ref,
+    site: SiteRef,
+    field: String,
+    before: Option<String>,
+    after: Option<String>,
+    /// What the source of an import says: shown first.
+    source: Option<Source>,
+}
+
+/// Time and author by the source of an import.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Source {
+    at: String,
+    author: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    items: Vec<Entry>,
+}
+
+/// Who changed what, where and when, newest last.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}/history", responses((status = 200, body = History)))]
+pub(super) async fn history(
+    State(app): State<App>,
+    asker: Asker,
+    Path(name): Path<String>,
+) -> Result<Json<History>, Problem> {
+    let id = find_id(&app, &asker, name).await?;
+    let reader = app.site.reader.clone();
+    let reach = asker.reach.clone();
+    let policy = asker.policy.clone();
+    let org = policy.org;
+    let read = tokio::task::spawn_blocking(move || -> Result<Vec<(View, Vec<Step>)>, Problem> {
+        let reading = reader.read()?;
+        let ticket = view::view(&reading, &id)?.ok_or_else(Problem::unknown)?;
+        let structure = policy.structure_of(&ticket.scope);
+        let mut found = vec![(ticket.clone(), steps(&reading, &ticket)?)];
+        if structure.is_some_and(|structure| reach.notes(&structure)) {
+            let notes = doc_id_of_notes(&org, &ticket.scope, &id);
+            if let Some(notes) = view::view(&reading, &notes)? {
+                let steps = steps(&reading, &notes)?;
+                found.push((notes, steps));
+            }
+        }
+        Ok(found)
+    });
+    let found = read.await.map_err(|_| Problem::internal())??;
+    let policy = asker.policy;
+    let items = app.site.views.read(move |conn| {
+        let mut labels = Labels::new(conn);
+        let mut items = Vec::new();
+        for (view, steps) in &found {
+            let marks = Marks::of(view);
+            for step in steps {
+                if let Some(field) = field_of(view.kind, &step.key) {
+                    let mark = marks.mark(step.by);
+                    items.push((mark.shown_at(), mark.at, entry(&policy, &mut labels, &mark, field, step, view)?));
+                }
+            }
+        }
+        items.sort_by_key(|(shown, at, _)| (*shown, *at));
+        Ok(items.into_iter().map(|(_, _, entry)| entry).collect())
+    });
+    Ok(Json(History { items: items.await? }))
+}
+
+fn entry(
+    policy: &schema::policy::Policy,
+    labels: &mut Labels<'_>,
+    mark: &schema::ticket::view::Mark,
+    field: &str,
+    step: &Step,
+    view: &View,
+) -> rusqlite::Result<Entry> {
+    let user = match mark.author {
+        Author::User(user) => Some(user.to_string()),
+        Author::Site => None,
+    };
+    let shown = |labels: &mut Labels<'_>, value: &Option<String>| match value {
+        Some(value) => value_label(labels, field, value).map(Some),
+        None => Ok(None),
+    };
+    let (before, after) = match field {
+        "status" => match step.after.as_deref().and_then(|value| value.split_once('>')) {
+            Some((from, to)) => (Some(from.to_owned()), Some(to.to_owned())),
+            None => (None, step.after.clone()),
+        },
+        _ => (shown(labels, &step.before)?, shown(labels, &step.after)?),
+    };
+    Ok(Entry {
+        change: view.changes[step.by].change.to_string(),
+        at: rfc3339(mark.at),
+        author: author(policy, labels, user, None, &mark.site.to_string())?,
+        site: SiteRef::of(policy, &mark.site),
+        field: field.to_owned(),
+        before,
+        after,
+        source: mark.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
+    })
+}
+
+/// The field that a key is to people; `None` for bookkeeping.
+fn field_of(kind: DocKind, key: &str) -> Option<&str> {
+    let (head, rest) = key.split_once('/').unwrap_or((key, ""));
+    match head {
+        "comment" if kind == DocKind::TicketNotes => Some("comment/internal"),
+        "comment" => Some("comment"),
+        "transition" if rest.ends_with("/reason") => Some("status_reason"),
+        "transition" => Some("status"),
+        "imported" | "created_at" | "home" | "structure" | "ticket" => None,
+        "number" => Some("created"),
+        _ => Some(key),
+    }
+}
+
+/// Whether a site has the ticket as it is here.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AtSite {
+    code: String,
+    name: String,
+    /// `has`, `waiting` or `unknown`.
+    state: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Replication {
+    /// When its last change was written, wherever that was.
+    received_at: String,
+    /// The site that wrote its last change.
+    from: Option<String>,
+    sites: Vec<AtSite>,
+}
+
+/// Which sites have the ticket's last change: what depends on the site that is asked.
+#[utoipa::path(get, path = "/api/v1/tickets/{ticket}/replication", responses((status = 200, body = Replication)))]
+pub(super) async fn replication(
+    State(app): State<App>,
+    asker: Asker,
+    Path(name): Path<String>,
+) -> Result<Json<Replication>, Problem> {
+    let id: DocId = find_id(&app, &asker, name).await?;
+    let found = app.site.run(move |core| -> Result<Option<Replication>, sync::store::StoreError> {
+        let replica = core.replica();
+        let reading = replica.read()?;
+        let Some(view) = view::view(&reading, &id)? else {
+            return Ok(None);
+        };
+        let places = sync::docs::places(&reading, &id)?;
+        let policy = replica.policy().cloned();
+        let (local, book) = (replica.store().local(), replica.heights());
+        let sites = replica.peers().into_iter().map(|entry| {
+            let held = held_by(local, book, &entry.site, &view.scope);
+            let has = |(log, seq): &(schema::id::LogId, u64)| {
+                log.site == entry.site || held.get(&(log.site, log.generation)).is_some_and(|held| held >= seq)
+            };
+            let holds = policy.as_ref().is_some_and(|policy| policy.holds(&entry.site, &view.scope));
+            let state = match (holds, book.contains_key(&entry.site)) {
+                (false, _) | (_, false) => "unknown",
+                (true, true) if places.iter().all(has) => "has",
+                (true, true) => "waiting",
+            };
+            AtSite { code: entry.code.clone(), name: entry.name.clone(), state }
+        });
+        let sites = sites.collect();
+        let last = view.changes.last();
+        let received_at = rfc3339(last.map_or(schema::time::Timestamp(0), |stamp| stamp.at.timestamp()));
+        let from = last.and_then(|stamp| Some(policy.as_ref()?.sites.get(&stamp.site)?.name.clone()));
+        Ok(Some(Replication { received_at, from, sites }))
+    });
+    Ok(Json(found.await??.ok_or_else(Problem::unknown)?))
+}

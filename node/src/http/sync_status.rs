@@ -1,0 +1,205 @@
+//! The links in people's words' raw material, and the list of held changes.
+
+use axum::Json;
+use axum::extract::State;
+use schema::record::Author;
+use serde::Serialize;
+use sync::replica::Alarm;
+use sync::store::rows::Verdict;
+use utoipa::ToSchema;
+
+use super::auth::Asker;
+use super::sessions::SiteRef;
+use super::{App, Problem};
+use crate::clock::rfc3339;
+use crate::status::{PathWord, PeerStatus, Status};
+use crate::views::directory::{Labels, Ref};
+
+/// Held changes in one answer.
+const MAX_HELD: usize = 500;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sync {
+    site: SiteRef,
+    alone_since: Option<String>,
+    peers: Vec<Peer>,
+    alarms: Vec<AlarmRow>,
+    held: u64,
+    catching_up: u64,
+    scopes: Vec<Scope>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Peer {
+    site: SiteRef,
+    connected: bool,
+    path: PathWord,
+    via: Option<SiteRef>,
+    since: Option<String>,
+    last_contact: Option<String>,
+    to_send: u64,
+    to_receive: u64,
+    scopes: Vec<Scope>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Scope {
+    id: String,
+    label: String,
+    records: u64,
+    digest: String,
+    /// Records that the other site lacks; 0 for this site itself.
+    to_send: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct AlarmRow {
+    code: &'static str,
+    params: serde_json::Value,
+    at: String,
+    /// For clients without words of their own.
+    words: &'static str,
+}
+
+/// The links of this site.
+#[utoipa::path(get, path = "/api/v1/sync", responses((status = 200, body = Sync)))]
+pub(super) async fn sync(State(app): State<App>, _: Asker) -> Result<Json<Sync>, Problem> {
+    let status = app.site.status();
+    let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
+    let held = app.site.reader.read()?;
+    let held = sync::store::Source::count(&held, sync::store::Table::Quarantine)?;
+    let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
+    Ok(Json(Sync {
+        site: SiteRef::of(&policy, &status.me),
+        alone_since: status.sync.alone_since.map(rfc3339),
+        peers: status.sync.peers.iter().map(|peer| self::peer(&status, peer)).collect(),
+        alarms: status.sync.alarms.iter().map(|(alarm, at)| self::alarm(&status, alarm, rfc3339(*at))).collect(),
+        held,
+        catching_up: status.sync.catching_up,
+        scopes,
+    }))
+}
+
+fn site_of(status: &Status, id: &schema::id::SiteId) -> SiteRef {
+    match &status.policy {
+        Some(policy) => SiteRef::of(policy, id),
+        None => SiteRef { id: id.to_string(), code: "?".into(), name: "?".into() },
+    }
+}
+
+fn peer(status: &Status, peer: &PeerStatus) -> Peer {
+    Peer {
+        site: site_of(status, &peer.site),
+        connected: peer.connected,
+        path: peer.path,
+        via: peer.via.map(|via| site_of(status, &via)),
+        since: peer.since.map(rfc3339),
+        last_contact: peer.last_contact.map(rfc3339),
+        to_send: peer.to_send,
+        to_receive: peer.to_receive,
+        scopes: peer.scopes.iter().map(|(id, lacking)| scope(status, id, *lacking)).collect(),
+    }
+}
+
+fn scope(status: &Status, id: &schema::id::ScopeId, to_send: u64) -> Scope {
+    let label = status.policy.as_ref().and_then(|policy| {
+        let structure = policy.structure_of(id)?;
+        Some(policy.structures.get(&structure)?.name.clone())
+    });
+    let held = status.sync.scopes.iter().find(|scope| scope.id == *id);
+    Scope {
+        id: id.to_string(),
+        label: label.unwrap_or_default(),
+        records: held.map_or(0, |scope| scope.records),
+        digest: data_encoding::HEXLOWER.encode(&held.map_or([0; 32], |scope| scope.digest)),
+        to_send,
+    }
+}
+
+fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
+    let (params, words) = match alarm {
+        Alarm::CloneRunning(_) => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            "A second copy of this site is running. Stop one of them; nothing written at either is lost.",
+        ),
+        Alarm::OwnRecordsBack => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            "This site was restored from an older copy; what it had lost came back from the others.",
+        ),
+        Alarm::Diverged(scope) => (
+            serde_json::json!({ "scope": scope.to_string() }),
+            "Two sites hold the same changes and show different documents; they are made again.",
+        ),
+        Alarm::Forked(site) => (
+            serde_json::json!({ "site": site_of(status, site).name }),
+            "A site's key has signed two histories. Its administrator must look at it.",
+        ),
+        Alarm::Refused(site, code) => (
+            serde_json::json!({ "site": site_of(status, site).name, "why": code }),
+            "A site sent something that no healthy site sends; it was refused and nothing was changed.",
+        ),
+    };
+    AlarmRow { code: alarm.code(), params, at, words }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Quarantine {
+    items: Vec<HeldRow>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct HeldRow {
+    id: String,
+    site: SiteRef,
+    author: Option<Ref>,
+    at: String,
+    state: &'static str,
+    reason: String,
+    label: Option<String>,
+}
+
+/// Changes without effect, or without effect yet, of the scopes that the asker may read whole.
+#[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200, body = Quarantine)))]
+pub(super) async fn quarantine(State(app): State<App>, asker: Asker) -> Result<Json<Quarantine>, Problem> {
+    let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
+    let governs = schema::access::may_govern(&asker.actor.entry);
+    let reader = app.site.reader.clone();
+    let held = tokio::task::spawn_blocking(move || {
+        sync::quarantine::list(&reader.read()?, MAX_HELD, |scope| match policy.structure_of(scope) {
+            Some(structure) => reach.notes(&structure),
+            None => governs,
+        })
+    });
+    let held = held.await.map_err(|_| Problem::internal())??;
+    let policy = asker.policy;
+    let items = app.site.views.read(move |conn| {
+        let mut labels = Labels::new(conn);
+        held.iter().map(|held| row(&policy, &mut labels, held)).collect::<rusqlite::Result<Vec<_>>>()
+    });
+    Ok(Json(Quarantine { items: items.await? }))
+}
+
+fn row(
+    policy: &schema::policy::Policy,
+    labels: &mut Labels<'_>,
+    held: &sync::quarantine::Held,
+) -> rusqlite::Result<HeldRow> {
+    let header = &held.record.header;
+    let author = match held.record.skeleton.author {
+        Author::User(user) => Some(labels.of(&policy.person_of(&user).to_string())?),
+        Author::Site => None,
+    };
+    let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
+    Ok(HeldRow {
+        id: held.record.hash().to_string(),
+        site: SiteRef::of(policy, &header.log.site),
+        author,
+        at: rfc3339(header.hlc.timestamp()),
+        state: match held.verdict {
+            Verdict::Void(_) => "void",
+            Verdict::Waiting(_) => "waiting",
+        },
+        reason: held.verdict.code().to_owned(),
+        label: structure.map(|structure| structure.name.clone()),
+    })
+}

@@ -1,0 +1,18 @@
+//! Serves a site: commands, read model, HTTP, command line.
+//!
+//! [`site`] puts the parts together and runs the one thread that writes; [`commands`] turns what people
+//! ask into records; [`views`] is the SQLite read model; [`http`] is the API, the page and the events;
+//! [`cli`] is the command line; [`clock`] alone reads the time.
+
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod folder;
+pub mod http;
+pub mod import;
+pub mod local;
+pub mod membership;
+pub mod site;
+pub mod status;
+pub mod views;

@@ -1,0 +1,164 @@
+//! What belongs to this site alone and is never replicated: password verifiers, sessions, tokens (R16).
+//!
+//! Tokens are stored as hashes; a copied file lets nobody in. Times are milliseconds.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use rusqlite::{Connection, OptionalExtension, params};
+use schema::id::UserId;
+use schema::time::Timestamp;
+
+use crate::folder::random;
+
+/// How long a login lasts without use.
+const SESSION_MS: u64 = 14 * 24 * 3600 * 1000;
+/// How long a one-time link is good.
+const LINK_MS: u64 = 10 * 60 * 1000;
+/// Shortest password.
+pub const MIN_PASSWORD: usize = 10;
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A browser's login.
+    Session,
+    /// A program's.
+    Api,
+    /// A link that logs in once.
+    Link,
+}
+
+impl TokenKind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Api => "api",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// The site's own database.
+#[derive(Clone)]
+pub struct LocalDb {
+    conn: Arc<Mutex<Connection>>,
+}
+
+impl LocalDb {
+    /// Opens or makes the database.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let conn = Connection::open(path)?;
+        conn.busy_timeout(std::time::Duration::from_secs(5))?;
+        conn.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+             CREATE TABLE IF NOT EXISTS passwords (user TEXT PRIMARY KEY, verifier TEXT NOT NULL) WITHOUT ROWID;
+             CREATE TABLE IF NOT EXISTS tokens (hash BLOB PRIMARY KEY, kind TEXT NOT NULL, user TEXT NOT NULL,
+               expires INTEGER) WITHOUT ROWID;
+             CREATE TABLE IF NOT EXISTS invitations (token BLOB PRIMARY KEY, content TEXT NOT NULL,
+               expires INTEGER NOT NULL) WITHOUT ROWID;",
+        )?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(Self { conn: Arc::new(Mutex::new(conn)) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+        self.conn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Sets somebody's password at this site. Slow on purpose: call it where blocking is allowed.
+    pub fn set_password(&self, user: &UserId, password: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            password.chars().count() >= MIN_PASSWORD,
+            "a password has at least {MIN_PASSWORD} characters [PASSWORD-SHORT]"
+        );
+        let salt: [u8; 16] = random()?;
+        let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+        let verifier = hashed.map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?.to_string();
+        let sql = "INSERT OR REPLACE INTO passwords (user, verifier) VALUES (?, ?)";
+        self.lock().execute(sql, params![user.to_string(), verifier])?;
+        Ok(())
+    }
+
+    /// Whether this is the user's password here. Takes as long for users without one. Slow on purpose.
+    pub fn check_password(&self, user: Option<&UserId>, password: &str) -> anyhow::Result<bool> {
+        let find = |user: &UserId| -> rusqlite::Result<Option<String>> {
+            let conn = self.lock();
+            let mut found = conn.prepare_cached("SELECT verifier FROM passwords WHERE user = ?")?;
+            found.query_row([user.to_string()], |row| row.get(0)).optional()
+        };
+        let verifier = user.map(find).transpose()?.flatten();
+        // A verifier of nobody's password: unknown users cost the same work.
+        const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$YXJjaGlwZWwtbm9ib2R5$\
+            AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let known = verifier.is_some();
+        let text = verifier.unwrap_or_else(|| NOBODY.to_owned());
+        let Ok(parsed) = PasswordHash::new(&text) else {
+            return Ok(false);
+        };
+        let right = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
+        Ok(right && known)
+    }
+
+    /// Makes a token; it is told once and kept as a hash.
+    pub fn new_token(&self, kind: TokenKind, user: &UserId, now: Timestamp) -> anyhow::Result<String> {
+        let secret = data_encoding::HEXLOWER.encode(&random::<24>()?);
+        let expires = match kind {
+            TokenKind::Session => Some(now.0 + SESSION_MS),
+            TokenKind::Link => Some(now.0 + LINK_MS),
+            TokenKind::Api => None,
+        };
+        self.lock().execute(
+            "INSERT INTO tokens (hash, kind, user, expires) VALUES (?, ?, ?, ?)",
+            params![token_hash(&secret), kind.word(), user.to_string(), expires.map(|at| at as i64)],
+        )?;
+        Ok(secret)
+    }
+
+    /// Whose token this is; `None` if it is nobody's, or no longer good.
+    pub fn token_user(&self, kind: TokenKind, secret: &str, now: Timestamp) -> anyhow::Result<Option<UserId>> {
+        let conn = self.lock();
+        let mut found = conn.prepare_cached(
+            "SELECT user FROM tokens WHERE hash = ? AND kind = ? AND (expires IS NULL OR expires > ?)",
+        )?;
+        let user: Option<String> =
+            found.query_row(params![token_hash(secret), kind.word(), now.0 as i64], |row| row.get(0)).optional()?;
+        Ok(user.and_then(|user| user.parse().ok()))
+    }
+
+    /// Ends a token.
+    pub fn end_token(&self, secret: &str) -> anyhow::Result<()> {
+        self.lock().execute("DELETE FROM tokens WHERE hash = ?", [token_hash(secret)])?;
+        Ok(())
+    }
+
+    /// Keeps an invitation until it is used or expires.
+    pub fn keep_invitation(&self, token: &[u8; 16], content: &str, expires: Timestamp) -> anyhow::Result<()> {
+        self.lock().execute(
+            "INSERT INTO invitations (token, content, expires) VALUES (?, ?, ?)",
+            params![token_hash(&data_encoding::HEXLOWER.encode(token)), content, expires.0 as i64],
+        )?;
+        Ok(())
+    }
+
+    /// Takes an invitation: it is good once.
+    pub fn take_invitation(&self, token: &[u8; 16], now: Timestamp) -> anyhow::Result<Option<String>> {
+        let hash = token_hash(&data_encoding::HEXLOWER.encode(token));
+        let conn = self.lock();
+        let mut found = conn.prepare_cached("SELECT content FROM invitations WHERE token = ? AND expires > ?")?;
+        let content = found.query_row(params![hash, now.0 as i64], |row| row.get(0)).optional()?;
+        conn.execute("DELETE FROM invitations WHERE token = ?", [hash])?;
+        Ok(content)
+    }
+}
+
+fn token_hash(secret: &str) -> [u8; 32] {
+    blake3::derive_key("archipel 2026-11 token", secret.as_bytes())
+}

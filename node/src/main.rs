@@ -1,0 +1,5 @@
+//! The `archipel` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    node::cli::main()
+}

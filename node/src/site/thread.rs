@@ -1,0 +1,283 @@
+//! The thread that owns a site's replica and read model.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use schema::doc::{DocKind, View};
+use schema::time::Timestamp;
+use sync::docs::DocChanged;
+use sync::net::{Gate, Net, NetEvent};
+use sync::replica::{Output, Replica, ReplicaError, WriteError};
+
+use super::{Event, Input, Reply, Site, WriteWork, peers_of};
+use crate::clock::now;
+use crate::commands::{Context, Numbers};
+use crate::local::LocalDb;
+use crate::status::Status;
+use crate::views::{ViewError, Views};
+
+/// How often time passes for the engine.
+const TICK: Duration = Duration::from_millis(250);
+/// Commands in one group commit: bounds how long the first of them waits.
+const MAX_GROUP: usize = 128;
+/// Inputs taken before documents catch up a portion.
+const MAX_TURN: usize = 256;
+/// Network events waiting in front of the thread; the network's own queue comes before.
+pub(super) const NET_INPUTS: usize = 64;
+
+/// A site's replica, read model and numbers.
+pub struct Core {
+    replica: Replica,
+    views: Views,
+    numbers: Numbers,
+    copied: bool,
+    alone_since: Option<Timestamp>,
+    outputs: Vec<Output>,
+    local: LocalDb,
+}
+
+impl Core {
+    pub(super) fn new(replica: Replica, views: Views, numbers: Numbers, copied: bool, local: LocalDb) -> Self {
+        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), local }
+    }
+
+    /// The site's own database.
+    pub fn local(&self) -> &LocalDb {
+        &self.local
+    }
+
+    /// The replica.
+    pub fn replica(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+
+    /// The read model.
+    pub fn views(&mut self) -> &mut Views {
+        &mut self.views
+    }
+
+    /// Throws away everything that can be made again, and makes it again; answers with the documents.
+    pub fn rebuild(&mut self) -> anyhow::Result<usize> {
+        self.replica.rebuild(now())?;
+        self.replica.take_changed();
+        Ok(self.views.rebuild(&self.replica.read()?, self.replica.store().local())?)
+    }
+
+    /// Keeps what the replica wants sent, until the end of the turn.
+    pub fn send(&mut self, outputs: Vec<Output>) {
+        self.outputs.extend(outputs);
+    }
+
+    pub(super) fn status(&self, gate: &Gate) -> Status {
+        Status::of(&self.replica, gate, self.alone_since)
+    }
+
+    /// Runs until told to stop, or until the disk fails: then the process ends, since nothing it says would
+    /// be true any more.
+    pub(super) fn run(mut self, site: &Site, inputs: &Receiver<Input>, net: Option<(Net, Receiver<()>)>) {
+        let net = net.as_ref();
+        site.gate.allow(peers_of(&self.replica));
+        let mut last_tick = now();
+        loop {
+            let mut turn = Vec::new();
+            let wait = if self.replica.behind() > 0 { Duration::ZERO } else { TICK };
+            match inputs.recv_timeout(wait) {
+                Ok(input) => turn.push(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            turn.extend(inputs.try_iter().take(MAX_TURN));
+            let stop = turn.iter().any(|input| matches!(input, Input::Stop));
+            if let Err(error) = self.turn(site, net, turn, &mut last_tick) {
+                tracing::error!(error = &error as &dyn std::error::Error, "the site cannot go on");
+                std::process::exit(70);
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn turn(
+        &mut self,
+        site: &Site,
+        net: Option<&(Net, Receiver<()>)>,
+        turn: Vec<Input>,
+        last_tick: &mut Timestamp,
+    ) -> Result<(), TurnError> {
+        let mut writes = Vec::new();
+        for input in turn {
+            match input {
+                Input::Write(work) if writes.len() < MAX_GROUP => writes.push(work),
+                Input::Write(work) => {
+                    self.write(site, std::mem::replace(&mut writes, vec![work]))?;
+                }
+                other => {
+                    self.write(site, std::mem::take(&mut writes))?;
+                    self.other(net, other)?;
+                }
+            }
+        }
+        self.write(site, writes)?;
+        self.flush(site, net)?;
+        if self.replica.catch_up(now())? {
+            self.show(site)?;
+        }
+        let ticked = now().since(*last_tick) >= TICK || now() < *last_tick;
+        if ticked {
+            *last_tick = now();
+            let outputs = self.replica.tick(now())?;
+            self.send(outputs);
+            self.settle_numbers()?;
+        }
+        if self.flush(site, net)? || ticked {
+            self.publish(site);
+        }
+        Ok(())
+    }
+
+    /// One group commit; everybody is answered after it is durable and shown.
+    fn write(&mut self, site: &Site, works: Vec<WriteWork>) -> Result<(), TurnError> {
+        if works.is_empty() {
+            return Ok(());
+        }
+        let Some(policy) = self.replica.policy().cloned() else {
+            return Ok(());
+        };
+        let (me, numbers) = (self.replica.me(), &mut self.numbers);
+        let mut context = Context { policy, me, numbers };
+        let written = self
+            .replica
+            .write(now(), |batch| Ok(works.into_iter().map(|work| work(batch, &mut context)).collect::<Vec<Reply>>()));
+        match written {
+            Ok((replies, outputs)) => {
+                self.send(outputs);
+                self.show(site)?;
+                replies.into_iter().for_each(|reply| reply(true));
+                Ok(())
+            }
+            Err(WriteError::Store(error)) => Err(TurnError::Replica(error.into())),
+            Err(error) => {
+                tracing::error!(%error, "a group of commands could not be written");
+                Ok(())
+            }
+        }
+    }
+
+    fn other(&mut self, net: Option<&(Net, Receiver<()>)>, input: Input) -> Result<(), TurnError> {
+        let outputs = match input {
+            Input::Core(work) => {
+                work(self);
+                Vec::new()
+            }
+            Input::Net(event) => {
+                if let Some((_, permits)) = net {
+                    let _ = permits.try_recv();
+                }
+                match event {
+                    NetEvent::Connected(session, peer) => self.replica.connected(now(), session, peer)?,
+                    NetEvent::Frame(session, frame) => self.replica.received(now(), session, &frame)?,
+                    NetEvent::Closed(session) => self.replica.closed(now(), session)?,
+                    NetEvent::Join(request) => crate::membership::answer(self, request),
+                }
+            }
+            Input::Write(_) | Input::Stop => Vec::new(),
+        };
+        self.send(outputs);
+        Ok(())
+    }
+
+    /// Brings the read model up to the documents and tells the pages.
+    fn show(&mut self, site: &Site) -> Result<(), TurnError> {
+        let changed = self.replica.take_changed();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let reading = self.replica.read().map_err(ReplicaError::from)?;
+        self.views.apply(&reading, &changed, self.replica.store().local())?;
+        for changed in changed {
+            self.tell(site, &reading, changed);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, site: &Site, reading: &sync::store::Reading, changed: DocChanged) {
+        let Some(kind) = changed.kind.word() else {
+            return;
+        };
+        let view: Option<View> = match changed.kind {
+            DocKind::Ticket | DocKind::TicketNotes => sync::docs::view::view(reading, &changed.doc).ok().flatten(),
+            DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location | DocKind::Other(_) => None,
+        };
+        if let (DocKind::Ticket, Some(number)) = (changed.kind, view.as_ref().and_then(|view| view.text("number"))) {
+            let code =
+                self.replica.policy().and_then(|policy| Some(policy.sites.get(&self.replica.me())?.code.clone()));
+            self.numbers.seen(&code.unwrap_or_default(), number);
+        }
+        let notes_of =
+            view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text("ticket"));
+        let (kind, id) = match notes_of {
+            Some(ticket) => ("ticket", ticket.to_owned()),
+            None => (kind, changed.doc.to_string()),
+        };
+        // Nobody listening is normal.
+        let _ = site.events.send(Event::Changed { kind, id, scope: changed.scope });
+    }
+
+    /// Sends what is to be sent. `true` if something happened that the panel shows.
+    fn flush(&mut self, site: &Site, net: Option<&(Net, Receiver<()>)>) -> Result<bool, TurnError> {
+        let any = !self.outputs.is_empty();
+        for output in std::mem::take(&mut self.outputs) {
+            match (output, net) {
+                (Output::Send(session, frame), Some((net, _))) => net.send(session, frame),
+                (Output::Close(session, _), Some((net, _))) => net.close(session),
+                (Output::Send(..) | Output::Close(..), None) | (Output::Alarm(_), _) => {}
+                (Output::Authority, _) => site.gate.allow(peers_of(&self.replica)),
+            }
+        }
+        Ok(any)
+    }
+
+    /// A site that took over a code stops marking its numbers once it has caught up with somebody.
+    fn settle_numbers(&mut self) -> Result<(), TurnError> {
+        if self.copied || !self.numbers.is_marked() || self.replica.behind() > 0 {
+            return Ok(());
+        }
+        let caught_up = self.replica.engine().sessions().values().any(|session| session.is_in_step());
+        if caught_up {
+            self.replica.set_note("joining", None).map_err(ReplicaError::from)?;
+            let code =
+                self.replica.policy().and_then(|policy| Some(policy.sites.get(&self.replica.me())?.code.clone()));
+            let highest = crate::views::query::highest_number(self.views.conn(), &code.unwrap_or_default());
+            self.numbers = Numbers::new(highest.map_err(ViewError::from)?, None);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, site: &Site) {
+        let connected = !self.replica.engine().sessions().is_empty();
+        self.alone_since = match (connected, self.alone_since) {
+            (true, _) => None,
+            (false, Some(since)) => Some(since),
+            (false, None) => Some(now()),
+        };
+        let status = Arc::new(self.status(&site.gate));
+        let mut shared = site.status.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let news = shared.sync != status.sync;
+        *shared = status;
+        drop(shared);
+        if news {
+            let _ = site.events.send(Event::Sync);
+        }
+    }
+}
+
+/// Why a turn could not be finished.
+#[derive(Debug, thiserror::Error)]
+enum TurnError {
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    #[error(transparent)]
+    View(#[from] ViewError),
+}

@@ -1,0 +1,159 @@
+//! What the panel, the metrics and the permission checks read without asking the site's thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schema::id::SiteId;
+use schema::policy::Policy;
+use schema::time::Timestamp;
+use sync::heights::{missing_at, missing_here};
+use sync::net::{Gate, Path};
+use sync::replica::{Alarm, Replica};
+
+/// A site's state at one moment.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Who may do what.
+    pub policy: Option<Arc<Policy>>,
+    /// This site.
+    pub me: SiteId,
+    /// Links, what is to send, what is wrong.
+    pub sync: SyncStatus,
+    /// Records judged since the start, by outcome.
+    pub verdicts: BTreeMap<String, u64>,
+    /// Whether this site holds the sequencer's key.
+    pub sequencer: bool,
+}
+
+/// Links, what is to send, what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SyncStatus {
+    /// Since when no other site is reachable; `None` while one is.
+    pub alone_since: Option<Timestamp>,
+    /// The other sites.
+    pub peers: Vec<PeerStatus>,
+    /// What people must hear of.
+    pub alarms: Vec<(Alarm, Timestamp)>,
+    /// Records received and not shown yet.
+    pub catching_up: u64,
+    /// Digest of vector and documents per scope here.
+    pub scopes: Vec<ScopeStatus>,
+}
+
+/// One scope as held here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeStatus {
+    /// Which.
+    pub id: schema::id::ScopeId,
+    /// Records held.
+    pub records: u64,
+    /// Digest of records and documents: equal where both are.
+    pub digest: [u8; 32],
+}
+
+/// How packets travel to a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathWord {
+    /// Straight.
+    Direct,
+    /// Through a relay.
+    Relayed,
+    /// Through another site.
+    Via,
+    /// Not at all.
+    None,
+}
+
+/// Another site as seen from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Which.
+    pub site: SiteId,
+    /// Whether there is a session.
+    pub connected: bool,
+    /// How packets travel.
+    pub path: PathWord,
+    /// Through which site, for `Via`.
+    pub via: Option<SiteId>,
+    /// Since when it is connected.
+    pub since: Option<Timestamp>,
+    /// When something of it was last heard, over whatever path.
+    pub last_contact: Option<Timestamp>,
+    /// Records held here that it lacks.
+    pub to_send: u64,
+    /// Records it holds that are not here.
+    pub to_receive: u64,
+    /// Common scopes and what it lacks of them.
+    pub scopes: Vec<(schema::id::ScopeId, u64)>,
+}
+
+impl Status {
+    /// The state of a replica and its links.
+    pub fn of(replica: &Replica, gate: &Gate, alone_since: Option<Timestamp>) -> Self {
+        let local = replica.store().local();
+        let scopes = local.scopes.iter().map(|(id, state)| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&sync::store::local::vector_digest(&local.vector(id))).update(&state.digest);
+            ScopeStatus { id: *id, records: local.records(id), digest: *hasher.finalize().as_bytes() }
+        });
+        let sync = SyncStatus {
+            alone_since,
+            peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
+            alarms: replica.alarms.iter().map(|(alarm, at)| (alarm.clone(), *at)).collect(),
+            catching_up: replica.behind(),
+            scopes: scopes.collect(),
+        };
+        Self {
+            policy: replica.policy().cloned(),
+            me: replica.me(),
+            sync,
+            verdicts: replica.verdicts.clone(),
+            sequencer: replica.is_sequencer(),
+        }
+    }
+}
+
+fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
+    let (local, book) = (replica.store().local(), replica.heights());
+    let sessions = replica.engine().sessions();
+    let session = sessions.iter().find(|(_, session)| session.peer == site);
+    let via = sessions.values().find(|session| session.direct().contains(&site)).map(|session| session.peer);
+    let path = match (session.and_then(|(id, _)| gate.path(*id)), via) {
+        (Some(Path::Direct), _) => PathWord::Direct,
+        (Some(Path::Relayed), _) => PathWord::Relayed,
+        (None, Some(_)) => PathWord::Via,
+        (None, None) => PathWord::None,
+    };
+    let Some(policy) = replica.policy() else {
+        return PeerStatus {
+            site,
+            connected: false,
+            path,
+            via: None,
+            since: None,
+            last_contact: None,
+            to_send: 0,
+            to_receive: 0,
+            scopes: Vec::new(),
+        };
+    };
+    let common: Vec<_> = policy
+        .scopes()
+        .map(|(scope, _)| scope)
+        .filter(|scope| policy.holds(&replica.me(), scope) && policy.holds(&site, scope))
+        .map(|scope| (scope, missing_at(local, book, &site, &scope)))
+        .collect();
+    let said = book.get(&site).map(|signed| signed.heights.hlc.timestamp());
+    PeerStatus {
+        site,
+        connected: session.is_some(),
+        path,
+        via: via.filter(|_| path == PathWord::Via),
+        since: session.map(|(_, session)| session.since),
+        last_contact: session.map(|(_, session)| session.heard).max(said),
+        to_send: common.iter().map(|(_, lacking)| lacking).sum(),
+        to_receive: common.iter().map(|(scope, _)| missing_here(local, book, &site, scope)).sum(),
+        scopes: common,
+    }
+}

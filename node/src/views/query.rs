@@ -1,0 +1,441 @@
+//! Questions to the read model: lists with filters, search, one ticket whole. Every one takes the reader's
+//! reach, so that none can forget it.
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension, Row};
+use schema::access::Reach;
+use schema::fold::fold;
+use schema::id::{DocId, StructureId};
+use schema::ticket::Status;
+
+/// Most tickets in one answer.
+pub const MAX_LIMIT: usize = 200;
+/// Most words of a search that count.
+const MAX_WORDS: usize = 12;
+
+/// A ticket's row, references as ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketRow {
+    /// Document id.
+    pub id: String,
+    /// Number.
+    pub number: String,
+    /// Kind's word.
+    pub kind: String,
+    /// Title.
+    pub title: String,
+    /// Status's word.
+    pub status: String,
+    /// Why it is there.
+    pub status_reason: Option<String>,
+    /// Impact's word.
+    pub impact: String,
+    /// Urgency's word.
+    pub urgency: String,
+    /// 1 to 5.
+    pub priority: u8,
+    /// Set by hand.
+    pub by_hand: bool,
+    /// Category.
+    pub category: Option<String>,
+    /// Requester.
+    pub requester: Option<String>,
+    /// The requester named at birth.
+    pub requester_0: Option<String>,
+    /// Assignee.
+    pub assignee: Option<String>,
+    /// Group.
+    pub group: Option<String>,
+    /// Location.
+    pub location: Option<String>,
+    /// Structure.
+    pub structure: Option<String>,
+    /// Home site.
+    pub home: Option<String>,
+    /// Reference elsewhere.
+    pub external: Option<String>,
+    /// Milliseconds.
+    pub created_at: i64,
+    /// Milliseconds.
+    pub updated_at: i64,
+    /// Reopenings.
+    pub reopen_count: i64,
+    /// Values to settle.
+    pub conflicts: i64,
+}
+
+const COLUMNS: &str = "t.id, t.number, t.kind, t.title, t.status, t.status_reason, t.impact, t.urgency, t.priority,
+ t.by_hand, t.category, t.requester, t.requester_0, t.assignee, t.grp, t.location, t.structure, t.home, t.external,
+ t.created_at, t.updated_at, t.reopen_count, t.conflicts";
+
+fn ticket_row(row: &Row<'_>) -> rusqlite::Result<TicketRow> {
+    Ok(TicketRow {
+        id: row.get(0)?,
+        number: row.get(1)?,
+        kind: row.get(2)?,
+        title: row.get(3)?,
+        status: row.get(4)?,
+        status_reason: row.get(5)?,
+        impact: row.get(6)?,
+        urgency: row.get(7)?,
+        priority: row.get(8)?,
+        by_hand: row.get(9)?,
+        category: row.get(10)?,
+        requester: row.get(11)?,
+        requester_0: row.get(12)?,
+        assignee: row.get(13)?,
+        group: row.get(14)?,
+        location: row.get(15)?,
+        structure: row.get(16)?,
+        home: row.get(17)?,
+        external: row.get(18)?,
+        created_at: row.get(19)?,
+        updated_at: row.get(20)?,
+        reopen_count: row.get(21)?,
+        conflicts: row.get(22)?,
+    })
+}
+
+/// What a list is sorted by; the id settles ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Last change.
+    Updated,
+    /// Opening.
+    Created,
+    /// Priority.
+    Priority,
+    /// Number.
+    Number,
+    /// Title.
+    Title,
+}
+
+impl Sort {
+    /// The sort with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "updated" => Self::Updated,
+            "created" => Self::Created,
+            "priority" => Self::Priority,
+            "number" => Self::Number,
+            "title" => Self::Title,
+            _ => return None,
+        })
+    }
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::Updated => "t.updated_at",
+            Self::Created => "t.created_at",
+            Self::Priority => "t.priority",
+            Self::Number => "t.number",
+            Self::Title => "t.title",
+        }
+    }
+
+    fn key(self, row: &TicketRow) -> Sql {
+        match self {
+            Self::Updated => row.updated_at.into(),
+            Self::Created => row.created_at.into(),
+            Self::Priority => i64::from(row.priority).into(),
+            Self::Number => row.number.clone().into(),
+            Self::Title => row.title.clone().into(),
+        }
+    }
+}
+
+/// What somebody looks for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Any of these.
+    pub statuses: Vec<Status>,
+    /// A person, or (`Some(None)`) nobody.
+    pub assignee: Option<Option<DocId>>,
+    /// Home site's id.
+    pub home: Option<String>,
+    /// A location.
+    pub location: Option<String>,
+    /// A category.
+    pub category: Option<String>,
+    /// A group.
+    pub group: Option<String>,
+    /// A reference in another system.
+    pub external: Option<String>,
+    /// Only tickets with values to settle.
+    pub conflict: bool,
+    /// Words; each must begin some word of the ticket.
+    pub words: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<TicketRow>,
+    /// How many there are in all.
+    pub total: u64,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// The text after which a page begins: a sort key and an id.
+fn cursor(sort: Sort, row: &TicketRow) -> String {
+    match sort.key(row) {
+        Sql::Integer(number) => format!("{}:i{number}", row.id),
+        Sql::Text(text) => format!("{}:t{text}", row.id),
+        Sql::Null | Sql::Real(_) | Sql::Blob(_) => row.id.clone(),
+    }
+}
+
+fn read_cursor(text: &str) -> Option<(Sql, String)> {
+    let (id, key) = text.split_once(':')?;
+    let (kind, rest) = key.split_at_checked(1)?;
+    match kind {
+        "i" => Some((Sql::Integer(rest.parse().ok()?), id.to_owned())),
+        "t" => Some((Sql::Text(rest.to_owned()), id.to_owned())),
+        _ => None,
+    }
+}
+
+struct Where {
+    from: String,
+    conditions: Vec<String>,
+    values: Vec<Sql>,
+}
+
+impl Where {
+    fn and(&mut self, condition: &str, value: impl Into<Sql>) {
+        self.values.push(value.into());
+        self.conditions.push(condition.replace('?', &format!("?{}", self.values.len())));
+    }
+
+    fn any(&mut self, column: &str, values: impl IntoIterator<Item = String>) -> String {
+        let mut places = Vec::new();
+        for value in values {
+            self.values.push(value.into());
+            places.push(format!("?{}", self.values.len()));
+        }
+        format!("{column} IN ({})", places.join(","))
+    }
+
+    fn reach(&mut self, reach: &Reach) {
+        let structures = self.any("t.structure", reach.structures.iter().map(StructureId::to_string));
+        self.values.push(reach.person.to_string().into());
+        let own = self.values.len();
+        self.conditions.push(format!("({structures} OR t.requester = ?{own} OR t.requester_0 = ?{own})"));
+    }
+}
+
+/// Tickets that the filter and the reach let through.
+pub fn list(
+    conn: &Connection,
+    reach: &Reach,
+    filter: &Filter,
+    sort: Sort,
+    descending: bool,
+    limit: usize,
+    after: Option<&str>,
+) -> rusqlite::Result<Page> {
+    let mut wanted = Where { from: "tickets t".into(), conditions: Vec::new(), values: Vec::new() };
+    wanted.reach(reach);
+    if !filter.statuses.is_empty() {
+        let condition = wanted.any("t.status", filter.statuses.iter().map(|status| status.word().to_owned()));
+        wanted.conditions.push(condition);
+    }
+    match &filter.assignee {
+        Some(Some(person)) => wanted.and("t.assignee = ?", person.to_string()),
+        Some(None) => wanted.conditions.push("t.assignee IS NULL".into()),
+        None => {}
+    }
+    let columns = [
+        ("t.home = ?", &filter.home),
+        ("t.location = ?", &filter.location),
+        ("t.category = ?", &filter.category),
+        ("t.grp = ?", &filter.group),
+        ("t.external = ?", &filter.external),
+    ];
+    for (condition, value) in columns {
+        if let Some(value) = value {
+            wanted.and(condition, value.clone());
+        }
+    }
+    if filter.conflict {
+        wanted.conditions.push("t.conflicts > 0".into());
+    }
+    if let Some(words) = &filter.words {
+        search(&mut wanted, reach, words);
+    }
+    let conditions = wanted.conditions.join(" AND ");
+    let count = format!("SELECT count(*) FROM {} WHERE {conditions}", wanted.from);
+    let total: i64 =
+        conn.prepare_cached(&count)?.query_row(rusqlite::params_from_iter(&wanted.values), |row| row.get(0))?;
+    if let Some((key, id)) = after.and_then(read_cursor) {
+        let compare = if descending { "<" } else { ">" };
+        let (key_at, id_at) = (wanted.values.len() + 1, wanted.values.len() + 2);
+        wanted.values.extend([key, id.into()]);
+        wanted.conditions.push(format!("({}, t.id) {compare} (?{key_at}, ?{id_at})", sort.column()));
+    }
+    let order = if descending { "DESC" } else { "ASC" };
+    let select = format!(
+        "SELECT {COLUMNS} FROM {} WHERE {} ORDER BY {} {order}, t.id {order} LIMIT {}",
+        wanted.from,
+        wanted.conditions.join(" AND "),
+        sort.column(),
+        limit + 1
+    );
+    let mut found = conn.prepare_cached(&select)?;
+    let rows = found.query_map(rusqlite::params_from_iter(&wanted.values), ticket_row)?;
+    let mut rows: Vec<TicketRow> = rows.collect::<Result<_, _>>()?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| cursor(sort, row));
+    Ok(Page { rows, total: total as u64, next })
+}
+
+/// Adds a search: notes count only in structures whose notes the reader may read.
+fn search(wanted: &mut Where, reach: &Reach, words: &str) {
+    let folded = fold(words);
+    let is_word = |word: &&str| word.chars().any(char::is_alphanumeric);
+    let terms: Vec<String> = folded
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(is_word)
+        .take(MAX_WORDS)
+        .map(|word| format!("\"{word}\"*"))
+        .collect();
+    if terms.is_empty() {
+        wanted.conditions.push("0".into());
+        return;
+    }
+    wanted.from = "tickets t".into();
+    let both = terms.join(" AND ");
+    let public: Vec<String> = terms.iter().map(|term| format!("public : {term}")).collect();
+    wanted.values.extend([both.into(), public.join(" AND ").into()]);
+    let (both_at, public_at) = (wanted.values.len() - 1, wanted.values.len());
+    let notes = wanted.any("t.structure", reach.structures.iter().map(StructureId::to_string));
+    wanted.conditions.push(format!(
+        "(({notes} AND t.id IN (SELECT ticket FROM search WHERE search MATCH ?{both_at}))
+          OR t.id IN (SELECT ticket FROM search WHERE search MATCH ?{public_at}))"
+    ));
+}
+
+/// A comment's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentRow {
+    /// Its id.
+    pub id: String,
+    /// Whether it is an internal note.
+    pub internal: bool,
+    /// Its text.
+    pub body: String,
+    /// A user's id; `None` for the site itself.
+    pub author: Option<String>,
+    /// The site's id.
+    pub site: String,
+    /// Milliseconds.
+    pub at: i64,
+    /// The author that the source of an import names.
+    pub source: Option<String>,
+}
+
+/// One of several values of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueRow {
+    /// The field.
+    pub field: String,
+    /// 0: the working value.
+    pub place: i64,
+    /// The value.
+    pub value: String,
+    /// A user's id; `None` for the site itself.
+    pub author: Option<String>,
+    /// The site's id.
+    pub site: String,
+    /// Milliseconds.
+    pub at: i64,
+}
+
+/// A ticket whole, as far as the reader may see it.
+#[derive(Debug, Clone)]
+pub struct Whole {
+    /// Its row.
+    pub row: TicketRow,
+    /// The long text.
+    pub description: String,
+    /// Replies, and notes if the reader may read them.
+    pub comments: Vec<CommentRow>,
+    /// Values to settle.
+    pub values: Vec<ValueRow>,
+    /// Whether the reader may read the notes.
+    pub notes: bool,
+}
+
+/// The id of a ticket by id or number (in any case); `None` for what the reader may not see.
+pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Option<Whole>> {
+    let select = format!(
+        "SELECT {COLUMNS}, t.description FROM tickets t WHERE t.id = ?1 OR t.number = upper(?1) ORDER BY t.id LIMIT 1"
+    );
+    let found = conn
+        .prepare_cached(&select)?
+        .query_row([name], |row| Ok((ticket_row(row)?, row.get::<_, String>(23)?)))
+        .optional()?;
+    let Some((row, description)) = found else {
+        return Ok(None);
+    };
+    let structure: Option<StructureId> = row.structure.as_ref().and_then(|id| id.parse().ok());
+    let person = |id: &Option<String>| id.as_ref().and_then(|id| id.parse::<DocId>().ok());
+    let requesters = [person(&row.requester), person(&row.requester_0)];
+    let Some(structure) = structure.filter(|structure| reach.ticket(structure, &requesters)) else {
+        return Ok(None);
+    };
+    let notes = reach.notes(&structure);
+    let comments = comments(conn, &row.id, notes)?;
+    let mut found = conn.prepare_cached(
+        "SELECT field, place, value, author, site, at FROM conflicts WHERE ticket = ? ORDER BY field, place",
+    )?;
+    let values = found.query_map([&row.id], |row| {
+        Ok(ValueRow {
+            field: row.get(0)?,
+            place: row.get(1)?,
+            value: row.get(2)?,
+            author: row.get(3)?,
+            site: row.get(4)?,
+            at: row.get(5)?,
+        })
+    })?;
+    let values = values.collect::<Result<_, _>>()?;
+    Ok(Some(Whole { row, description, comments, values, notes }))
+}
+
+fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Vec<CommentRow>> {
+    let mut found = conn.prepare_cached(
+        "SELECT id, internal, body, author, site, at, source FROM comments WHERE ticket = ?1 AND internal <= ?2
+         ORDER BY at, internal, place",
+    )?;
+    let rows = found.query_map(rusqlite::params![ticket, notes], |row| {
+        Ok(CommentRow {
+            id: row.get(0)?,
+            internal: row.get(1)?,
+            body: row.get(2)?,
+            author: row.get(3)?,
+            site: row.get(4)?,
+            at: row.get(5)?,
+            source: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The highest number given out under a site's code, 0 if none.
+pub fn highest_number(conn: &Connection, code: &str) -> rusqlite::Result<u64> {
+    let mut found =
+        conn.prepare_cached("SELECT number FROM tickets WHERE number >= ?1 || '-' AND number < ?1 || '.'")?;
+    let rows = found.query_map([code], |row| row.get::<_, String>(0))?;
+    let mut highest = 0;
+    for number in rows {
+        let number = number?;
+        let counter = number.rsplit('-').next().and_then(|digits| digits.parse().ok());
+        highest = highest.max(counter.unwrap_or(0));
+    }
+    Ok(highest)
+}

@@ -1,0 +1,119 @@
+//! Rows of tickets and their notes.
+
+use rusqlite::{Connection, params};
+use schema::doc::View;
+use schema::id::DocId;
+use schema::record::Author;
+use schema::ticket::view::{Comment, Mark, comments_of, ticket};
+
+use super::tables::search_row;
+
+/// Writes the rows of a ticket's document.
+pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
+    let ticket = ticket(view);
+    let id = ticket.id.to_string();
+    let text = |id: &Option<DocId>| id.map(|id| id.to_string());
+    // The requester of the genesis keeps their reading right (access::Reach::ticket).
+    let first = view.changes.first().map(|stamp| stamp.change);
+    let genesis =
+        view.values.get("requester").into_iter().flatten().find(|held| Some(view.changes[held.by].change) == first);
+    let requester_0 =
+        genesis.and_then(|held| held.value.as_text()).map(str::to_owned).or_else(|| text(&ticket.requester));
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO tickets (id, scope, number, kind, title, description, status, status_reason, impact,
+         urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
+         created_at, updated_at, reopen_count, conflicts)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    )?
+    .execute(params![
+        id,
+        view.scope.to_string(),
+        ticket.number,
+        ticket.kind,
+        ticket.title,
+        ticket.description,
+        ticket.status.word(),
+        ticket.status_reason,
+        ticket.impact,
+        ticket.urgency,
+        ticket.priority,
+        ticket.priority_by_hand,
+        text(&ticket.category),
+        text(&ticket.requester),
+        requester_0,
+        text(&ticket.assignee),
+        text(&ticket.group),
+        text(&ticket.location),
+        ticket.structure.map(|id| id.to_string()),
+        ticket.home.map(|id| id.to_string()),
+        ticket.external,
+        ticket.created_at.0 as i64,
+        ticket.updated_at.0 as i64,
+        ticket.reopen_count,
+        ticket.conflicts.len() as i64,
+    ])?;
+    write_comments(conn, &id, false, &ticket.comments)?;
+    conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&id])?;
+    for conflict in &ticket.conflicts {
+        for (place, (value, mark)) in conflict.values.iter().enumerate() {
+            let (author, site, at, source) = columns(mark);
+            conn.prepare_cached(
+                "INSERT INTO conflicts (ticket, field, place, value, author, site, at, source) VALUES (?,?,?,?,?,?,?,?)",
+            )?
+            .execute(params![id, conflict.field, place as i64, value, author, site, at, source])?;
+        }
+    }
+    let mut words = vec![ticket.number.as_str(), &ticket.title, &ticket.description];
+    words.extend(ticket.external.as_deref());
+    words.extend(ticket.comments.iter().map(|comment| comment.body.as_str()));
+    let row = search_row(conn, &id)?;
+    conn.prepare_cached("UPDATE search SET public = ? WHERE rowid = ?")?.execute(params![words.join("\n"), row])?;
+    Ok(())
+}
+
+/// Writes the rows of a ticket's notes.
+pub fn write_notes(conn: &Connection, view: &View) -> rusqlite::Result<()> {
+    let Some(ticket) = view.text("ticket").filter(|text| text.parse::<DocId>().is_ok()) else {
+        return Ok(());
+    };
+    let notes = comments_of(view);
+    write_comments(conn, ticket, true, &notes)?;
+    let words: Vec<&str> = notes.iter().map(|note| note.body.as_str()).collect();
+    let row = search_row(conn, ticket)?;
+    conn.prepare_cached("UPDATE search SET internal = ? WHERE rowid = ?")?.execute(params![words.join("\n"), row])?;
+    Ok(())
+}
+
+fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[Comment]) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM comments WHERE ticket = ? AND internal = ?")?
+        .execute(params![ticket, internal])?;
+    for (place, comment) in comments.iter().enumerate() {
+        let (author, site, at, source) = columns(&comment.mark);
+        conn.prepare_cached(
+            "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, source)
+             VALUES (?,?,?,?,?,?,?,?,?)",
+        )?
+        .execute(params![
+            ticket,
+            internal,
+            place as i64,
+            comment.id,
+            comment.body,
+            author,
+            site,
+            at,
+            source
+        ])?;
+    }
+    Ok(())
+}
+
+/// Author (a user's id, nothing for the site itself), site, time shown, and the source's author.
+fn columns(mark: &Mark) -> (Option<String>, String, i64, Option<String>) {
+    let author = match mark.author {
+        Author::User(user) => Some(user.to_string()),
+        Author::Site => None,
+    };
+    let source = mark.source.as_ref().map(|(_, author)| author.clone());
+    (author, mark.site.to_string(), mark.shown_at().0 as i64, source)
+}

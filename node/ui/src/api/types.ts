@@ -1,0 +1,107 @@
+/** The shapes of the HTTP contract. A value the page does not know yet stays a plain string and is shown as it is. */
+
+export interface Ref { id: string; label: string }
+export interface Place { code: string; name: string }
+export interface Site extends Place { id: string }
+
+export interface SiteInfo { organisation: string; site: Site; languages: string[]; demo: boolean }
+export interface User { id: string; person: string; login: string; name: string; role: string }
+export interface Session { user: User; site: Site }
+
+export interface Summary {
+  id: string;
+  number: string;
+  kind: string;
+  title: string;
+  status: string;
+  priority: number;
+  impact: string | null;
+  urgency: string | null;
+  category: Ref | null;
+  requester: Ref | null;
+  assignee: Ref | null;
+  group: Ref | null;
+  location: Ref | null;
+  structure: Ref | null;
+  site: Place;
+  created_at: string;
+  updated_at: string;
+  conflicts: number;
+}
+
+export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string }
+export interface OneValue { value: unknown; label: string | null; author: Ref | null; site: Place; at: string; working: boolean }
+export interface TwoValues { field: string; values: OneValue[] }
+
+export interface Ticket extends Summary {
+  description: string;
+  priority_by_hand: boolean;
+  status_reason?: string | null;
+  external?: string | null;
+  reopen_count: number;
+  comments: Comment[];
+  conflict_list: TwoValues[];
+  transitions_allowed: string[];
+}
+
+export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
+
+export interface HistoryItem {
+  at: string;
+  author: Ref | null;
+  site: Place;
+  field: string;
+  before?: string | null;
+  after?: string | null;
+  source?: { at: string; author: Ref | string | null } | null;
+}
+
+export interface Replication {
+  received_at?: string | null;
+  from?: string | null;
+  sites: (Place & { state: string })[];
+}
+
+export interface PeerShare { id: string; label: string; records: number; digest: string }
+export interface Peer {
+  site: Site;
+  connected: boolean;
+  path: string;
+  via?: Place | null;
+  since?: string | null;
+  last_contact?: string | null;
+  to_send: number;
+  to_receive: number;
+  scopes: PeerShare[];
+}
+export interface Alarm { code: string; params: Params; at: string }
+export interface Sync {
+  site: Place;
+  alone_since?: string | null;
+  peers: Peer[];
+  alarms: Alarm[];
+  held: number;
+  catching_up: number;
+}
+
+export interface Held { id: string; site: Place; author?: Ref | null; at: string; state: string; reason: string; label?: string | null }
+export interface Link { site: Place; up: boolean }
+
+export type Params = Record<string, string | number | boolean | null | undefined>;
+
+/** What the node says over the WebSocket: that something changed, never what it is now. */
+export type Event = { type: 'hello' } | { type: 'sync' } | { type: 'changed'; kind: string; id?: string };
+
+/** The body of a new ticket: references are ids. */
+export interface NewTicket {
+  title: string;
+  description: string;
+  kind?: string;
+  impact?: string;
+  urgency?: string;
+  category?: string;
+  requester?: string;
+  assignee?: string;
+  group?: string;
+  location?: string;
+}

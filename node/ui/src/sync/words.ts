@@ -1,0 +1,35 @@
+/** What the state of the links means for a person, as plain facts; the words themselves are in the catalogues. */
+import type { Peer, Sync } from '../api/types';
+
+export type LinkState =
+  | { kind: 'single' }
+  | { kind: 'all' }
+  | { kind: 'alone'; since: string | null }
+  | { kind: 'some'; cut: string[]; via: { site: string; via: string }[] };
+
+/** Whether changes pass between here and that site, by whatever way. */
+export function reachable(peer: Peer): boolean {
+  return peer.connected || peer.path === 'via';
+}
+
+export function linkState(sync: Sync): LinkState {
+  if (sync.peers.length === 0) return { kind: 'single' };
+  if (!sync.peers.some(reachable)) return { kind: 'alone', since: sync.alone_since ?? null };
+  const cut = sync.peers.filter((peer) => !reachable(peer)).map((peer) => peer.site.name);
+  const via = sync.peers
+    .filter((peer) => peer.path === 'via')
+    .map((peer) => ({ site: peer.site.name, via: peer.via?.name ?? '…' }));
+  return cut.length === 0 && via.length === 0 ? { kind: 'all' } : { kind: 'some', cut, via };
+}
+
+/**
+ * How many changes of this site some other site still lacks. One change waiting for two sites is one change,
+ * so the longest queue counts, not the sum.
+ */
+export function toSend(sync: Sync): number {
+  return Math.max(0, ...sync.peers.map((peer) => peer.to_send));
+}
+
+export function toReceive(sync: Sync): number {
+  return Math.max(0, ...sync.peers.map((peer) => peer.to_receive));
+}

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { toProblem } from '../src/api/client';
+import { pauseAfter } from '../src/api/pause';
+import type { Peer, Sync } from '../src/api/types';
+import { cable, middle, path, severed } from '../src/stage/curve';
+import { frameAddress, homeOf } from '../src/stage/frames';
+import { linkState, toSend } from '../src/sync/words';
+import { columns } from '../src/tickets/columns';
+import { into, slice } from '../src/tickets/window';
+
+const peer = (name: string, change: Partial<Peer> = {}): Peer => ({
+  site: { id: name, code: name, name }, connected: true, path: 'direct', to_send: 0, to_receive: 0, scopes: [], ...change,
+});
+const sync = (peers: Peer[], alone_since: string | null = null): Sync => ({
+  site: { code: 'PAR', name: 'Paris' }, alone_since, peers, alarms: [], held: 0, catching_up: 0,
+});
+
+describe('the state of the links', () => {
+  const cut = { connected: false, path: 'none' };
+  it('is told in four ways', () => {
+    expect(linkState(sync([]))).toEqual({ kind: 'single' });
+    expect(linkState(sync([peer('Dakar')]))).toEqual({ kind: 'all' });
+    expect(linkState(sync([peer('Dakar', cut)], '14:02'))).toEqual({ kind: 'alone', since: '14:02' });
+    const via = peer('Dakar', { connected: false, path: 'via', via: { code: 'MTL', name: 'Montréal' } });
+    expect(linkState(sync([via, peer('Montréal'), peer('Lagos', cut)]))).toEqual({ kind: 'some', cut: ['Lagos'], via: [{ site: 'Dakar', via: 'Montréal' }] });
+  });
+
+  it('counts a change that waits for two sites once', () => {
+    expect(toSend(sync([peer('Dakar', { to_send: 37 }), peer('Montréal', { to_send: 30 })]))).toBe(37);
+    expect(toSend(sync([]))).toBe(0);
+  });
+});
+
+describe('a lost connection', () => {
+  it('is tried again after 0.25 to 3 s', () => {
+    expect(pauseAfter(0, 1)).toBe(250);
+    expect(pauseAfter(20, 1)).toBe(3000);
+    expect(pauseAfter(3, 0)).toBeLessThan(pauseAfter(3, 1));
+  });
+});
+
+describe('a problem', () => {
+  it('keeps its code and words, and needs neither', () => {
+    expect(toProblem(409, { code: 'X', params: { a: 1 }, safe: 's' })).toMatchObject({ code: 'X', status: 409, params: { a: 1 }, words: { safe: 's' } });
+    expect(toProblem(500, '<html>')).toMatchObject({ code: 'HTTP-500', params: {} });
+  });
+});
+
+describe('the window on a long list', () => {
+  it('holds few rows and keeps the height', () => {
+    const part = slice(10_000, 44, 220_000, 600);
+    expect(part.to - part.from).toBeLessThan(40);
+    expect(part.before + (part.to - part.from) * 44 + part.after).toBe(440_000);
+    expect(slice(3, 44, 5000, 600)).toMatchObject({ to: 3, after: 0 });
+    expect(slice(0, 44, 0, 600)).toEqual({ from: 0, to: 0, before: 0, after: 0 });
+  });
+
+  it('moves no more than it must', () => {
+    expect(into(0, 44, 100, 600)).toBe(0);
+    expect(into(5, 44, 0, 600)).toBe(0);
+    expect(into(20, 44, 0, 600)).toBe(21 * 44 - 600);
+  });
+
+  it('drops columns when it is narrow', () => {
+    expect(columns(1280)).toHaveLength(8);
+    expect(columns(800).map((column) => column.name)).not.toContain('requester');
+  });
+});
+
+describe('the stage', () => {
+  it('hangs its cables as deep as asked and leaves a gap in a cut one', () => {
+    const curve = cable({ x: 0, y: 10 }, { x: 100, y: 10 }, 60);
+    expect(middle(curve)).toEqual({ x: 50, y: 70 });
+    const [left, right] = severed(curve, 0.4);
+    expect(right[0].x - left[3].x).toBeGreaterThan(20);
+    expect(path(curve)).toMatch(/^M0\.0 10\.0C/);
+  });
+
+  it('shows each site under its own name', () => {
+    expect(homeOf('http://paris.localhost:8101', 'archipel.localhost')).toBe('http://paris.archipel.localhost:8101/');
+    expect(homeOf('http://127.0.0.1:8101/x?y', 'archipel.localhost')).toBe('http://127.0.0.1:8101/');
+    expect(frameAddress('PAR', 'http://a.localhost:1', 'http://a.b.localhost:1/auth?token=T', undefined, 'b.localhost')).toContain('token=T');
+  });
+});

@@ -1,0 +1,115 @@
+//! Checking a whole store: every chain, hash and signature, and every document against its records.
+
+use std::collections::BTreeSet;
+
+use schema::doc::DocKind;
+use schema::id::{DocId, RecordHash};
+use schema::identity::{Purpose, verify as verify_signature};
+use schema::policy::AuthorityLog;
+use schema::record::Previous;
+
+use crate::admission::{body_hashes, read_body, stored};
+use crate::change::chunk_hash;
+use crate::docs;
+use crate::store::{Local, Source, StoreError, Table};
+
+/// What was checked and what is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Logs.
+    pub logs: u64,
+    /// Records.
+    pub records: u64,
+    /// Signatures.
+    pub signatures: u64,
+    /// Documents.
+    pub documents: u64,
+    /// What is wrong, in words for an operator.
+    pub faults: Vec<String>,
+}
+
+/// Checks everything in the store. Errors only if it cannot be read at all.
+pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let local = Local::load(source)?;
+    for state in local.logs.values() {
+        report.logs += 1;
+        if authority.current().is_some_and(|policy| !policy.sites.contains_key(&state.id.site)) {
+            report.faults.push(format!("log {}: its site is not in the authority log", state.id));
+        }
+        log(source, state, &mut report);
+    }
+    let docs: BTreeSet<DocId> =
+        source.prefixed(Table::Docs, &[])?.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect();
+    for doc in docs {
+        report.documents += 1;
+        if let Err(error) = document(source, &doc, &mut report) {
+            report.faults.push(format!("document {doc}: {error}"));
+        }
+    }
+    Ok(report)
+}
+
+fn log(source: &impl Source, state: &crate::store::LogState, report: &mut Report) {
+    let mut before: Option<RecordHash> = None;
+    for seq in 1..=state.seq {
+        report.records += 1;
+        let found = match stored(source, state.no, seq) {
+            Ok(found) => found,
+            Err(error) => {
+                report.faults.push(format!("log {} record {seq}: {error}", state.id));
+                return;
+            }
+        };
+        let header = &found.record.header;
+        let follows = match header.previous {
+            Previous::Record(previous) => before == Some(previous),
+            Previous::First | Previous::After { .. } => seq == 1,
+        };
+        let hash = header.hash();
+        let bodies = body_hashes(&found.record).into_iter().all(|hash| match read_body(source, &hash) {
+            Ok(Some(body)) => {
+                chunk_hash(&body).is_some_and(|chunk| chunk.0 == hash) || schema::record::body_hash(&body) == hash
+            }
+            Ok(None) | Err(_) => false,
+        });
+        let genesis = (0..found.record.skeleton.entries().len()).all(|index| {
+            found.record.genesis_id(index).is_none_or(|id| found.record.skeleton.entries()[index].doc == id)
+        });
+        if !follows || header.log != state.id || header.seq != seq || header.skeleton != found.record.skeleton.hash() {
+            report.faults.push(format!("log {} record {seq}: the chain is broken", state.id));
+        }
+        if !bodies {
+            report.faults.push(format!("log {} record {seq}: a body is missing or another", state.id));
+        }
+        if !genesis {
+            report.faults.push(format!("log {} record {seq}: a document has another id", state.id));
+        }
+        if let Some(signature) = &found.signature {
+            report.signatures += 1;
+            if !verify_signature(&state.id.site, Purpose::Record, &hash.0, signature) {
+                report.faults.push(format!("log {} record {seq}: the signature is not the site's", state.id));
+            }
+        } else if seq == state.seq {
+            report.faults.push(format!("log {} record {seq}: the last record is not signed", state.id));
+        }
+        before = Some(hash);
+    }
+    if before != Some(state.hash) {
+        report.faults.push(format!("log {}: it ends at another record than noted", state.id));
+    }
+}
+
+/// The saved document must be the one that its records make.
+fn document(source: &impl Source, doc: &DocId, report: &mut Report) -> Result<(), StoreError> {
+    let row = docs::row(source, doc)?.ok_or(StoreError::Missing { what: "a document" })?;
+    if matches!(row.kind, DocKind::Other(_)) {
+        return Ok(());
+    }
+    let mut heads: Vec<[u8; 32]> = docs::load(source, doc)?.get_heads().iter().map(|head| head.0).collect();
+    heads.sort_unstable();
+    if heads != row.heads.iter().map(|head| head.0).collect::<Vec<_>>() {
+        report.faults.push(format!("document {doc}: it is not what its records make"));
+    }
+    Ok(())
+}

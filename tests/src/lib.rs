@@ -1,0 +1,1 @@
+//! Several sites in one process: the seeded world and its campaigns.

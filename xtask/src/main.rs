@@ -1,0 +1,65 @@
+//! `cargo xtask`: the demo, the tests and the benchmarks, from a machine that has Rust alone.
+//!
+//! Each command names what it needs (`tools`), fetches what is missing (`install`), builds, and hands over.
+//! Standard library only, so that this starts in seconds even where nothing else compiles yet.
+//! What is said here goes to stderr: stdout belongs to the program started (the demo's one line of JSON) and to the
+//! closing table of `test`. Errors are plain text, because a person reads them and nothing acts on them.
+//!
+//! What the demo shows and what the tests assert is not here: see the crates `node` and `tests`.
+
+mod demo;
+mod install;
+mod report;
+mod steps;
+mod test;
+mod tools;
+mod workplace;
+
+use std::process::ExitCode;
+
+use workplace::Workplace;
+
+const HELP: &str = "\
+Archipel's commands; each installs what is missing first, and says what.
+
+  cargo xtask demo [ARGS]     build, start three sites and the stage; Ctrl-C stops all
+      --check                 the same run without a person; exit status 0 only if all holds
+      --no-prompt --json      print one line of JSON with the sites, serve until ended
+      --data DIR --port N     where the sites live, and the first port
+      --two-machines          print the line to paste on a second machine
+  cargo xtask test [--quick]  every check and test, then a table; --quick leaves the long steps out
+  cargo xtask bench [ARGS]    measure against the floors, in the release profile
+  cargo xtask help            this page
+
+  --no-install (demo, test, bench) installs nothing: demo and bench stop if something is missing,
+  test skips the steps that need it.
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_else(|| "help".to_owned());
+    match run(&command, args.collect()) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("xtask {command}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, args: Vec<String>) -> Result<ExitCode, String> {
+    let place = Workplace::here()?;
+    let refused = |arg: &String| arg == "--no-install";
+    let may_install = !args.iter().any(refused);
+    let args: Vec<String> = args.into_iter().filter(|arg| !refused(arg)).collect();
+    match command {
+        "demo" => demo::demo(&place, &args, may_install),
+        "bench" => demo::bench(&place, &args, may_install),
+        "test" => test::test(&place, &args, may_install),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err("no such command; `cargo xtask help` lists them".to_owned()),
+    }
+}
