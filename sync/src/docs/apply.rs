@@ -75,6 +75,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Option<Verdict>, StoreError> {
         let outcome = judge(writing, self.authority, no, record)?;
         if let Outcome::Held(verdict) = outcome {
+            *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
         }
         self.settle(writing, no, record, outcome, Some(docs))?;
@@ -153,7 +154,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Lists a record as void or waiting, and marks its documents so that later ones of its log wait too.
-    fn hold(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full, verdict: &Verdict) -> Result<(), StoreError> {
+    pub(crate) fn hold(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full, verdict: &Verdict) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
         writing.put(Table::Quarantine, &record_key(no, seq), &verdict.to_bytes())?;
         if let Verdict::Waiting(wait) = verdict {

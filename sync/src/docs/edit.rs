@@ -18,7 +18,14 @@ pub fn change(
     let mut tx = document.transaction();
     for (key, value) in &edits.puts {
         match value {
-            Some(value) => tx.put(ROOT, key, scalar(value))?,
+            Some(value) => {
+                // Automerge writes the winner's value over a conflict as a delete of the losers, which a
+                // concurrent edit would not meet as a value. Settling is a value: delete all, then put.
+                if tx.get_all(ROOT, key)?.len() > 1 {
+                    tx.delete(ROOT, key)?;
+                }
+                tx.put(ROOT, key, scalar(value))?;
+            }
             None if tx.get(ROOT, key)?.is_some() => tx.delete(ROOT, key)?,
             None => {}
         }

@@ -68,7 +68,11 @@ impl Replica {
         let policy = self.policy().cloned().ok_or(WriteError::NotJoined)?;
         let mut hlc = self.hlc;
         let (key, generation, authority) = (&self.key, self.generation, &self.authority);
-        let (value, changed, verdicts) = self.store.write(Firmness::Durable, |writing| {
+        let firmness = match crate::planted::acknowledges_before_commit() {
+            true => Firmness::Derived,
+            false => Firmness::Durable,
+        };
+        let (value, changed, verdicts) = self.store.write(firmness, |writing| {
             let mut batch = Batch {
                 pass: Pass::new(authority),
                 writing,
@@ -79,6 +83,8 @@ impl Replica {
                 now,
                 hlc: &mut hlc,
                 unsigned: BTreeMap::new(),
+                #[cfg(feature = "planted")]
+                hostile: false,
             };
             let value = work(&mut batch)?;
             batch.sign_all()?;
@@ -109,6 +115,9 @@ pub struct Batch<'b, 't> {
     hlc: &'b mut Hlc,
     /// Records and bytes of each log since its last signature.
     unsigned: BTreeMap<LogId, (usize, usize)>,
+    /// Whether what the rules refuse is written all the same: a hostile member, for the simulator.
+    #[cfg(feature = "planted")]
+    pub hostile: bool,
 }
 
 impl<'b, 't> Batch<'b, 't> {
@@ -146,6 +155,17 @@ impl<'b, 't> Batch<'b, 't> {
         let skeleton = Skeleton { content: Content::Edit(entries), ..skeleton };
         self.record(log, seq, BodyKind::Edit, skeleton, bodies, docs).map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
+    }
+
+    /// Writes a record of a body kind that this version does not know: a newer member, for the simulator.
+    #[cfg(feature = "planted")]
+    pub fn newer(&mut self, author: Author, scope: ScopeId, kind: u8, body: &[u8]) -> Result<(), WriteError> {
+        self.hostile = true;
+        let log = LogId { site: self.key.public(), generation: self.generation, scope };
+        let seq = self.writing.local.logs.get(&log).map_or(1, |state| state.seq + 1);
+        let content = Content::Opaque { hash: body_hash(body), length: body.len() as u32 };
+        let skeleton = Skeleton { command: CommandName::Place, author, content };
+        self.record(log, seq, BodyKind::from_number(kind), skeleton, vec![body.to_vec()], BTreeMap::new())
     }
 
     /// Says something of this site's people (R15).
@@ -215,7 +235,16 @@ impl<'b, 't> Batch<'b, 't> {
         if known.is_none() {
             self.reserve(log, no)?;
         }
-        if let Some(verdict) = self.pass.own(self.writing, no, &full, docs)? {
+        let held = self.pass.own(self.writing, no, &full, docs)?;
+        #[cfg(feature = "planted")]
+        let held = match held {
+            Some(verdict) if self.hostile => {
+                self.pass.hold(self.writing, no, &full, &verdict)?;
+                None
+            }
+            held => held,
+        };
+        if let Some(verdict) = held {
             if seq == 1 {
                 self.writing.drop_log(&log)?;
             }

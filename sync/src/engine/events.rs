@@ -1,0 +1,131 @@
+//! What the engine is told, what it may look at, and what it decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::authority::AuthorityRef;
+use schema::height::SignedHeights;
+use schema::id::{GenerationId, ScopeId, SiteId, StoreId};
+use schema::policy::Policy;
+
+use crate::store::Local;
+use crate::store::local::Held;
+use crate::wire::{Lane, Mark, Message, PackedRun};
+
+/// A session's number, given by whoever runs the transport. Never used twice.
+pub type SessionId = u64;
+
+/// What this site holds, as the engine needs it.
+pub struct Here<'a> {
+    /// The current policy; `None` before the authority log was received.
+    pub policy: Option<&'a Policy>,
+    /// Where the authority log ends, and its hash there.
+    pub authority: (AuthorityRef, [u8; 32]),
+    /// Logs and scopes.
+    pub local: &'a Local,
+    /// This store.
+    pub store: StoreId,
+    /// This generation.
+    pub generation: GenerationId,
+    /// How far the arrivals of peers' stores are held here.
+    pub cursors: &'a BTreeMap<(StoreId, ScopeId, Lane), Mark>,
+    /// The store that each peer had when it was last met.
+    pub stores: &'a BTreeMap<SiteId, StoreId>,
+    /// Newest height statement of each site.
+    pub heights: &'a BTreeMap<SiteId, SignedHeights>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A transport session with a proven peer stands.
+    Connected(SessionId, SiteId),
+    /// It is gone.
+    Closed(SessionId),
+    /// A message came.
+    Received(SessionId, Message),
+    /// What a `Fetch` found.
+    Fetched(SessionId, ScopeId, Lane, Fetched),
+    /// What came of an `Admit`, after it is durable.
+    Admitted(SessionId, ScopeId, Lane, Mark, Admission),
+    /// The authority log grew, here or from a peer.
+    AuthorityGrown,
+    /// Records were stored, here or from a peer.
+    Arrived,
+    /// Height statements that were news, and the session they came from.
+    HeightsGrown(Option<SessionId>, Vec<SignedHeights>),
+    /// Time passed.
+    Tick,
+}
+
+/// Records read for one frame.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Up to this mark; `runs` is empty if the peer lacks none of them.
+    Runs(Mark, Vec<PackedRun>),
+    /// The peer's cursor does not belong to this store's arrivals.
+    CursorRefused,
+}
+
+/// What came of received runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Durable here, all of them.
+    Durable,
+    /// Some were left out: their key is not known yet, or revoked.
+    Partly,
+    /// Refused: the session ends with this code.
+    Refused(&'static str),
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a message.
+    Send(SessionId, Message),
+    /// Read what the peer lacks of a lane.
+    Fetch {
+        /// For which session.
+        session: SessionId,
+        /// Which scope.
+        scope: ScopeId,
+        /// Which lane.
+        lane: Lane,
+        /// After this arrival; with a chain if it is a peer's cursor to be checked.
+        after: (u64, Option<[u8; 16]>),
+        /// What the peer holds.
+        held: Held,
+        /// Arrivals after this one are young: those of `direct` origins are left for later.
+        young_after: u64,
+        /// Sites from which the peer gets them itself.
+        direct: BTreeSet<SiteId>,
+        /// The peer's own site and generation, whose records it surely has.
+        peer: (SiteId, Option<GenerationId>),
+    },
+    /// Admit received runs, make them durable, keep the cursor, then answer `Admitted`.
+    Admit {
+        /// From which session.
+        session: SessionId,
+        /// The sender's store.
+        store: StoreId,
+        /// Which scope.
+        scope: ScopeId,
+        /// Which lane.
+        lane: Lane,
+        /// The cursor to keep.
+        mark: Mark,
+        /// The runs.
+        runs: Vec<PackedRun>,
+    },
+    /// Check and keep statements of the authority log.
+    AdmitAuthority(SessionId, Vec<schema::authority::Signed>),
+    /// Send the statements from this position on.
+    SendAuthority(SessionId, u64),
+    /// Check and keep height statements.
+    AdmitHeights(SessionId, Vec<SignedHeights>),
+    /// Remember which store a peer has.
+    KeepStore(SiteId, StoreId),
+    /// End the session.
+    Close(SessionId, &'static str),
+    /// Documents differ although the records are the same (R22).
+    Diverged(SessionId, ScopeId),
+}

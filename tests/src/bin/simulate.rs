@@ -1,0 +1,120 @@
+//! Runs seeded stories: `simulate --seeds 300`, `simulate --seed 17`, `simulate --bugs`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tests::world::{Options, World};
+
+/// Each of these must occur in a campaign: a fault or a judgement that never happens proves nothing.
+const MUST_OCCUR: [&str; 33] = [
+    "alarm:CLONE-RUNNING",
+    "alarm:OWN-RECORDS-BACK",
+    "authority",
+    "authority:last-admin-kept",
+    "command",
+    "command:as-enrolled",
+    "enrolment",
+    "fault:clock",
+    "fault:clone",
+    "fault:corrupt",
+    "fault:crash",
+    "fault:cut",
+    "fault:drop",
+    "fault:duplicate",
+    "fault:flap",
+    "fault:hostile",
+    "fault:lost-one-way",
+    "fault:mend",
+    "fault:newer-version",
+    "fault:one-way-cut",
+    "fault:reorder",
+    "fault:restore",
+    "fault:slow",
+    "fault:split",
+    "judged:applied",
+    "judged:not-its-user",
+    "judged:put-on-text",
+    "judged:role-may-not",
+    "judged:user-disabled",
+    "judged:waiting-authority",
+    "judged:waiting-change",
+    "judged:waiting-enrolment",
+    "judged:waiting-version",
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    let (from, count) = match value("--seed") {
+        Some(seed) => (seed, 1),
+        None => (value("--from").unwrap_or(0), value("--seeds").unwrap_or(300)),
+    };
+    if let Some(bug) = value("--bug") {
+        sync::planted::chosen::choose(bug as u8);
+    }
+    if arguments.iter().any(|argument| argument == "--bugs") {
+        return plant(from, count);
+    }
+    let passed = campaign(from, count, value("--seed").is_none() && value("--bug").is_none());
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the seeds and prints how often everything occurred.
+fn campaign(from: u64, count: u64, complete: bool) -> bool {
+    let begun = Instant::now();
+    let mut counters: BTreeMap<String, u64> = BTreeMap::new();
+    let mut failed = 0;
+    for seed in from..from + count {
+        let options = Options::of(seed);
+        let mut world = World::new(options.clone());
+        world.run();
+        for (what, times) in &world.counters {
+            *counters.entry(what.clone()).or_default() += times;
+        }
+        if !world.failures.is_empty() {
+            failed += 1;
+            println!("seed {seed} FAILED ({options:?})");
+            world.failures.iter().take(5).for_each(|failure| println!("    {failure}"));
+            println!("    again: cargo run -p tests --bin simulate --features planted -- --seed {seed}");
+        }
+        if failed >= 5 {
+            println!("five seeds failed; the rest was not run");
+            break;
+        }
+    }
+    println!("{count} seeds in {:.1} s, {failed} failed", begun.elapsed().as_secs_f64());
+    for (what, times) in &counters {
+        println!("  {times:>9}  {what}");
+    }
+    let never: Vec<&&str> = MUST_OCCUR.iter().filter(|what| !counters.contains_key(**what)).collect();
+    if complete && count >= 100 && !never.is_empty() {
+        println!("never occurred: {never:?}");
+        return false;
+    }
+    failed == 0
+}
+
+/// Plants each bug and looks for the first seed that finds it.
+fn plant(from: u64, count: u64) -> ExitCode {
+    let mut missed = 0;
+    for (index, name) in sync::planted::NAMES.iter().enumerate() {
+        sync::planted::chosen::choose(index as u8 + 1);
+        let found = (from..from + count).find_map(|seed| {
+            let mut world = World::new(Options::of(seed));
+            world.run();
+            world.failures.first().map(|failure| (seed, failure.clone()))
+        });
+        match found {
+            Some((seed, failure)) => println!("bug {} {name}: found by seed {seed}: {failure}", index + 1),
+            None => {
+                missed += 1;
+                println!("bug {} {name}: NOT FOUND in {count} seeds", index + 1);
+            }
+        }
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

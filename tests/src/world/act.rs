@@ -1,0 +1,354 @@
+//! What people do, and now and then a hostile member.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::authority::Enrolment;
+use schema::authority::Standing;
+use schema::doc::{DocKind, Edits, Value, notes_key};
+use schema::id::{DocId, LogId, StructureId, UserId};
+use schema::record::{Author, CommandName, scope_of};
+use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
+use schema::ticket::{Field, Status};
+use sync::replica::{Batch, Output, Replica, WriteError};
+use sync::store::{Source, Table};
+
+use super::{ADMIN, Answered, CANARY, HR, IT, World, requester, technician};
+use crate::model::{CommandNo, Effect};
+
+/// What a command did, before the model is told.
+struct Done {
+    doc: DocId,
+    puts: BTreeMap<String, Option<String>>,
+    comments: Vec<(String, String)>,
+    moved: Option<String>,
+    number: Option<String>,
+}
+
+impl Done {
+    fn to(doc: DocId) -> Self {
+        Self { doc, puts: BTreeMap::new(), comments: Vec::new(), moved: None, number: None }
+    }
+}
+
+/// Words for titles and comments.
+const WORDS: [&str; 8] = ["Réseau", "imprimante", "badge", "écran", "mot de passe", "VPN", "Straße", "onduleur"];
+
+impl World {
+    pub(super) fn act(&mut self) {
+        let running: Vec<usize> = (0..self.sites.len()).filter(|at| self.sites[*at].is_running()).collect();
+        if running.is_empty() {
+            return;
+        }
+        let at = *self.rng.pick(&running);
+        match self.rng.below(24) {
+            0..=5 => self.open_ticket(at),
+            6..=12 => self.change_field(at),
+            13..=15 => self.reply_or_note(at),
+            16..=19 => self.advance_ticket(at),
+            20 => self.enrol(at),
+            21 => self.act_as_enrolled(at),
+            22 => self.write_newer(at),
+            _ => self.be_hostile(at),
+        }
+    }
+
+    fn seen_by(&self, at: usize) -> BTreeSet<CommandNo> {
+        let Some(replica) = self.sites[at].replica() else {
+            return BTreeSet::new();
+        };
+        let logs = &replica.store().local().logs;
+        let held: BTreeSet<(LogId, u64)> = held_places(replica);
+        let seen = |answered: &Answered| {
+            let (log, seq) = answered.place;
+            logs.get(&log).is_some_and(|state| state.seq >= seq) && !held.contains(&answered.place)
+        };
+        self.answered.iter().filter(|(_, answered)| seen(answered)).map(|(no, _)| *no).collect()
+    }
+
+    /// Runs a command at an instance in its scope, as `author`, and tells the model.
+    fn command(
+        &mut self,
+        at: usize,
+        author: UserId,
+        structure: &StructureId,
+        work: impl FnOnce(&mut sync::replica::Command<'_, '_, '_>, &mut node::commands::Numbers) -> Result<Done, WriteError>,
+    ) -> bool {
+        let (now, scope) = (self.clock(at), scope_of(&self.org, Some(structure)));
+        let seen = self.seen_by(at);
+        let me = self.key_of(at);
+        let Some((replica, numbers)) = self.sites[at].replica_and_numbers() else {
+            return false;
+        };
+        let mut done = None;
+        let written = replica.write(now, |batch| {
+            let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
+                done = Some(work(command, numbers)?);
+                Ok(())
+            });
+            Ok(outcome)
+        });
+        let (outcome, outputs) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.fail(format!("instance {at} could not write: {error}"));
+                return false;
+            }
+        };
+        let log = LogId { site: me, generation: replica.generation(), scope };
+        let seq = replica.store().local().logs.get(&log).map_or(0, |state| state.seq);
+        match (outcome, done) {
+            (Ok(written), Some(done)) if !written.docs.is_empty() => {
+                self.commands += 1;
+                let no = self.commands;
+                let place = (log, seq);
+                let Done { doc, puts, comments, moved, number } = done;
+                self.answered.insert(no, Answered { at, place, doc, number, enrolled: None });
+                self.model.accept(no, Effect { doc, puts, comments, moved, seen });
+                self.count("command");
+            }
+            (Ok(_), _) => self.count("command:without-effect"),
+            (Err(WriteError::Refused(code)), _) => self.count(&format!("refused:{code}")),
+            (Err(error), _) => self.fail(format!("instance {at} could not write: {error}")),
+        }
+        self.take(at, Some(Ok::<Vec<Output>, String>(outputs)));
+        true
+    }
+
+    fn writer(&mut self, at: usize) -> UserId {
+        let place = self.sites[at].place;
+        if self.rng.chance(30) { ADMIN } else { technician(place) }
+    }
+
+    fn structure_at(&mut self, at: usize) -> StructureId {
+        let lacks_hr = self.sites[at].place + 1 == self.options.sites;
+        if !lacks_hr && self.rng.chance(30) { HR } else { IT }
+    }
+
+    fn open_ticket(&mut self, at: usize) {
+        let structure = self.structure_at(at);
+        let place = self.sites[at].place;
+        let own = structure == IT && self.rng.chance(30);
+        let author = if own { requester(place) } else { self.writer(at) };
+        let word = *self.rng.pick(&WORDS);
+        let mark = if structure == HR { CANARY } else { "" };
+        let title = format!("{word} {} {mark}", self.rng.below(1000));
+        let me = self.key_of(at);
+        let person = self.sites[at].replica().and_then(|replica| Some(replica.policy()?.person_of(&author)));
+        let code = format!("S{place}");
+        self.command(at, author, &structure, |command, numbers| {
+            let number = numbers.next(&code);
+            let mut fields = BTreeMap::from([(Field::Title, title)]);
+            fields.extend(person.map(|person| (Field::Requester, person.to_string())));
+            let ticket =
+                NewTicket { number: number.clone(), structure, home: me, description: format!("{word} {mark}"), fields };
+            let edits = create(&ticket).map_err(refused)?;
+            let doc = command.create(DocKind::Ticket, None, &edits)?;
+            Ok(Done { puts: shown(&edits), number: Some(number), ..Done::to(doc) })
+        });
+    }
+
+    /// A ticket that an instance shows, and its structure.
+    fn some_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
+        let views = self.sites[at].views()?;
+        let mut found = views.conn().prepare_cached("SELECT id, structure FROM tickets ORDER BY id").ok()?;
+        let rows = found.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()?;
+        let tickets: Vec<(DocId, StructureId)> =
+            rows.flatten().filter_map(|(id, structure)| Some((id.parse().ok()?, structure.parse().ok()?))).collect();
+        drop(found);
+        if tickets.is_empty() { None } else { Some(*self.rng.pick(&tickets)) }
+    }
+
+    fn change_field(&mut self, at: usize) {
+        let Some((doc, structure)) = self.some_ticket(at) else {
+            return;
+        };
+        let author = self.writer(at);
+        let level = ["high", "medium", "low"][self.rng.below(3) as usize].to_owned();
+        let (field, value) = match self.rng.below(6) {
+            0 => (Field::Title, Some(format!("titre {}", self.rng.below(50)))),
+            1 => (Field::Priority, self.rng.chance(70).then(|| (1 + self.rng.below(5)).to_string())),
+            2 => (Field::External, self.rng.chance(70).then(|| format!("X{}", self.rng.below(9)))),
+            3 => (Field::Impact, Some(level)),
+            _ => (Field::Urgency, Some(level)),
+        };
+        let description = self.rng.chance(15).then(|| format!("texte {}", self.rng.below(1000)));
+        self.command(at, author, &structure, |command, _| {
+            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
+            let edits = patch(&view, &BTreeMap::from([(field, value)]), description.as_deref()).map_err(refused)?;
+            command.edit(doc, &edits)?;
+            Ok(Done { puts: shown(&edits), ..Done::to(doc) })
+        });
+    }
+
+    fn reply_or_note(&mut self, at: usize) {
+        let Some((doc, structure)) = self.some_ticket(at) else {
+            return;
+        };
+        let author = self.writer(at);
+        let body = format!("{} {}", self.rng.pick(&WORDS), self.rng.below(1000));
+        let internal = self.rng.chance(50);
+        self.command(at, author, &structure, |command, _| {
+            let id = command.id();
+            let edits = comment(&id, &body).map_err(refused)?;
+            let mut target = doc;
+            if internal {
+                let natural = Some(notes_key(&doc));
+                target = command.id_of_next(DocKind::TicketNotes, natural);
+                match command.view(&target)? {
+                    Some(_) => drop(command.edit(target, &edits)?),
+                    None => {
+                        let mut birth = create_notes(&doc);
+                        birth.puts.extend(edits.puts);
+                        command.create(DocKind::TicketNotes, natural, &birth)?;
+                    }
+                }
+            } else {
+                command.edit(doc, &edits)?;
+            }
+            Ok(Done { comments: vec![(id, body)], ..Done::to(target) })
+        });
+    }
+
+    fn advance_ticket(&mut self, at: usize) {
+        let Some((doc, structure)) = self.some_ticket(at) else {
+            return;
+        };
+        let author = self.writer(at);
+        let to = *self.rng.pick(&Status::ALL);
+        self.command(at, author, &structure, |command, _| {
+            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
+            let Ok(edits) = transition(&view, &command.id(), to, None) else {
+                return Ok(Done::to(doc));
+            };
+            command.edit(doc, &edits)?;
+            Ok(Done { moved: Some(to.word().into()), ..Done::to(doc) })
+        });
+    }
+
+    /// A site enrols somebody, often with a login that another site takes too (R15).
+    fn enrol(&mut self, at: usize) {
+        let now = self.clock(at);
+        let user = UserId(self.rng.bytes());
+        let login = format!("neu{}", self.rng.below(4));
+        let enrolment =
+            Enrolment { user, login: login.clone(), grants: Self::grants(), standing: Standing::Active };
+        let (me, org) = (self.key_of(at), self.org);
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        let written = replica.write(now, |batch| batch.enrol(Author::Site, &enrolment));
+        let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
+        let seq = replica.store().local().logs.get(&log).map_or(0, |state| state.seq);
+        match written {
+            Ok(((), outputs)) => {
+                self.count("enrolment");
+                self.commands += 1;
+                let doc = DocId([0; 32]);
+                let enrolled = Some((user, login));
+                self.answered.insert(self.commands, Answered { at, place: (log, seq), doc, number: None, enrolled });
+                self.take(at, Some(Ok::<_, String>(outputs)));
+            }
+            Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),
+        }
+    }
+
+    /// Somebody whom this site enrolled works at once.
+    fn act_as_enrolled(&mut self, at: usize) {
+        let place = self.sites[at].place;
+        let here: Vec<UserId> = self
+            .answered
+            .values()
+            .filter(|answered| self.sites[answered.at].place == place)
+            .filter_map(|answered| answered.enrolled.as_ref().map(|(user, _)| *user))
+            .collect();
+        let Some((doc, structure)) = self.some_ticket(at) else {
+            return;
+        };
+        if here.is_empty() || structure != IT {
+            return;
+        }
+        let author = *self.rng.pick(&here);
+        let value = format!("von {}", self.rng.below(50));
+        self.count("command:as-enrolled");
+        self.command(at, author, &structure, |command, _| {
+            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
+            let edits = patch(&view, &BTreeMap::from([(Field::Title, Some(value))]), None).map_err(refused)?;
+            command.edit(doc, &edits)?;
+            Ok(Done { puts: shown(&edits), ..Done::to(doc) })
+        });
+    }
+
+    /// A member of a newer version writes a record of a kind that nobody here knows (R13).
+    fn write_newer(&mut self, at: usize) {
+        let (now, scope) = (self.clock(at), self.scope(&IT));
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        if let Ok(((), outputs)) = replica.write(now, |batch| batch.newer(Author::Site, scope, 99, b"from tomorrow")) {
+            self.count("fault:newer-version");
+            self.take(at, Some(Ok::<_, String>(outputs)));
+        }
+    }
+
+    /// A member writes what the rules refuse; nobody may be moved by it (I3).
+    fn be_hostile(&mut self, at: usize) {
+        let Some((doc, _)) = self.some_ticket(at).filter(|(_, structure)| *structure == IT) else {
+            return;
+        };
+        let (now, scope, place) = (self.clock(at), self.scope(&IT), self.sites[at].place);
+        let others = technician((place + 1) % self.options.sites);
+        let (author, edits) = match self.rng.below(5) {
+            0 => (others, hostile_edits("title")),
+            1 => (requester(place), hostile_edits("title")),
+            2 => (technician(place), hostile_edits("description")),
+            3 => (UserId([0xee; 16]), hostile_edits("title")),
+            _ => (requester(place), hostile_edits("priority")),
+        };
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        let written = replica.write(now, |batch: &mut Batch<'_, '_>| {
+            batch.hostile = true;
+            let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
+                command.edit(doc, &edits).map(|_| ())
+            });
+            batch.hostile = false;
+            Ok(outcome.is_ok())
+        });
+        match written {
+            Ok((true, outputs)) => {
+                self.count("fault:hostile");
+                self.take(at, Some(Ok::<_, String>(outputs)));
+            }
+            Ok((false, outputs)) => self.take(at, Some(Ok::<_, String>(outputs))),
+            Err(error) => self.fail(format!("instance {at} could not be hostile: {error}")),
+        }
+    }
+}
+
+fn hostile_edits(key: &str) -> Edits {
+    let mut edits = Edits::default();
+    edits.put(key, Value::Text("gehackt".into()));
+    edits
+}
+
+fn refused(error: schema::ticket::command::CommandError) -> WriteError {
+    WriteError::Refused(error.to_string())
+}
+
+/// The puts as the model compares them.
+fn shown(edits: &Edits) -> BTreeMap<String, Option<String>> {
+    let value = |value: &Option<Value>| value.as_ref().and_then(Value::shown);
+    edits.puts.iter().map(|(key, put)| (key.clone(), value(put))).collect()
+}
+
+/// Records without effect at a replica.
+fn held_places(replica: &Replica) -> BTreeSet<(LogId, u64)> {
+    let local = replica.store().local();
+    let rows = replica.read().and_then(|reading| reading.prefixed(Table::Quarantine, &[])).unwrap_or_default();
+    let place = |(key, _): &(Vec<u8>, Vec<u8>)| {
+        let (no, seq) = sync::store::tables::read_record_key(key)?;
+        Some((*local.numbers.get(&no)?, seq))
+    };
+    rows.iter().filter_map(place).collect()
+}

@@ -1,0 +1,263 @@
+//! What goes wrong, and how it is mended.
+
+use schema::authority::{Body, Grant, Role, Standing, UserEntry};
+use schema::id::SiteId;
+
+use super::site::opened;
+use super::{ADMIN, Happening, World, requester};
+
+impl World {
+    pub(super) fn fault(&mut self) {
+        match self.rng.below(14) {
+            0 | 1 => self.cut_one(),
+            2 => self.cut_one_way(),
+            3 => self.cut_all(),
+            4 | 5 => self.mend_one(),
+            6 => self.flap(),
+            7 => self.rough_cable(),
+            8 => self.crash(),
+            9 => self.backup(),
+            10 => self.restore(),
+            11 => self.clone_site(),
+            12 => self.skew_clock(),
+            _ => self.govern(),
+        }
+    }
+
+    fn some_cable(&mut self) -> Option<(usize, usize)> {
+        let cables: Vec<(usize, usize)> = self.cables.keys().copied().collect();
+        if cables.is_empty() { None } else { Some(*self.rng.pick(&cables)) }
+    }
+
+    fn set_cable(&mut self, a: usize, b: usize, up: bool) {
+        for pair in [(a, b), (b, a)] {
+            if let Some(cable) = self.cables.get_mut(&pair) {
+                cable.up = up;
+            }
+        }
+        if !up {
+            self.hang_up_all(a, Some(b));
+        }
+    }
+
+    fn cut_one(&mut self) {
+        if let Some((a, b)) = self.some_cable() {
+            self.count("fault:cut");
+            self.set_cable(a, b, false);
+        }
+    }
+
+    fn cut_one_way(&mut self) {
+        if let Some((a, b)) = self.some_cable()
+            && let Some(cable) = self.cables.get_mut(&(a, b))
+        {
+            cable.up = false;
+            self.count("fault:one-way-cut");
+        }
+    }
+
+    fn cut_all(&mut self) {
+        self.count("fault:split");
+        let cables: Vec<(usize, usize)> = self.cables.keys().copied().collect();
+        for (a, b) in cables {
+            self.set_cable(a, b, false);
+        }
+    }
+
+    fn mend_one(&mut self) {
+        if let Some((a, b)) = self.some_cable() {
+            self.count("fault:mend");
+            self.set_cable(a, b, true);
+        }
+    }
+
+    fn flap(&mut self) {
+        if let Some((a, b)) = self.some_cable() {
+            self.count("fault:flap");
+            self.set_cable(a, b, true);
+            self.hang_up_all(a, Some(b));
+        }
+    }
+
+    /// Slow, losing, doubling, reordering.
+    fn rough_cable(&mut self) {
+        let (delay, loss) = (self.rng.below(3000), self.rng.below(6));
+        let (doubles, swaps) = (self.rng.below(10), self.rng.below(6));
+        if let Some((a, b)) = self.some_cable()
+            && let Some(cable) = self.cables.get_mut(&(a, b))
+        {
+            (cable.delay, cable.loss, cable.doubles, cable.swaps) = (delay, loss, doubles, swaps);
+            self.count("fault:rough");
+            if delay > 500 {
+                self.count("fault:slow");
+            }
+        }
+    }
+
+    /// The power is cut: the process is gone, and what was not synced may be.
+    fn crash(&mut self) {
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        if !self.sites[at].is_running() {
+            return;
+        }
+        self.count("fault:crash");
+        self.hang_up_all(at, None);
+        let left = self.sites[at].disk.clone().power_cut(&mut self.rng);
+        self.sites[at].kill();
+        self.sites[at].disk = left;
+        let pause = 100 + self.rng.below(4000);
+        self.at(pause, Happening::Start(at));
+    }
+
+    fn backup(&mut self) {
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        if self.sites[at].is_running() {
+            self.count("fault:backup");
+            // A copy of a running store: what is synced, as a power cut would leave it.
+            let copy = self.sites[at].disk.content();
+            self.sites[at].backup = Some((copy, self.commands));
+        }
+    }
+
+    /// A site is restored from its backup. The sequencer's is not: its statements are its own to keep
+    /// (the closing notes say so).
+    fn restore(&mut self) {
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        let can = self.sites[at].is_running() && self.sites[at].place != 0;
+        let Some((content, _)) = self.sites[at].backup.take().filter(|_| can) else {
+            return;
+        };
+        self.count("fault:restore");
+        self.hang_up_all(at, None);
+        self.sites[at].kill();
+        self.forget_what_only_this_disk_had(at, &content);
+        self.sites[at].disk = crate::disk::SimDisk::with(content);
+        self.start(at, true);
+    }
+
+    /// Commands whose records no other disk has are lost with the disk: no promise covers them.
+    fn forget_what_only_this_disk_had(&mut self, at: usize, backup: &[u8]) {
+        let kept = sync::store::Store::open_on(crate::disk::SimDisk::with(backup.to_vec()));
+        let Ok(kept) = kept else {
+            return;
+        };
+        let mut stores = vec![kept.local().logs.clone()];
+        for (other, site) in self.sites.iter().enumerate() {
+            if other == at {
+                continue;
+            }
+            match site.replica() {
+                Some(replica) => stores.push(replica.store().local().logs.clone()),
+                None => {
+                    let copy = crate::disk::SimDisk::with(site.disk.content());
+                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| store.local().logs.clone()));
+                }
+            }
+        }
+        let has = |(log, seq): &(schema::id::LogId, u64)| {
+            stores.iter().any(|logs| logs.get(log).is_some_and(|state| state.seq >= *seq))
+        };
+        let lost: Vec<usize> =
+            self.answered.iter().filter(|(_, answered)| !has(&answered.place)).map(|(no, _)| *no).collect();
+        for no in lost {
+            self.count("lost-with-its-only-disk");
+            self.answered.remove(&no);
+            self.model.forget(no);
+        }
+    }
+
+    /// A copy of a running site starts beside it.
+    fn clone_site(&mut self) {
+        let clones = self.sites.iter().filter(|site| site.is_clone).count();
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        let original = &self.sites[at];
+        if clones > 0 || !original.is_running() || original.is_clone || original.place == 0 {
+            return;
+        }
+        let mut copy = super::SimSite::new(original.place, original.key.clone());
+        copy.disk = crate::disk::SimDisk::with(original.disk.content());
+        copy.is_clone = true;
+        self.count("fault:clone");
+        self.sites.push(copy);
+        let at = self.sites.len() - 1;
+        for other in 0..at {
+            if self.sites[other].place != self.sites[at].place {
+                self.lay_cable(at, other);
+            }
+        }
+        self.start(at, true);
+    }
+
+    fn skew_clock(&mut self) {
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        let skew = [0, 30_000, -30_000, 400_000, -3_600_000][self.rng.below(5) as usize];
+        self.sites[at].skew = skew;
+        self.count("fault:clock");
+    }
+
+    /// The authority log grows: somebody is disabled or enabled; now and then somebody tries to disable the
+    /// last admin, which must be refused.
+    fn govern(&mut self) {
+        let now = self.clock(0);
+        let place = self.rng.below(self.options.sites as u64) as usize;
+        let last_admin = self.rng.chance(20);
+        let standing = if self.rng.chance(50) { Standing::Ended } else { Standing::Active };
+        let Some(replica) = self.sites[0].replica_mut() else {
+            return;
+        };
+        let user = if last_admin { ADMIN } else { requester(place) };
+        let standing = if last_admin { Standing::Ended } else { standing };
+        let Some(entry) = replica.policy().and_then(|policy| policy.users.get(&user)) else {
+            return;
+        };
+        let entry = UserEntry { standing, ..UserEntry::clone(entry) };
+        let said = replica.say(now, &Body::User(entry));
+        match said {
+            Ok(_) if last_admin => self.fail("the last admin was disabled".into()),
+            Ok(outputs) => {
+                self.count("authority");
+                self.take(0, Some(Ok::<_, String>(outputs)));
+            }
+            Err(_) if last_admin => self.count("authority:last-admin-kept"),
+            Err(error) => self.fail(format!("the sequencer's statement was refused: {error}")),
+        }
+    }
+
+    /// Now and then a hostile peer changes a byte of what it sends. Encryption does not help: it is a member.
+    pub(super) fn corrupt(&mut self, frame: Vec<u8>) -> Vec<u8> {
+        if self.calm || frame.len() < 100 || !self.rng.chance(1) {
+            return frame;
+        }
+        let Some(mut content) = opened(&frame) else {
+            return frame;
+        };
+        let at = self.rng.below(content.len() as u64) as usize;
+        content[at] ^= 1 << self.rng.below(8);
+        self.count("fault:corrupt");
+        [&[0], content.as_slice()].concat()
+    }
+
+    /// The end of all faults: cables whole, clocks right, everybody up.
+    pub(super) fn mend_everything(&mut self) {
+        self.calm = true;
+        for cable in self.cables.values_mut() {
+            (cable.up, cable.delay, cable.loss, cable.doubles, cable.swaps) = (true, 5, 0, 0, 0);
+        }
+        for at in 0..self.sites.len() {
+            self.sites[at].skew = 0;
+            if !self.sites[at].is_running() {
+                self.start(at, false);
+            }
+        }
+    }
+
+    /// Grants of a plain user of `IT`, for enrolments.
+    pub(super) fn grants() -> Vec<Grant> {
+        vec![Grant { structure: Some(super::IT), role: Role::Technician }]
+    }
+
+    /// The public key of a place.
+    pub(super) fn key_of(&self, at: usize) -> SiteId {
+        self.sites[at].key.public()
+    }
+}
