@@ -81,6 +81,9 @@ enum Command {
         #[arg(long)]
         login: String,
     },
+    /// Say that this site's folder is the only one left of its copies: numbers need no letters any more.
+    /// The node must not be running.
+    SettleCopy,
     /// Check every stored record: chains, hashes, signatures, documents. The node must not be running.
     Verify,
     /// Make documents and read model again from the records. The node must not be running.
@@ -165,6 +168,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Password { login } => {
             let user = user_by_login(&folder, &login)?;
             LocalDb::open(&folder.local())?.set_password(&user, &read_secret("New password: ")?)
+        }
+        Command::SettleCopy => {
+            site::open(&cli.data)?.replica().set_note("copied", None)?;
+            println!("New tickets are numbered without letters from the next start on.");
+            Ok(())
         }
         Command::Verify => verify(&cli.data),
         Command::Rebuild => {

@@ -121,6 +121,10 @@ pub fn open(path: &Path) -> anyhow::Result<Opened> {
     if noted.as_deref() != Some(&identity) {
         replica.set_note("identity", Some(identity.as_bytes()))?;
     }
+    if copied {
+        replica.set_note("copied", Some(b"1"))?;
+    }
+    let copied = replica.note("copied")?.is_some();
     let mut views = Views::open(&folder.views())?;
     while replica.catch_up(now())? {}
     views.catch_up(&replica.read()?, replica.store().local())?;

@@ -19,10 +19,12 @@ use schema::height::SignedHeights;
 use schema::id::{GenerationId, ScopeId, SiteId};
 use schema::time::Timestamp;
 
-use crate::limits::{DIGEST_INTERVAL, FORWARD_DELAY, LANE_WINDOW, PING_INTERVAL, SESSION_SILENCE, VECTOR_INTERVAL};
+use crate::limits::{
+    ACK_PATIENCE, DIGEST_INTERVAL, FORWARD_DELAY, LANE_WINDOW, PING_INTERVAL, SESSION_SILENCE, VECTOR_INTERVAL,
+};
 use crate::store::Local;
 use crate::store::local::{Held, vector_digest};
-use crate::wire::{Hello, Lane, Mark, Message, Offer, PackedRun, VERSION};
+use crate::wire::{DocsAt, Hello, Lane, Mark, Message, Offer, PackedRun, VERSION};
 use scope::{LaneState, ScopeSync};
 
 /// One peer's visit.
@@ -57,6 +59,12 @@ impl Session {
     /// Whether both sides said they hold the same records of every scope carried.
     pub fn is_in_step(&self) -> bool {
         self.hello.is_some() && !self.scopes.is_empty() && self.scopes.values().all(|sync| sync.in_step)
+    }
+    /// A clock that was set back must not stretch every wait by as much.
+    fn turn_back(&mut self, now: Timestamp) {
+        self.heard = self.heard.min(now);
+        self.said = self.said.min(now);
+        self.scopes.values_mut().for_each(|sync| sync.turn_back(now));
     }
     /// Whether every scope carried has nothing left to send.
     pub fn is_idle(&self) -> bool {
@@ -169,7 +177,7 @@ impl Engine {
                 scope,
                 cursors: Lane::BOTH.map(cursor),
                 vector: vector_digest(&here.local.vector(&scope)),
-                docs: docs_digest(here, &scope),
+                docs: docs_at(here, &scope),
             };
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.scopes.entry(scope).or_default().offered = true;
@@ -197,9 +205,9 @@ impl Engine {
             }
             Message::Authority(statements) => out.push(Effect::AdmitAuthority(id, statements)),
             Message::Runs { scope, lane, mark, runs } => self.runs(now, id, scope, lane, mark, runs, here, out),
-            Message::Ack { scope, lane, mark } => {
+            Message::Ack { scope, lane, mark: _ } => {
                 if let Some(sync) = session.scopes.get_mut(&scope) {
-                    sync.lane(lane).acknowledged(mark);
+                    sync.lane(lane).acknowledged(now);
                 }
                 self.pump(now, id, scope, here, out);
             }
@@ -274,9 +282,7 @@ impl Engine {
             sync.in_step = true;
             sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
             sync.start_at(state.arrivals);
-            if let (Some(theirs), Some(ours)) = (offer.docs, docs_digest(here, &scope))
-                && theirs != ours
-            {
+            if differ(offer.docs, docs_at(here, &scope)) {
                 out.push(Effect::Diverged(id, scope));
             }
         } else if let [Some(own), Some(others)] = offer.cursors {
@@ -391,7 +397,7 @@ impl Engine {
                 self.send(now, id, Message::Vector { scope, lines, answer: true }, out);
             }
             Fetched::Runs(mark, runs) => {
-                let stopped = sync.lane(lane).fetched(mark, !runs.is_empty());
+                let stopped = sync.lane(lane).fetched(now, mark, !runs.is_empty());
                 if !runs.is_empty() {
                     sync.touched = now;
                     for run in &runs {
@@ -536,11 +542,16 @@ impl Engine {
     fn tick(&mut self, now: Timestamp, here: &Here<'_>, out: &mut Vec<Effect>) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
-            let Some(session) = self.sessions.get(&id) else {
+            let Some(session) = self.sessions.get_mut(&id) else {
                 continue;
             };
+            session.turn_back(now);
             if now.since(session.heard) >= SESSION_SILENCE {
                 out.push(Effect::Close(id, "silent"));
+                continue;
+            }
+            if session.scopes.values().any(|sync| sync.waits_since(now) >= ACK_PATIENCE) {
+                out.push(Effect::Close(id, "not-acknowledged"));
                 continue;
             }
             if now.since(session.said) >= PING_INTERVAL {
@@ -563,7 +574,7 @@ impl Engine {
         if !sync.begun || !sync.is_idle() || now.since(sync.touched) < DIGEST_INTERVAL {
             return;
         }
-        let said = (vector_digest(&here.local.vector(&scope)), docs_digest(here, &scope));
+        let said = (vector_digest(&here.local.vector(&scope)), docs_at(here, &scope));
         if sync.said != Some(said) {
             sync.said = Some(said);
             self.send(now, id, Message::Digest { scope, vector: said.0, docs: said.1 }, out);
@@ -576,20 +587,17 @@ impl Engine {
         id: SessionId,
         scope: ScopeId,
         vector: [u8; 32],
-        docs: Option<[u8; 32]>,
+        docs: Option<DocsAt>,
         here: &Here<'_>,
         out: &mut Vec<Effect>,
     ) {
         let mine = here.local.vector(&scope);
-        let ours = docs_digest(here, &scope);
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
         sync.in_step = vector == vector_digest(&mine);
         if sync.in_step {
-            if let (Some(theirs), Some(ours)) = (docs, ours)
-                && theirs != ours
-            {
+            if differ(docs, docs_at(here, &scope)) {
                 out.push(Effect::Diverged(id, scope));
             }
             return;
@@ -612,10 +620,19 @@ impl Engine {
     }
 }
 
-/// The digest of a scope's documents, if everything held is applied.
-fn docs_digest(here: &Here<'_>, scope: &ScopeId) -> Option<[u8; 32]> {
+/// A scope's documents, if everything held is applied.
+fn docs_at(here: &Here<'_>, scope: &ScopeId) -> Option<DocsAt> {
     let state = here.local.scope(scope);
-    (state.shown == state.arrivals).then_some(state.digest)
+    let authority = here.authority.0;
+    (state.shown == state.arrivals).then_some(DocsAt { digest: state.digest, authority })
+}
+
+/// Whether documents made of equal records by equal statements differ: a local fault (R22).
+fn differ(theirs: Option<DocsAt>, ours: Option<DocsAt>) -> bool {
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) => theirs.authority == ours.authority && theirs.digest != ours.digest,
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// What a site's newest height statement says of one scope, if it is of this generation.

@@ -18,10 +18,16 @@ pub const FORWARD_DELAY: Duration = Duration::from_secs(3);
 /// A session without a frame for this long is closed by the engine; peers send something every
 /// `PING_INTERVAL`.
 pub const SESSION_SILENCE: Duration = Duration::from_secs(20);
+/// A frame of records that is not acknowledged for this long ends the session: the next one begins from
+/// what is known to be durable.
+pub const ACK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a session that has nothing to say says so.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a site tells its heights while they change.
 pub const HEIGHTS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a site tells its heights while they do not change: a sign of life over any path, and what a
+/// second copy of the site is noticed by.
+pub const HEIGHTS_REPEAT: Duration = Duration::from_secs(60);
 /// Quiet time after which two sides compare digests.
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Shortest time between two vectors asked for in one scope of one session.

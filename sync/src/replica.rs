@@ -23,7 +23,7 @@ use crate::docs::DocChanged;
 use crate::docs::apply::Pass;
 use crate::engine::{Engine, Event, Here, SessionId};
 use crate::heights::{self, Book};
-use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL};
+use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL, HEIGHTS_REPEAT};
 use crate::store::rows::Wait;
 use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, decode};
 use crate::wire::{Lane, Mark};
@@ -121,6 +121,8 @@ pub struct Replica {
     stores: BTreeMap<SiteId, StoreId>,
     heights: Book,
     heights_said: Timestamp,
+    /// Enrolments looked at by the sequencer.
+    enrolments_seen: u64,
     changed: Vec<DocChanged>,
     out: VecDeque<Output>,
     /// Judgements by code since the start: for metrics and for the campaign's counters.
@@ -178,6 +180,7 @@ impl Replica {
             stores,
             heights,
             heights_said: start.now,
+            enrolments_seen: 0,
             changed: Vec::new(),
             out: VecDeque::new(),
             verdicts: BTreeMap::new(),
@@ -271,6 +274,7 @@ impl Replica {
     /// Time passed: digests, forwarding of what was held back, heights, silence.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
         self.say_heights(now)?;
+        self.copy_enrolments(now)?;
         self.run(now, Event::Tick)
     }
 
@@ -413,7 +417,12 @@ impl Replica {
         let Some(policy) = self.policy().cloned() else {
             return Ok(());
         };
-        let rows = self.store.read()?.prefixed(Table::Enrolments, &[])?;
+        let reading = self.store.read()?;
+        if reading.count(Table::Enrolments)? == self.enrolments_seen {
+            return Ok(());
+        }
+        let rows = reading.prefixed(Table::Enrolments, &[])?;
+        self.enrolments_seen = rows.len() as u64;
         let mut copied = false;
         for (key, bytes) in rows {
             let (Some(user), Some(site)) = (id_at::<16>(&key, 0), id_at::<32>(&key, 16)) else {
@@ -454,9 +463,10 @@ impl Replica {
         let next = self.hlc.tick(now);
         let said = heights::say(policy.org, &self.key, self.generation, next, self.store.local());
         let held = self.heights.get(&self.me());
-        if held.is_some_and(|held| {
+        let same = held.is_some_and(|held| {
             held.heights.lines == said.heights.lines && held.heights.generation == said.heights.generation
-        }) {
+        });
+        if same && now.since(self.heights_said) < HEIGHTS_REPEAT {
             return Ok(());
         }
         self.hlc = next;

@@ -95,8 +95,28 @@ pub struct Offer {
     pub cursors: [Option<Mark>; 2],
     /// Digest of the sender's vector.
     pub vector: [u8; 32],
-    /// Digest of the sender's documents, if everything held is applied.
-    pub docs: Option<[u8; 32]>,
+    /// The sender's documents, if everything held is applied.
+    pub docs: Option<DocsAt>,
+}
+
+/// A digest of documents and the authority log it was judged by: only at equal ends of that log do equal
+/// records make equal documents (what waits for a statement is not shown yet).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocsAt {
+    /// Sum over the documents (R22).
+    pub digest: [u8; 32],
+    /// Where the authority log ends.
+    pub authority: AuthorityRef,
+}
+
+impl Canonical for DocsAt {
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.digest);
+        self.authority.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { digest: input.array("document digest")?, authority: Canonical::read(input)? })
+    }
 }
 
 /// A frame's content.
@@ -143,8 +163,8 @@ pub enum Message {
         scope: ScopeId,
         /// Digest of its vector.
         vector: [u8; 32],
-        /// Digest of its documents, if everything held is applied.
-        docs: Option<[u8; 32]>,
+        /// Its documents, if everything held is applied.
+        docs: Option<DocsAt>,
     },
     /// Height statements.
     Heights(Vec<SignedHeights>),
@@ -235,7 +255,7 @@ fn write_message(message: &Message, out: &mut Writer) {
                 out.option(cursor.as_ref(), |out, mark| mark.write(out));
             }
             out.raw(&offer.vector);
-            out.option(offer.docs.as_ref(), |out, docs| out.raw(docs));
+            out.option(offer.docs.as_ref(), |out, docs| docs.write(out));
         }
         Message::Authority(statements) => {
             out.u8(3);
@@ -269,7 +289,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(7);
             scope.write(out);
             out.raw(vector);
-            out.option(docs.as_ref(), |out, docs| out.raw(docs));
+            out.option(docs.as_ref(), |out, docs| docs.write(out));
         }
         Message::Heights(statements) => {
             out.u8(8);
@@ -288,7 +308,7 @@ fn write_message(message: &Message, out: &mut Writer) {
 }
 
 fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
-    let docs = |input: &mut Reader<'_>| input.option("document digest", |input| input.array("document digest"));
+    let docs = |input: &mut Reader<'_>| input.option("document digest", Canonical::read);
     Ok(match input.u8("message")? {
         1 => Message::Hello(Hello {
             version: input.u32("version")?,

@@ -20,9 +20,14 @@ impl fmt::Debug for OpId {
     }
 }
 
+/// What every chunk begins with.
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+
 /// The hash that Automerge gives a chunk: SHA-256 of type, length and body, without decoding anything.
-/// `None` for bytes too short to have these.
+/// `None` for bytes whose head is not magic and the hash's first four bytes: so that the hash in a signed
+/// skeleton fixes every byte of the chunk, those that it is not made of included.
 pub fn chunk_hash(chunk: &[u8]) -> Option<Hash> {
-    let body = chunk.get(8..).filter(|body| !body.is_empty())?;
-    Some(Hash(Sha256::digest(body).into()))
+    let (head, body) = chunk.split_at_checked(8).filter(|(_, body)| !body.is_empty())?;
+    let hash: [u8; 32] = Sha256::digest(body).into();
+    (head[..4] == MAGIC && head[4..] == hash[..4]).then_some(Hash(hash))
 }

@@ -154,7 +154,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Lists a record as void or waiting, and marks its documents so that later ones of its log wait too.
-    pub(crate) fn hold(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full, verdict: &Verdict) -> Result<(), StoreError> {
+    pub(crate) fn hold(
+        &self,
+        writing: &mut Writing<'_>,
+        no: LogNo,
+        record: &Full,
+        verdict: &Verdict,
+    ) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
         writing.put(Table::Quarantine, &record_key(no, seq), &verdict.to_bytes())?;
         if let Verdict::Waiting(wait) = verdict {

@@ -1,10 +1,12 @@
 //! One scope of one session: what the peer is known to hold, and how far each lane is.
 
+use std::time::Duration;
+
 use schema::id::{GenerationId, SiteId};
 use schema::time::Timestamp;
 
 use crate::store::local::Held;
-use crate::wire::{Lane, Mark, Offer};
+use crate::wire::{DocsAt, Lane, Mark, Offer};
 
 /// Where a lane stands.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,8 @@ pub struct LaneState {
     /// The peer's cursor, to be checked by the next fetch.
     check: Option<[u8; 16]>,
     in_flight: usize,
+    /// When the oldest frame on the way was sent, or the last acknowledgement came.
+    waits_from: Timestamp,
     fetching: bool,
     at_end: bool,
 }
@@ -36,8 +40,11 @@ impl LaneState {
     }
 
     /// Takes the answer of a fetch; `true` if it moved nothing, so that asking again at once is no use.
-    pub fn fetched(&mut self, mark: Mark, sends: bool) -> bool {
+    pub fn fetched(&mut self, now: Timestamp, mark: Mark, sends: bool) -> bool {
         self.fetching = false;
+        if self.in_flight == 0 {
+            self.waits_from = now;
+        }
         self.in_flight += usize::from(sends);
         let stopped = self.sent == Some(mark.counter);
         self.sent = self.sent.map(|_| mark.counter);
@@ -45,7 +52,8 @@ impl LaneState {
     }
 
     /// The peer made a frame durable.
-    pub fn acknowledged(&mut self, _mark: Mark) {
+    pub fn acknowledged(&mut self, now: Timestamp) {
+        self.waits_from = now;
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 }
@@ -70,7 +78,7 @@ pub struct ScopeSync {
     /// When vectors were last exchanged.
     pub vector_at: Option<Timestamp>,
     /// Digests last said.
-    pub said: Option<([u8; 32], Option<[u8; 32]>)>,
+    pub said: Option<([u8; 32], Option<DocsAt>)>,
     /// Whether the peer last said that it holds the same records.
     pub in_step: bool,
     /// Whether a log was left out because its key is not known here.
@@ -97,8 +105,25 @@ impl ScopeSync {
 
     /// Starts both lanes after this arrival.
     pub fn start_at(&mut self, counter: u64) {
-        let in_flight = self.lanes.clone().map(|lane| lane.in_flight);
-        self.lanes = in_flight.map(|in_flight| LaneState { sent: Some(counter), in_flight, ..LaneState::default() });
+        self.lanes = self.lanes.clone().map(|lane| LaneState {
+            sent: Some(counter),
+            in_flight: lane.in_flight,
+            waits_from: lane.waits_from,
+            ..LaneState::default()
+        });
+    }
+
+    /// How long the peer has left a frame without acknowledgement; zero if none is on the way.
+    pub fn waits_since(&self, now: Timestamp) -> Duration {
+        let waiting = self.lanes.iter().filter(|lane| lane.in_flight > 0);
+        waiting.map(|lane| now.since(lane.waits_from)).max().unwrap_or_default()
+    }
+
+    /// Nothing lies in the future of a clock that was set back.
+    pub fn turn_back(&mut self, now: Timestamp) {
+        self.touched = self.touched.min(now);
+        self.vector_at = self.vector_at.map(|at| at.min(now));
+        self.lanes.iter_mut().for_each(|lane| lane.waits_from = lane.waits_from.min(now));
     }
 
     /// Whether both lanes have begun and have nothing on the way.

@@ -74,7 +74,14 @@ impl Replica {
                 self.out.push_back(Output::Close(session, code));
                 return Ok(Some(Event::Closed(session)));
             }
-            Effect::Diverged(_, scope) => self.alarm(now, Alarm::Diverged(scope)),
+            Effect::Diverged(session, scope) => {
+                // Documents of one scope may wait for an enrolment in another: only a session that is in
+                // step in every scope compares like with like.
+                let visit = self.engine.sessions().get(&session);
+                if visit.is_some_and(crate::engine::Session::is_in_step) {
+                    self.alarm(now, Alarm::Diverged(scope));
+                }
+            }
         }
         Ok(None)
     }

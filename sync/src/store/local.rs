@@ -137,19 +137,25 @@ impl Local {
         let in_scope = || self.logs.values().filter(|state| state.id.scope == *scope);
         let mut lines: BTreeMap<(SiteId, GenerationId), (u64, RecordHash)> =
             in_scope().map(|state| ((state.id.site, state.id.generation), (state.seq, state.hash))).collect();
+        // Copies of a site may follow one generation at different places: the last one counts.
+        let mut closings: BTreeMap<(SiteId, GenerationId), u64> = BTreeMap::new();
         for state in in_scope() {
-            if let Some((generation, closing)) = state.follows {
-                let line = lines.entry((state.id.site, generation)).or_insert((0, RecordHash([0; 32])));
-                if line.0 == closing {
-                    lines.remove(&(state.id.site, generation));
-                }
+            if let Some((generation, seq)) = state.follows {
+                let closing = closings.entry((state.id.site, generation)).or_default();
+                *closing = seq.max(*closing);
+            }
+        }
+        for (log, closing) in closings {
+            let line = lines.entry(log).or_insert((0, RecordHash([0; 32])));
+            if line.0 == closing {
+                lines.remove(&log);
             }
         }
         lines.into_iter().map(|((site, generation), (seq, hash))| (site, generation, seq, hash)).collect()
     }
 
     /// What a peer with these lines holds of the logs known here: a closed generation without a line is held
-    /// to where its successor, of which the peer holds something, says it ended.
+    /// to where the last of its successors, of which the peer holds something, says it ended.
     pub fn expand(&self, scope: &ScopeId, lines: &BTreeMap<(SiteId, GenerationId), u64>) -> Held {
         let mut held = lines.clone();
         let mut closings: Vec<(SiteId, GenerationId, GenerationId, u64)> = self
@@ -163,8 +169,9 @@ impl Local {
             let left = closings.len();
             closings.retain(|(site, generation, before, seq)| {
                 let follows = held.get(&(*site, *generation)).is_some_and(|seq| *seq > 0);
-                if follows {
-                    held.entry((*site, *before)).or_insert(*seq);
+                if follows && !lines.contains_key(&(*site, *before)) {
+                    let implied = held.entry((*site, *before)).or_default();
+                    *implied = (*implied).max(*seq);
                 }
                 !follows
             });

@@ -34,7 +34,7 @@ const MUST_OCCUR: [&str; 33] = [
     "fault:split",
     "judged:applied",
     "judged:not-its-user",
-    "judged:put-on-text",
+    "judged:predecessor-not-a-put",
     "judged:role-may-not",
     "judged:user-disabled",
     "judged:waiting-authority",
@@ -78,7 +78,7 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
         if !world.failures.is_empty() {
             failed += 1;
             println!("seed {seed} FAILED ({options:?})");
-            world.failures.iter().take(5).for_each(|failure| println!("    {failure}"));
+            world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
             println!("    again: cargo run -p tests --bin simulate --features planted -- --seed {seed}");
         }
         if failed >= 5 {

@@ -139,8 +139,13 @@ impl World {
             let number = numbers.next(&code);
             let mut fields = BTreeMap::from([(Field::Title, title)]);
             fields.extend(person.map(|person| (Field::Requester, person.to_string())));
-            let ticket =
-                NewTicket { number: number.clone(), structure, home: me, description: format!("{word} {mark}"), fields };
+            let ticket = NewTicket {
+                number: number.clone(),
+                structure,
+                home: me,
+                description: format!("{word} {mark}"),
+                fields,
+            };
             let edits = create(&ticket).map_err(refused)?;
             let doc = command.create(DocKind::Ticket, None, &edits)?;
             Ok(Done { puts: shown(&edits), number: Some(number), ..Done::to(doc) })
@@ -230,8 +235,7 @@ impl World {
         let now = self.clock(at);
         let user = UserId(self.rng.bytes());
         let login = format!("neu{}", self.rng.below(4));
-        let enrolment =
-            Enrolment { user, login: login.clone(), grants: Self::grants(), standing: Standing::Active };
+        let enrolment = Enrolment { user, login: login.clone(), grants: Self::grants(), standing: Standing::Active };
         let (me, org) = (self.key_of(at), self.org);
         let Some(replica) = self.sites[at].replica_mut() else {
             return;

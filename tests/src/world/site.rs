@@ -25,6 +25,8 @@ pub struct SimSite {
     pub backup: Option<(Vec<u8>, usize)>,
     /// Whether it is a copy of another instance.
     pub is_clone: bool,
+    /// Whether its disk was ever a copy: it marks its numbers from then on.
+    pub copied: bool,
     /// Starts so far.
     pub lives: u64,
     process: Option<Process>,
@@ -40,7 +42,7 @@ impl SimSite {
     /// An instance on an empty disk, not running.
     pub fn new(place: usize, key: Secret) -> Self {
         let disk = SimDisk::default();
-        Self { place, key, disk, skew: 0, backup: None, is_clone: false, lives: 0, process: None }
+        Self { place, key, disk, skew: 0, backup: None, is_clone: false, copied: false, lives: 0, process: None }
     }
 
     /// Whether its process runs.
@@ -82,6 +84,8 @@ impl World {
     /// Starts an instance on its disk; `copied` if the disk is a copy of another.
     pub(super) fn start(&mut self, at: usize, copied: bool) {
         let generation = GenerationId(self.rng.bytes());
+        self.sites[at].copied |= copied;
+        let marked = self.sites[at].copied.then_some(generation);
         let start = Start {
             key: self.sites[at].key.clone(),
             sequencer: (self.sites[at].place == 0 && !self.sites[at].is_clone).then(|| self.sequencer.clone()),
@@ -103,7 +107,7 @@ impl World {
             replica.take_changed();
             views.catch_up(&replica.read()?, replica.store().local())?;
             let highest = query::highest_number(views.conn(), &format!("S{}", self.sites[at].place))?;
-            let numbers = Numbers::new(highest, copied.then_some(generation));
+            let numbers = Numbers::new(highest, marked);
             Ok(Process { replica, views, numbers })
         })();
         match opened {
@@ -240,6 +244,8 @@ impl World {
         if !cable.up {
             // A one-way cut: packets vanish until somebody notices the silence.
             self.count("fault:lost-one-way");
+            let patience = 1000 + self.rng.below(9000);
+            self.at(patience, Happening::Hangup { at: from, session });
             return;
         }
         if self.rng.chance(cable.loss) {
@@ -276,7 +282,8 @@ impl World {
 
     /// No byte of a scope may travel to a site that lacks it (I8).
     fn look_for_canaries(&mut self, to: usize, frame: &[u8]) {
-        if self.sites[to].place + 1 == self.options.sites && opened(frame).is_some_and(|bytes| contains(&bytes, CANARY)) {
+        if self.sites[to].place + 1 == self.options.sites && opened(frame).is_some_and(|bytes| contains(&bytes, CANARY))
+        {
             self.fail(format!("a frame to instance {to} holds content of a scope that it lacks"));
         }
     }
