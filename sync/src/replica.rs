@@ -157,8 +157,7 @@ impl Replica {
             }
         }
         let heights = heights::load(&reading)?;
-        let latest = store.local().logs.values().map(|state| state.hlc).max().unwrap_or_default();
-        let hlc = Hlc::default().tick(start.now).observe(latest, start.now);
+        let hlc = first_time(&store, &heights, &start);
         let me = start.key.public();
         let before = store.local().logs.values().filter(|state| state.id.site == me).max_by_key(|state| state.hlc);
         let generation = match before {
@@ -538,6 +537,17 @@ impl Replica {
             heights: &self.heights,
         }
     }
+}
+
+/// A time after everything that this site ever said, whatever its clock says now, and after what others said as
+/// far as that may move it (R28).
+fn first_time(store: &Store, heights: &Book, start: &Start) -> Hlc {
+    let me = start.key.public();
+    let (own, others): (Vec<_>, Vec<_>) = store.local().logs.values().partition(|state| state.id.site == me);
+    let latest = |states: Vec<&crate::store::LogState>| states.iter().map(|state| state.hlc).max().unwrap_or_default();
+    let said = heights.get(&me).map(|signed| signed.heights.hlc).unwrap_or_default();
+    let own = latest(own).max(said);
+    Hlc::default().tick(start.now).observe(latest(others), start.now).max(own)
 }
 
 /// The login itself if it is free, otherwise with the site's code, then with a number.
