@@ -523,8 +523,12 @@ impl Engine {
                     }
                 }
             }
-            let others: Vec<SignedHeights> =
-                news.iter().filter(|signed| signed.heights.site != peer).cloned().collect();
+            // Another generation of the peer's own key is what it must hear of: a second copy (R1).
+            let others: Vec<SignedHeights> = news
+                .iter()
+                .filter(|signed| (signed.heights.site, Some(signed.heights.generation)) != (peer, generation))
+                .cloned()
+                .collect();
             if from != Some(id) && !others.is_empty() {
                 self.send(now, id, Message::Heights(others), out);
             }

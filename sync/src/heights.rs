@@ -44,7 +44,9 @@ pub fn admit(
     for signed in said {
         let heights = &signed.heights;
         let known = policy.sites.contains_key(&heights.site) && heights.org == policy.org;
-        let newer = book.get(&heights.site).is_none_or(|held| held.heights.hlc < heights.hlc);
+        // Two copies of a site may speak at one instant: the generation settles it alike everywhere.
+        let place = |heights: &Heights| (heights.hlc, heights.generation);
+        let newer = book.get(&heights.site).is_none_or(|held| place(&held.heights) < place(heights));
         if known && newer && signed.is_genuine() {
             writing.put(Table::Heights, &heights.site.0, &signed.to_bytes())?;
             news.push(signed);
