@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::api::Api;
 use crate::place::{APART, Kept, LOGIN, PLACES, Place, SHARED, new_password};
-use crate::process::{Process, end_leftovers};
+use crate::process::Process;
 use crate::program;
 
 /// How long a site may take to serve.
@@ -51,6 +51,8 @@ pub struct Ground {
     pub http: [u16; 3],
     /// What is kept between runs.
     pub kept: Kept,
+    /// The folder is this process's own while this lives.
+    pub lock: std::fs::File,
 }
 
 /// The three sites.
@@ -75,8 +77,6 @@ impl Cast {
     pub fn enter(ground: Ground) -> anyhow::Result<(Self, bool)> {
         let members = PLACES.iter().enumerate().map(|(at, place)| member(&ground, at, *place));
         let members: Vec<Member> = members.collect();
-        let folders: Vec<PathBuf> = members.iter().map(|member| member.folder.clone()).collect();
-        end_leftovers(&folders);
         let new = !ground.kept.complete;
         let cast = Self { members, ground: Mutex::new(ground), cables: Mutex::new([true; 3]) };
         for member in &cast.members {
@@ -198,10 +198,12 @@ impl Cast {
         let cables = *lock(&self.cables);
         for ((a, b), up) in CABLES.iter().zip(cables) {
             let (a, b) = (&self.members[*a], &self.members[*b]);
-            if a.place == member.place && !up {
-                member.api().link(b.place.code, false)?;
-            } else if b.place == member.place && !up {
-                member.api().link(a.place.code, false)?;
+            let (near, far) = if a.place == member.place { (a, b) } else { (b, a) };
+            if near.place == member.place && !up {
+                near.api().link(far.place.code, false)?;
+                // A site made anew has another key: its neighbour's cut was for the old one. The near end holds
+                // by itself, also while the neighbour has not heard of the new one.
+                let _ = far.api().link(near.place.code, false);
             }
         }
         Ok(())

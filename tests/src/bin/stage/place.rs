@@ -84,7 +84,17 @@ impl Kept {
     }
 }
 
-/// A password that nobody has used before: twenty letters and digits in five groups.
+/// Takes the folder for this process: a second stage on it would end the first one's sites.
+/// Errors: another stage has it. The lock goes with the returned file.
+pub fn take(folder: &Path) -> anyhow::Result<std::fs::File> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.with_extension("lock");
+    let lock = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    ensure!(lock.try_lock().is_ok(), "a stage is running in {} already", folder.display());
+    Ok(lock)
+}
+
+/// A password that nobody has used before: twenty-four letters and digits in four groups.
 pub fn new_password() -> anyhow::Result<String> {
     let letters = data_encoding::BASE32_NOPAD.encode(&node::folder::random::<15>()?).to_lowercase();
     let groups: Vec<&str> = (0..4).map(|group| &letters[group * 6..group * 6 + 6]).collect();

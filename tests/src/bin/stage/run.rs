@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::arguments::Arguments;
 use crate::cast::{Cast, Ground};
 use crate::filling;
-use crate::place::{Kept, LOGIN, PLACES, http_ports, udp_ports};
+use crate::place::{Kept, LOGIN, PLACES, http_ports, take, udp_ports};
+use crate::process::end_leftovers;
 use crate::{serve, watch};
 
 /// How long the sites may take to agree about the first tickets before the stage opens anyway.
@@ -100,6 +101,8 @@ fn enter(arguments: &Arguments) -> anyhow::Result<Cast> {
 
 /// Where the sites live and which ports they take.
 pub fn ground(folder: &Path, port: Option<u16>, two_machines: bool) -> anyhow::Result<Ground> {
+    let lock = take(folder)?;
+    end_leftovers(&PLACES.map(|place| folder.join(place.host)));
     let kept = Kept::read(folder)?;
     std::fs::create_dir_all(folder)?;
     let [stage, a, b, c] = http_ports(port)?;
@@ -116,7 +119,7 @@ pub fn ground(folder: &Path, port: Option<u16>, two_machines: bool) -> anyhow::R
         "the demo in {} was made for this machine alone: give another folder with --data",
         folder.display()
     );
-    Ok(Ground { folder: folder.to_owned(), stage, http, kept })
+    Ok(Ground { folder: folder.to_owned(), stage, http, kept, lock })
 }
 
 /// The address by which this machine's own network knows it. No packet is sent for the question.

@@ -106,8 +106,8 @@ fn tell(story: &Story) -> anyhow::Result<()> {
     story.say("Douze demandes de plus à chaque site.", "Twelve more requests at each site.");
     let back = cast.kill(dakar)?;
     story.say(
-        format!("Le serveur de Dakar est arrêté net ; il répond de nouveau après {:.1} s.", back.as_secs_f64()),
-        format!("Dakar's server is stopped dead; it answers again after {:.1} s.", back.as_secs_f64()),
+        format!("Le serveur de Dakar est arrêté net ; il répond de nouveau après {:.2} s.", back.as_secs_f64()),
+        format!("Dakar's server is stopped dead; it answers again after {:.2} s.", back.as_secs_f64()),
     );
     let waiting = watch::look(dakar, &watch::Seen::default()).to_send;
     cast.set_all(true)?;
