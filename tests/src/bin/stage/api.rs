@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// How long a request may take: a rebuild of everything is the longest.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A body larger than this is announced first, so that a site that will not take it can say so before it is sent.
+const ANNOUNCED: usize = 1024 * 1024;
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -57,6 +59,9 @@ impl Api {
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        if body.is_some_and(|bytes| bytes.len() > ANNOUNCED) {
+            request = request.header("expect", "100-continue");
         }
         let mut answer = match body {
             None => self.agent.run(request.body(())?),

@@ -14,6 +14,9 @@ use crate::program;
 /// How long a site may take to serve.
 pub const START: Duration = Duration::from_secs(20);
 
+/// After the sites agree, until the new ones have noticed it: two of their ticks.
+const CAUGHT_UP: Duration = Duration::from_millis(600);
+
 /// One of the three.
 pub struct Member {
     /// Where it is.
@@ -52,7 +55,7 @@ pub struct Ground {
     /// What is kept between runs.
     pub kept: Kept,
     /// The folder is this process's own while this lives.
-    pub lock: std::fs::File,
+    pub _lock: std::fs::File,
 }
 
 /// The three sites.
@@ -144,6 +147,9 @@ impl Cast {
         for member in &self.members[1..] {
             self.join(member)?;
         }
+        // A site that has just joined marks its numbers with letters until it has caught up (decision 0004).
+        crate::watch::wait_until_equal(self, START);
+        std::thread::sleep(CAUGHT_UP);
         Ok(())
     }
 

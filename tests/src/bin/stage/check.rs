@@ -19,6 +19,8 @@ mod world;
 use std::time::Instant;
 
 use crate::arguments::Arguments;
+use crate::process::end_all;
+use crate::run;
 use world::World;
 
 /// What held and what did not, printed as it is found.
@@ -58,6 +60,10 @@ impl Report {
 /// Plays it; `true` if all held. The folder stays where something did not.
 pub fn check(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut report = Report::new();
+    run::on_signal(|| {
+        end_all();
+        std::process::exit(130);
+    });
     let folder = std::env::temp_dir().join(format!("archipel-check-{}", std::process::id()));
     report.step("Three sites are founded, joined and filled");
     let mut world = World::found(&folder, arguments.port, &mut report)?;
@@ -85,7 +91,11 @@ pub fn check(arguments: &Arguments) -> anyhow::Result<bool> {
         println!("All held, in {seconds:.0} s.");
         return Ok(true);
     }
-    println!("{} did not hold, in {seconds:.0} s; the sites' folders are in {}:", report.failed.len(), folder.display());
+    println!(
+        "{} did not hold, in {seconds:.0} s; the sites' folders are in {}:",
+        report.failed.len(),
+        folder.display()
+    );
     report.failed.iter().for_each(|told| println!("  {told}"));
     Ok(false)
 }

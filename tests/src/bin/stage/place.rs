@@ -130,7 +130,8 @@ pub fn http_ports(asked: Option<u16>) -> anyhow::Result<[u16; 4]> {
 pub fn udp_ports(http: &[u16]) -> anyhow::Result<[u16; 3]> {
     let mut sockets = Vec::new();
     for port in http.iter().take(3) {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).or_else(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
+        let socket =
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).or_else(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
         sockets.push(socket.context("no free UDP port")?);
     }
     let mut ports = [0; 3];

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,22 @@ struct State {
     starts: u64,
 }
 
+/// Every process of this stage, so that whoever ends the stage at any moment ends them all.
+static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
+/// The stage is ending: nothing is started any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends every process, now and for good.
+pub fn end_all() {
+    ENDING.store(true, Ordering::SeqCst);
+    let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
+    std::thread::scope(|scope| {
+        for process in running.iter().filter_map(Weak::upgrade) {
+            scope.spawn(move || process.stop());
+        }
+    });
+}
+
 /// A process that is kept running. It ends when this value goes.
 pub struct Process {
     folder: PathBuf,
@@ -39,6 +56,7 @@ impl Process {
         let state = State { child: None, wanted: false, started: Instant::now(), starts: 0 };
         let process = Arc::new(Self { folder: folder.to_owned(), log: log.to_owned(), state: Mutex::new(state) });
         let watched = Arc::downgrade(&process);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(watched.clone());
         std::thread::spawn(move || watch(&watched));
         process
     }
@@ -83,6 +101,7 @@ impl Process {
     }
 
     fn spawn(&self, state: &mut State) -> anyhow::Result<()> {
+        anyhow::ensure!(!ENDING.load(Ordering::SeqCst), "the stage is ending");
         let log = OpenOptions::new().create(true).append(true).open(&self.log).context("cannot write a log")?;
         let mut command = program::command(&self.folder)?;
         command.arg("run").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

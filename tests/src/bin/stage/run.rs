@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,7 +13,7 @@ use crate::arguments::Arguments;
 use crate::cast::{Cast, Ground};
 use crate::filling;
 use crate::place::{Kept, LOGIN, PLACES, http_ports, take, udp_ports};
-use crate::process::end_leftovers;
+use crate::process::{end_all, end_leftovers};
 use crate::{serve, watch};
 
 /// How long the sites may take to agree about the first tickets before the stage opens anyway.
@@ -22,26 +23,18 @@ const FIRST_AGREEMENT: Duration = Duration::from_secs(60);
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    runtime.spawn(async move {
-        signal().await;
+    let serving = Arc::new(AtomicBool::new(false));
+    let ready = serving.clone();
+    on_signal(move || {
+        if !ready.load(Ordering::SeqCst) {
+            eprintln!("Ended before the sites were ready; the next start makes them anew.");
+            end_all();
+            std::process::exit(130);
+        }
         let _ = stop.send(true);
     });
-    let arguments = arguments.clone();
-    // Founding takes seconds: whoever ends the stage meanwhile ends the sites that are there already.
-    let entering = runtime.spawn_blocking(move || enter(&arguments).map(|cast| (cast, arguments)));
-    let mut ended = stopped.clone();
-    let entered = runtime.block_on(async {
-        tokio::select! {
-            entered = entering => Some(entered),
-            _ = ended.wait_for(|ended| *ended) => None,
-        }
-    });
-    let Some(entered) = entered else {
-        eprintln!("Ended before the sites were ready.");
-        // The half-made demo is made anew next time, and its processes are found by their folders.
-        std::process::exit(130);
-    };
-    let (cast, arguments) = entered.context("the start broke off")??;
+    let cast = enter(arguments)?;
+    serving.store(true, Ordering::SeqCst);
     let cast = Arc::new(cast);
     let listener = runtime.block_on(serve::listen(cast.stage_port()))?;
     if arguments.json {
@@ -50,17 +43,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tell(&cast);
     }
     if arguments.two_machines {
-        eprintln!("\n{}", second_machine(&cast)?);
+        let line = second_machine(&cast)?;
+        // With --json, standard output holds one line and nothing else.
+        if arguments.json { eprintln!("\n{line}") } else { println!("\n{line}") }
     }
     runtime.block_on(serve::serve(listener, cast.clone(), stopped))?;
     eprintln!("Ending the three sites.");
-    std::thread::scope(|scope| {
-        for member in &cast.members {
-            scope.spawn(|| member.process.stop());
-        }
-    });
+    end_all();
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
+}
+
+/// Does something once when somebody asks this program to end: Ctrl-C, a service manager, a closed terminal.
+pub fn on_signal(end: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        // Without a runtime for it, signals keep what they do by themselves.
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(signal());
+            end();
+        }
+    });
 }
 
 async fn signal() {
@@ -119,7 +121,7 @@ pub fn ground(folder: &Path, port: Option<u16>, two_machines: bool) -> anyhow::R
         "the demo in {} was made for this machine alone: give another folder with --data",
         folder.display()
     );
-    Ok(Ground { folder: folder.to_owned(), stage, http, kept, lock })
+    Ok(Ground { folder: folder.to_owned(), stage, http, kept, _lock: lock })
 }
 
 /// The address by which this machine's own network knows it. No packet is sent for the question.
@@ -131,13 +133,14 @@ fn lan_address() -> anyhow::Result<IpAddr> {
 }
 
 fn second_machine(cast: &Cast) -> anyhow::Result<String> {
-    let place = crate::place::Place { code: "BXL", name: "Bruxelles", host: "bruxelles", structures: PLACES[0].structures };
+    let place =
+        crate::place::Place { code: "BXL", name: "Bruxelles", host: "bruxelles", structures: PLACES[0].structures };
     let line = cast.invite(&place)?;
+    // The second machine dials these sites by itself, so that it needs no configuration of its own.
     Ok(format!(
-        "On the second machine, on the same network (the invitation is good once):\n\n  \
-         mkdir bruxelles && printf 'net = \"%s:7440\"\\n' THE-SECOND-MACHINES-ADDRESS > bruxelles/archipel.toml && \\\n  \
-         archipel --data bruxelles join {line} && archipel --data bruxelles password --login {LOGIN} && \\\n  \
-         archipel --data bruxelles run"
+        "On a second machine of the same network, paste this line (it is good once, and asks for a new password):\n\n  \
+         archipel --data bruxelles join {line} && archipel --data bruxelles password --login {LOGIN} \
+         && archipel --data bruxelles run"
     ))
 }
 

@@ -37,7 +37,10 @@ pub fn crash(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
         !found.is_ok_and(|found| text(&found, "number") == *number)
     });
     let lost = lost.count();
-    report.holds(lost == 0 && !made.is_empty(), format!("{} tickets acknowledged around the kill, {lost} lost", made.len()));
+    report.holds(
+        lost == 0 && !made.is_empty(),
+        format!("{} tickets acknowledged around the kill, {lost} lost", made.len()),
+    );
     world.made.extend(made);
     Ok(())
 }

@@ -22,16 +22,18 @@ struct Bad {
 /// Sends all of it to Dakar.
 pub fn door(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let api = &doors(world)[1];
-    let count = |api: &Api| -> anyhow::Result<u64> { Ok(api.get("/api/v1/tickets?limit=1")?["total"].as_u64().unwrap_or(0)) };
+    let count =
+        |api: &Api| -> anyhow::Result<u64> { Ok(api.get("/api/v1/tickets?limit=1")?["total"].as_u64().unwrap_or(0)) };
     let before = count(api)?;
     let ticket = text(&world.early[0], "id");
     let mut odd = Vec::new();
     let cases = cases(&ticket);
     for case in &cases {
-        // A site that hangs up while a body is still on its way has answered too late to be read; that is odd too.
         match api.send(case.method, &case.path, case.body.as_deref()) {
             Ok(answer) if is_clear(&answer) => {}
-            Ok(answer) => odd.push(format!("{}: {} {} {}", case.what, answer.status, answer.kind, text(&answer.json(), "code"))),
+            Ok(answer) => {
+                odd.push(format!("{}: {} {} {}", case.what, answer.status, answer.kind, text(&answer.json(), "code")))
+            }
             Err(error) => odd.push(format!("{}: {error:#}", case.what)),
         }
         if !api.is_well() {
@@ -50,7 +52,9 @@ pub fn door(world: &World, report: &mut Report) -> anyhow::Result<()> {
 /// 4xx, problem+json, and all its parts.
 fn is_clear(answer: &Answer) -> bool {
     let body: Value = answer.json();
-    let parts = ["code", "safe", "happened", "todo"].iter().all(|part| body[part].as_str().is_some_and(|text| !text.is_empty()));
+    let parts = ["code", "safe", "happened", "todo"]
+        .iter()
+        .all(|part| body[part].as_str().is_some_and(|text| !text.is_empty()));
     (400..500).contains(&answer.status) && answer.kind.starts_with("application/problem+json") && parts
 }
 
@@ -89,7 +93,12 @@ fn cases(ticket: &str) -> Vec<Bad> {
         bad("an unknown number", "PATCH", "/api/v1/tickets/XXX-1", "{\"title\": \"x\"}"),
         bad("an unknown status", "POST", &format!("{one}/transitions"), "{\"to\": \"asleep\"}"),
         bad("an empty reply", "POST", &format!("{one}/comments"), "{\"body\": \"\", \"visibility\": \"public\"}"),
-        bad("an unknown visibility", "POST", &format!("{one}/comments"), "{\"body\": \"x\", \"visibility\": \"secret\"}"),
+        bad(
+            "an unknown visibility",
+            "POST",
+            &format!("{one}/comments"),
+            "{\"body\": \"x\", \"visibility\": \"secret\"}",
+        ),
         bad("an unknown address", "GET", "/api/v1/nothing", ""),
         bad("a wrong method", "PUT", tickets, "{\"title\": \"x\"}"),
         bad("another wrong method", "DELETE", &one, ""),

@@ -25,7 +25,10 @@ pub fn history(world: &World, report: &mut Report) -> anyhow::Result<()> {
     }
     let first = missing.first().map_or(String::new(), |edit| format!(", first: {edit:?}"));
     let (edits, tickets) = (world.edits.len(), by_ticket.len());
-    report.holds(missing.is_empty(), format!("{edits} edits of {tickets} tickets, {} without author or site{first}", missing.len()));
+    report.holds(
+        missing.is_empty(),
+        format!("{edits} edits of {tickets} tickets, {} without author or site{first}", missing.len()),
+    );
     Ok(())
 }
 

@@ -37,7 +37,12 @@ pub fn rest(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     };
     let reports = import(&world.cast, &file, None)?;
-    let told = format!("{} incidents, {} edits, {} known", sum(&reports, "incidents"), sum(&reports, "edits"), sum(&reports, "known"));
+    let told = format!(
+        "{} incidents, {} edits, {} known",
+        sum(&reports, "incidents"),
+        sum(&reports, "edits"),
+        sum(&reports, "known")
+    );
     report.holds(sum(&reports, "skipped_total") == 0 && sum(&reports, "edits") > 0, format!("all lines: {told}"));
     let again = import(&world.cast, &file, None)?;
     report.holds(sum(&again, "edits") == 0, format!("running it again: {} edits", sum(&again, "edits")));

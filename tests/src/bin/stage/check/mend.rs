@@ -24,7 +24,8 @@ pub fn mend(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
         member.api().link(member.place.code, true)?;
     }
     let equal = watch::wait_until_equal(&world.cast, PATIENCE);
-    let told: Vec<String> = PLACES.iter().zip(&waiting).map(|(place, count)| format!("{} {count}", place.name)).collect();
+    let told: Vec<String> =
+        PLACES.iter().zip(&waiting).map(|(place, count)| format!("{} {count}", place.name)).collect();
     let seconds = begun.elapsed().as_secs_f64();
     report.holds(equal, format!("to send: {}; 0 everywhere and equal digests after {seconds:.2} s", told.join(", ")));
     let numbers: BTreeSet<&String> = world.made.iter().map(|(_, number)| number).collect();
@@ -47,9 +48,13 @@ pub fn compare(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let before = hashes(&apis)?;
     report.holds(before[0] == before[2], format!("one hash over every table in Paris and Montréal, {:.12}", before[0]));
     let tickets = apis[1].all("sort=-updated")?;
-    let ids: Vec<String> = tickets.iter().step_by((tickets.len() / SAMPLE).max(1)).take(SAMPLE).map(|one| text(one, "id")).collect();
+    let ids: Vec<String> =
+        tickets.iter().step_by((tickets.len() / SAMPLE).max(1)).take(SAMPLE).map(|one| text(one, "id")).collect();
     let differ = bytes_differ(&apis, &ids)?;
-    report.holds(differ.is_empty(), format!("{} tickets asked at all sites, {} differ in a byte{}", ids.len(), differ.len(), first(&differ)));
+    report.holds(
+        differ.is_empty(),
+        format!("{} tickets asked at all sites, {} differ in a byte{}", ids.len(), differ.len(), first(&differ)),
+    );
     let mut told = Vec::new();
     for (place, api) in PLACES.iter().zip(&apis) {
         let rebuilt = api.post("/api/v1/rebuild", &json!({}))?;
@@ -57,8 +62,12 @@ pub fn compare(world: &World, report: &mut Report) -> anyhow::Result<()> {
     }
     let equal = watch::wait_until_equal(&world.cast, PATIENCE);
     let after = hashes(&apis)?;
-    let changed: Vec<String> = (0..3).filter(|at| before[*at] != after[*at]).map(|at| PLACES[at].name.to_owned()).collect();
-    report.holds(equal && changed.is_empty(), format!("made anew: {}; the same hashes{}", told.join(", "), first(&changed)));
+    let changed: Vec<String> =
+        (0..3).filter(|at| before[*at] != after[*at]).map(|at| PLACES[at].name.to_owned()).collect();
+    report.holds(
+        equal && changed.is_empty(),
+        format!("made anew: {}; the same hashes{}", told.join(", "), first(&changed)),
+    );
     let differ = bytes_differ(&apis, &ids)?;
     report.holds(differ.is_empty(), format!("the same bytes after that{}", first(&differ)));
     Ok(())
@@ -113,9 +122,18 @@ pub fn conflicts(world: &World, report: &mut Report) -> anyhow::Result<()> {
         };
         let same = open == expected;
         let told = if same { String::new() } else { odd() };
-        report.holds(same, format!("{}: {} fields with values to settle, the model says {}{told}", place.name, open.len(), expected.len()));
+        report.holds(
+            same,
+            format!(
+                "{}: {} fields with values to settle, the model says {}{told}",
+                place.name,
+                open.len(),
+                expected.len()
+            ),
+        );
     }
-    let ((id, field), values) = expected.iter().find(|((_, field), _)| field == "priority").context("nothing to settle")?;
+    let ((id, field), values) =
+        expected.iter().find(|((_, field), _)| field == "priority").context("nothing to settle")?;
     let value: u8 = values.first().context("a value to keep")?.parse()?;
     let begun = Instant::now();
     doors(world)[2].change(id, &json!({ "priority": value }))?;

@@ -104,7 +104,8 @@ pub fn copied(world: &World, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     let numbers: BTreeSet<&String> = made.iter().map(|(_, number)| number).collect();
-    report.holds(numbers.len() == made.len(), format!("{} tickets at two copies, {} numbers", made.len(), numbers.len()));
+    report
+        .holds(numbers.len() == made.len(), format!("{} tickets at two copies, {} numbers", made.len(), numbers.len()));
     for at in [0, 1] {
         world.site(at).api().link("MTL", true)?;
     }
@@ -112,10 +113,16 @@ pub fn copied(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let has = |api: &Api| made.iter().filter(|(id, _)| api.get(&format!("/api/v1/tickets/{id}")).is_ok()).count();
     let met = wait(Duration::from_secs(40), || everywhere.iter().all(|api| has(api) == made.len()));
     let counts: Vec<usize> = everywhere.iter().map(has).collect();
-    report.holds(met.is_some(), format!("in Paris, Dakar and at both copies {counts:?} of {}, {}", made.len(), told(met)));
+    report.holds(
+        met.is_some(),
+        format!("in Paris, Dakar and at both copies {counts:?} of {}, {}", made.len(), told(met)),
+    );
     let found = everywhere[0].all("q=copie")?;
     let once: BTreeSet<String> = found.iter().map(|ticket| text(ticket, "id")).collect();
-    report.holds(once.len() == made.len() && found.len() == made.len(), format!("{} found in Paris, each once", found.len()));
+    report.holds(
+        once.len() == made.len() && found.len() == made.len(),
+        format!("{} found in Paris, each once", found.len()),
+    );
     let alarmed = || everywhere.iter().any(|api| alarms(api).contains("CLONE-RUNNING"));
     let alarm = wait(Duration::from_secs(20), alarmed);
     report.holds(alarm.is_some(), format!("CLONE-RUNNING is shown {}", told(alarm)));

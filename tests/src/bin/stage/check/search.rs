@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::Report;
 use super::mend::is_shared;
 use super::split::doors;
 use super::world::World;
-use super::Report;
 use crate::api::{Api, encode, text};
 use crate::place::PLACES;
 
@@ -18,7 +18,8 @@ const SHOWN: &str = "pamplemousse";
 
 /// Asks the same at all sites, as an administrator and as a plain requester.
 pub fn search(world: &World, report: &mut Report) -> anyhow::Result<()> {
-    let opened = world.requester[1].open(&json!({ "title": "Réseau : prise morte / dead socket", "description": "" }))?;
+    let opened =
+        world.requester[1].open(&json!({ "title": "Réseau : prise morte / dead socket", "description": "" }))?;
     let id = text(&opened, "id");
     let apis = doors(world);
     apis[1].comment(&id, &format!("Voir le câble {HIDDEN}."), "internal")?;
@@ -66,6 +67,7 @@ fn same_answers(apis: &[Api], words: &str, report: &mut Report) -> anyhow::Resul
     let found = apis.iter().map(|api| api.all(&query)).collect::<anyhow::Result<Vec<_>>>()?;
     let shared: Vec<Value> = found[0].iter().filter(|ticket| is_shared(ticket)).cloned().collect();
     let same = found[0] == found[2] && shared == found[1];
-    report.holds(same && !found[0].is_empty(), format!("\"{words}\": {} answers, the same at all sites", found[0].len()));
+    report
+        .holds(same && !found[0].is_empty(), format!("\"{words}\": {} answers, the same at all sites", found[0].len()));
     Ok(())
 }

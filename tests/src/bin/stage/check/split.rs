@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::Report;
 use super::model::Model;
 use super::world::{Edit, Person, World};
-use super::Report;
 use crate::api::{Api, text};
 use crate::place::PLACES;
 
@@ -69,8 +69,12 @@ pub fn work(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
     });
     let seconds = begun.elapsed().as_secs_f64();
     let refused: Vec<&String> = all.iter().flat_map(|done| &done.refused).collect();
-    let (made, asked) = (all.iter().map(|done| done.made.len()).sum::<usize>(), all.iter().map(|done| done.asked).sum::<usize>());
-    report.holds(made == 3 * NEW && asked == 3 * EDITS, format!("{made} tickets made and {asked} edits in {seconds:.1} s"));
+    let (made, asked) =
+        (all.iter().map(|done| done.made.len()).sum::<usize>(), all.iter().map(|done| done.asked).sum::<usize>());
+    report.holds(
+        made == 3 * NEW && asked == 3 * EDITS,
+        format!("{made} tickets made and {asked} edits in {seconds:.1} s"),
+    );
     let first = refused.first().map_or(String::new(), |first| format!(", first: {first}"));
     report.holds(refused.is_empty(), format!("{} refused{first}", refused.len()));
     for done in all {
@@ -205,8 +209,12 @@ fn a_life(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     let end = person.api.get(&format!("/api/v1/tickets/{id}"))?;
-    let whole = end["status"] == "closed" && end["reopen_count"] == 1 && end["comments"].as_array().map(Vec::len) == Some(2);
-    report.holds(whole, format!("{number} lived its whole life in Dakar: open, reply, note, waiting, solved, closed, reopened, closed"));
+    let whole =
+        end["status"] == "closed" && end["reopen_count"] == 1 && end["comments"].as_array().map(Vec::len) == Some(2);
+    report.holds(
+        whole,
+        format!("{number} lived its whole life in Dakar: open, reply, note, waiting, solved, closed, reopened, closed"),
+    );
     world.edits.extend(done.edits);
     world.made.push((id, number));
     Ok(())
@@ -218,7 +226,10 @@ fn two_priorities(world: &mut World, report: &mut Report) -> anyhow::Result<()> 
     let mut done = Done::default();
     done.set(&world.people[0][1], "PAR", &ticket, "priority", "1");
     done.set(&world.people[1][1], "DAK", &ticket, "priority", "4");
-    report.holds(done.refused.is_empty(), format!("{}: priority 1 in Paris, priority 4 in Dakar", text(&ticket, "number")));
+    report.holds(
+        done.refused.is_empty(),
+        format!("{}: priority 1 in Paris, priority 4 in Dakar", text(&ticket, "number")),
+    );
     world.model.merge(done.model);
     world.edits.extend(done.edits);
     Ok(())

@@ -25,7 +25,10 @@ const fn staff(title: &'static str, description: &'static str) -> Request {
 
 /// What people ask for.
 pub const REQUESTS: &[Request] = &[
-    incident("Réseau lent, {}", "Depuis ce matin les pages mettent plus d'une minute à s'ouvrir. Voisins touchés aussi."),
+    incident(
+        "Réseau lent, {}",
+        "Depuis ce matin les pages mettent plus d'une minute à s'ouvrir. Voisins touchés aussi.",
+    ),
     incident("Imprimante de Dakar en panne, {}", "Voyant rouge, bac plein, le papier reste coincé à chaque essai."),
     incident("Badge reader dead, {}", "The light stays red for everybody; the guard opens by hand."),
     incident("Écran noir au démarrage, {}", "Le poste s'allume, le ventilateur tourne, rien à l'écran."),
@@ -56,8 +59,18 @@ pub const REQUESTS: &[Request] = &[
 
 /// Where.
 pub const ROOMS: &[&str] = &[
-    "accueil", "bâtiment B", "salle Baobab", "room 214", "atelier", "second floor", "salle Érable", "warehouse",
-    "bureau 12", "library", "guichet 3", "meeting room North",
+    "accueil",
+    "bâtiment B",
+    "salle Baobab",
+    "room 214",
+    "atelier",
+    "second floor",
+    "salle Érable",
+    "warehouse",
+    "bureau 12",
+    "library",
+    "guichet 3",
+    "meeting room North",
 ];
 
 /// Answers to the requester.
