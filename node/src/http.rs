@@ -105,6 +105,7 @@ pub fn router(site: Site, config: Config) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/health", get(metrics::health))
         .fallback(assets::serve)
+        .method_not_allowed_fallback(errors::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), auth::same_origin))
         .with_state(app)
 }

@@ -115,8 +115,14 @@ fn replay(
     let scope = scope_of(&context.policy.org, Some(&structure));
     let mut ticket: Option<DocId> = None;
     let mut state = (Status::New, None::<String>);
+    let mut last: BTreeMap<Field, Option<String>> = BTreeMap::new();
     for row in rows {
         let fields = fields(batch, context, row)?;
+        // What a row changes is what differs from the row before it, whatever the ticket says by now: an import
+        // in portions, or one that runs again, writes the same edits.
+        let changed = fields.iter().filter(|(field, value)| last.get(field) != Some(value));
+        let changed: BTreeMap<_, _> = changed.map(|(field, value)| (*field, value.clone())).collect();
+        last = fields.clone();
         let code = context.code();
         let me = context.me;
         let before = state.clone();
@@ -135,7 +141,7 @@ fn replay(
                 }
                 Some(doc) => {
                     let view: View = command.view(&doc)?.ok_or(Failure::Unknown)?;
-                    patch(&view, &fields, None)?
+                    patch(&view, &changed, None)?
                 }
             };
             if (row.status, &row.reason) != (before.0, &before.1) {

@@ -1,5 +1,7 @@
 //! Two replicas talk in memory: the smallest whole story of a split, and of what must not happen.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::collections::VecDeque;
 
 use redb::backends::InMemoryBackend;

@@ -12,12 +12,12 @@ impl Rng {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
     /// True in `percent` of 100.
     pub fn chance(&mut self, percent: u64) -> bool {

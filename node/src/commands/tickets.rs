@@ -46,7 +46,7 @@ pub fn open(
     if role == Role::User {
         let allowed = |field: &Field| OF_REQUESTERS.contains(field) || *field == Field::Requester;
         let for_others = opening.fields.get(&Field::Requester).is_some_and(|requester| *requester != own);
-        if for_others || !opening.fields.keys().all(|field| allowed(field)) {
+        if for_others || !opening.fields.keys().all(allowed) {
             return Err(Failure::Forbidden);
         }
     }

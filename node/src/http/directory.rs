@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Asker;
-use super::errors::{JsonBody, Query};
+use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::now;
@@ -163,10 +163,7 @@ pub(super) async fn enrol(
 
 /// A user by login, for the node's own command line.
 #[utoipa::path(get, path = "/api/v1/users/{login}", responses((status = 200, body = Enrolled)))]
-pub(super) async fn user(
-    asker: Asker,
-    axum::extract::Path(login): axum::extract::Path<String>,
-) -> Result<Json<Enrolled>, Problem> {
+pub(super) async fn user(asker: Asker, Path(login): Path<String>) -> Result<Json<Enrolled>, Problem> {
     asker.admin()?;
     let user = asker.policy.logins.get(&schema::fold::fold(&login)).and_then(|user| asker.policy.users.get(user));
     let user = user.ok_or_else(|| Problem::field("login", "Unknown"))?;

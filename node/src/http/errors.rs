@@ -1,7 +1,7 @@
 //! Errors as `problem+json`, in one place. An error says what is safe, what happened, what to do, and a code.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -217,6 +217,30 @@ where
                 let words = ["Nothing was changed.", "The request is larger than a site takes.", "Send less at once."];
                 Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY-TOO-LARGE", words))
             }
+            Err(rejection) => Err(Problem::body(rejection.body_text())),
+        }
+    }
+}
+
+/// Answers a known address that does not take this method.
+pub(super) async fn wrong_method() -> Problem {
+    let words = ["Nothing was changed.", "This address does not do that.", "See the API's description."];
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD-UNKNOWN", words)
+}
+
+/// A part of the address; what is wrong with it becomes a problem.
+pub struct Path<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    axum::extract::Path<T>: FromRequestParts<S, Rejection = PathRejection>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::body(rejection.body_text())),
         }
     }

@@ -1,7 +1,7 @@
 //! What happened to a ticket, and where it is by now.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use schema::doc::{DocKind, View, doc_id_of_notes};
 use schema::id::DocId;
 use schema::record::Author;
@@ -13,6 +13,7 @@ use sync::heights::held_by;
 use utoipa::ToSchema;
 
 use super::auth::Asker;
+use super::errors::Path;
 use super::sessions::SiteRef;
 use super::tickets::{author, find_id, value_label};
 use super::{App, Problem};

@@ -1,13 +1,13 @@
 //! The demo's cables: cut and mend links below the engine. Off unless the configuration has `[demo]`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Asker;
-use super::errors::JsonBody;
+use super::errors::{JsonBody, Path};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 

@@ -1,0 +1,84 @@
+//! When a scope is quiet: comparing digests, and what height statements tell.
+
+use schema::height::SignedHeights;
+use schema::id::ScopeId;
+
+use super::{Effect, Engine, SessionId, Turn, differ, docs_at, heights_of};
+use crate::limits::{DIGEST_INTERVAL, VECTOR_INTERVAL};
+use crate::store::local::vector_digest;
+use crate::wire::{DocsAt, Message};
+
+impl Engine {
+    pub(super) fn heights_grown(&mut self, turn: &mut Turn<'_>, from: Option<SessionId>, news: &[SignedHeights]) {
+        let here = turn.here;
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.hello.is_some()) else {
+                continue;
+            };
+            let (peer, generation) = (session.peer, session.generation());
+            if news.iter().any(|signed| signed.heights.site == peer) {
+                for (scope, sync) in &mut session.scopes {
+                    for (log, seq) in heights_of(here, &peer, generation, scope) {
+                        sync.holds(log, seq);
+                    }
+                }
+            }
+            // Another generation of the peer's own key is what it must hear of: a second copy (R1).
+            let others: Vec<SignedHeights> = news
+                .iter()
+                .filter(|signed| (signed.heights.site, Some(signed.heights.generation)) != (peer, generation))
+                .cloned()
+                .collect();
+            if from != Some(id) && !others.is_empty() {
+                self.send(turn, id, Message::Heights(others));
+            }
+        }
+    }
+
+    /// Says the digests of a scope once it has been quiet for a while and they are news.
+    pub(super) fn compare(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
+        let (now, here) = (turn.now, turn.here);
+        let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+            return;
+        };
+        if !sync.begun || !sync.is_idle() || now.since(sync.touched) < DIGEST_INTERVAL {
+            return;
+        }
+        let said = (vector_digest(&here.local.vector(&scope)), docs_at(here, &scope));
+        if sync.said != Some(said) {
+            sync.said = Some(said);
+            self.send(turn, id, Message::Digest { scope, vector: said.0, docs: said.1 });
+        }
+    }
+
+    pub(super) fn digest(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SessionId,
+        scope: ScopeId,
+        vector: [u8; 32],
+        docs: Option<DocsAt>,
+    ) {
+        let (now, here) = (turn.now, turn.here);
+        let mine = here.local.vector(&scope);
+        let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+            return;
+        };
+        sync.in_step = vector == vector_digest(&mine);
+        if sync.in_step {
+            if differ(docs, docs_at(here, &scope)) {
+                turn.out.push(Effect::Diverged(id, scope));
+            }
+            return;
+        }
+        let long_ago = sync.vector_at.is_none_or(|at| now.since(at) >= VECTOR_INTERVAL);
+        if long_ago && now.since(sync.touched) >= DIGEST_INTERVAL {
+            sync.vector_at = Some(now);
+            self.send(turn, id, Message::Vector { scope, lines: mine, answer: true });
+        } else {
+            // Said again when this side is quiet, so that the question does not get lost.
+            sync.said = None;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Records on their way: starting a scope, pumping its lanes, taking what comes.
+
+use schema::id::ScopeId;
+use schema::time::Timestamp;
+
+use super::scope::LaneState;
+use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, heights_of};
+use crate::limits::{FORWARD_DELAY, LANE_WINDOW};
+use crate::store::local::{Held, Line, vector_digest};
+use crate::wire::{Lane, Mark, Message, Offer, PackedRun};
+
+impl Engine {
+    /// Starts the lanes of a scope once both sides offered it.
+    pub(super) fn begin(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
+        let (now, here) = (turn.now, turn.here);
+        let Some(policy) = here.policy else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let peer = session.peer;
+        let Some(sync) = session.scopes.get_mut(&scope) else {
+            return;
+        };
+        let may = policy.holds(&peer, &scope) || crate::planted::sends_every_scope();
+        let unasked = || Offer { scope, cursors: [Some(Mark::default()); 2], vector: [0; 32], docs: None };
+        let offer = sync.offer.clone().or_else(|| crate::planted::sends_every_scope().then(unasked));
+        let (true, true, false, Some(offer)) = (sync.offered, may, sync.begun, offer) else {
+            return;
+        };
+        sync.begun = true;
+        sync.touched = now;
+        let mine = here.local.vector(&scope);
+        let state = here.local.scope(&scope);
+        if offer.vector == vector_digest(&mine) {
+            sync.in_step = true;
+            sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
+            sync.start_at(state.arrivals);
+            if differ(offer.docs, docs_at(here, &scope)) {
+                turn.out.push(Effect::Diverged(id, scope));
+            }
+        } else if let [Some(own), Some(others)] = offer.cursors {
+            // A statement of another generation may be of before a restore: then only the cursor counts.
+            let generation = session.hello.as_ref().map(|hello| hello.generation);
+            sync.held = heights_of(here, &peer, generation, &scope);
+            sync.lanes = [LaneState::resume(own), LaneState::resume(others)];
+        } else {
+            self.send(turn, id, Message::Vector { scope, lines: mine, answer: true });
+        }
+        self.pump(turn, id, scope);
+    }
+
+    pub(super) fn vector(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lines: &[Line], answer: bool) {
+        let (now, here) = (turn.now, turn.here);
+        let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+            return;
+        };
+        let lines: Held = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
+        sync.knows(here.local.expand(&scope, &lines));
+        sync.start_at(0);
+        sync.touched = now;
+        sync.vector_at = Some(now);
+        if answer {
+            let lines = here.local.vector(&scope);
+            self.send(turn, id, Message::Vector { scope, lines, answer: false });
+        }
+        self.pump(turn, id, scope);
+    }
+
+    pub(super) fn runs(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SessionId,
+        scope: ScopeId,
+        lane: Lane,
+        mark: Mark,
+        runs: Vec<PackedRun>,
+    ) {
+        let (now, here) = (turn.now, turn.here);
+        let may = here.policy.is_some_and(|policy| policy.holds(&self.me, &scope));
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let (Some(hello), Some(sync)) = (&session.hello, session.scopes.get_mut(&scope)) else {
+            turn.out.push(Effect::Close(id, "scope-not-offered"));
+            return;
+        };
+        if !may {
+            turn.out.push(Effect::Close(id, "scope-not-held"));
+            return;
+        }
+        sync.touched = now;
+        for run in &runs {
+            sync.holds((run.log.site, run.log.generation), run.to());
+        }
+        let store = hello.store;
+        turn.out.push(Effect::Admit { session: id, store, scope, lane, mark, runs });
+    }
+
+    pub(super) fn admitted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SessionId,
+        scope: ScopeId,
+        lane: Lane,
+        mark: Mark,
+        admission: Admission,
+    ) {
+        match admission {
+            Admission::Refused(code) => turn.out.push(Effect::Close(id, code)),
+            Admission::Durable | Admission::Partly => {
+                if admission == Admission::Partly
+                    && let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope))
+                {
+                    sync.skipped = true;
+                }
+                self.send(turn, id, Message::Ack { scope, lane, mark });
+            }
+        }
+        self.arrived(turn);
+    }
+
+    pub(super) fn fetched(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lane: Lane, fetched: Fetched) {
+        let (now, here) = (turn.now, turn.here);
+        let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+            return;
+        };
+        match fetched {
+            Fetched::CursorRefused => {
+                sync.lanes = Default::default();
+                let lines = here.local.vector(&scope);
+                self.send(turn, id, Message::Vector { scope, lines, answer: true });
+            }
+            Fetched::Runs(mark, runs) => {
+                let stopped = sync.lane(lane).fetched(now, mark, !runs.is_empty());
+                if !runs.is_empty() {
+                    sync.touched = now;
+                    for run in &runs {
+                        sync.holds((run.log.site, run.log.generation), run.to());
+                    }
+                    self.send(turn, id, Message::Runs { scope, lane, mark, runs });
+                }
+                if !stopped {
+                    self.pump(turn, id, scope);
+                }
+            }
+        }
+    }
+
+    /// Asks for the next frame of each lane that has room and something to look at.
+    pub(super) fn pump(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
+        let (now, here) = (turn.now, turn.here);
+        let arrivals = here.local.scope(&scope).arrivals;
+        let young_after = self.young_after(now, &scope, arrivals);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let may = here.policy.is_some_and(|policy| policy.holds(&session.peer, &scope));
+        let Some(sync) = session.scopes.get_mut(&scope).filter(|_| may || crate::planted::sends_every_scope()) else {
+            return;
+        };
+        for lane in Lane::BOTH {
+            let Some(after) = sync.lane(lane).next(arrivals, LANE_WINDOW) else {
+                continue;
+            };
+            turn.out.push(Effect::Fetch {
+                session: id,
+                scope,
+                lane,
+                after,
+                held: sync.held.clone(),
+                young_after,
+                direct: session.direct.clone(),
+                peer: (session.peer, session.hello.as_ref().map(|hello| hello.generation)),
+            });
+        }
+    }
+
+    /// The last arrival that is older than `FORWARD_DELAY`.
+    pub(super) fn young_after(&self, now: Timestamp, scope: &ScopeId, arrivals: u64) -> u64 {
+        let steps = self.recent.get(scope).map(|recent| &recent.steps);
+        let young = steps.and_then(|steps| steps.iter().find(|(_, at)| now.since(*at) < FORWARD_DELAY));
+        young.map_or(arrivals, |(first, _)| first - 1)
+    }
+
+    pub(super) fn arrived(&mut self, turn: &mut Turn<'_>) {
+        let (now, here) = (turn.now, turn.here);
+        let mut grown = Vec::new();
+        for (scope, state) in &here.local.scopes {
+            let recent = self.recent.entry(*scope).or_default();
+            if state.arrivals > recent.seen {
+                recent.steps.push_back((recent.seen + 1, now));
+                recent.seen = state.arrivals;
+                grown.push(*scope);
+            }
+            while recent.steps.front().is_some_and(|(_, at)| now.since(*at) >= FORWARD_DELAY) {
+                recent.steps.pop_front();
+            }
+        }
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            for scope in &grown {
+                self.pump(turn, id, *scope);
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The three places of the demo: names, folders, ports, and what is remembered between runs.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The structure whose tickets every site holds.
+pub const SHARED: &str = "Informatique";
+/// The structure that Dakar does not hold.
+pub const APART: &str = "Ressources humaines";
+/// The administrator's login at every site.
+pub const LOGIN: &str = "ana";
+/// The stage's port when none is asked for.
+const USUAL_PORT: u16 = 8100;
+
+/// A place with a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The head of its ticket numbers.
+    pub code: &'static str,
+    /// For people.
+    pub name: &'static str,
+    /// The name of its folder, and of its host before `.localhost`.
+    pub host: &'static str,
+    /// The structures whose tickets it holds.
+    pub structures: &'static [&'static str],
+}
+
+/// Paris founds the organisation and invites; Dakar lacks one structure.
+pub const PLACES: [Place; 3] = [
+    Place { code: "PAR", name: "Paris", host: "paris", structures: &[SHARED, APART] },
+    Place { code: "DAK", name: "Dakar", host: "dakar", structures: &[SHARED] },
+    Place { code: "MTL", name: "Montréal", host: "montreal", structures: &[SHARED, APART] },
+];
+
+/// What the stage keeps between runs, for its owner alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// Whether the sites were all made and filled.
+    pub complete: bool,
+    /// The administrator's password, drawn when the demo was made.
+    pub password: String,
+    /// The sites' UDP ports: they stand in the organisation's log, so they stay.
+    pub udp: [u16; 3],
+    /// Tokens of the administrator, by site code.
+    pub tokens: BTreeMap<String, String>,
+    /// The address at which another machine reaches the sites; `None`: this machine alone.
+    pub lan: Option<std::net::IpAddr>,
+    /// Opens the recovery kit.
+    pub kit_passphrase: String,
+}
+
+impl Kept {
+    fn file(folder: &Path) -> PathBuf {
+        folder.join("stage.json")
+    }
+
+    /// Reads what an earlier run kept; `None` in a new or empty folder.
+    /// Errors: the folder holds something else, or an earlier run did not come to its end.
+    pub fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let kept: Self = match std::fs::read(Self::file(folder)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).context("the demo's stage.json is damaged")?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+                ensure!(empty, "nothing was changed; {} holds something that is no demo", folder.display());
+                return Ok(None);
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read the demo in {}", folder.display())),
+        };
+        if kept.complete {
+            return Ok(Some(kept));
+        }
+        eprintln!("An earlier start did not come to its end; the demo in {} is made anew.", folder.display());
+        std::fs::remove_dir_all(folder)?;
+        Ok(None)
+    }
+
+    /// Writes it, for its owner alone.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        node::folder::write_private(&Self::file(folder), &serde_json::to_vec_pretty(self)?)
+    }
+}
+
+/// Takes the folder for this process: a second stage on it would end the first one's sites.
+/// Errors: another stage has it. The lock goes with the returned file.
+pub fn take(folder: &Path) -> anyhow::Result<std::fs::File> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.with_extension("lock");
+    let lock = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    ensure!(lock.try_lock().is_ok(), "a stage is running in {} already", folder.display());
+    Ok(lock)
+}
+
+/// A password that nobody has used before: twenty-four letters and digits in four groups.
+pub fn new_password() -> anyhow::Result<String> {
+    let letters = data_encoding::BASE32_NOPAD.encode(&node::folder::random::<15>()?).to_lowercase();
+    let groups: Vec<&str> = (0..4).map(|group| &letters[group * 6..group * 6 + 6]).collect();
+    Ok(groups.join("-"))
+}
+
+/// The stage's port and the sites' HTTP ports: those asked for, the usual ones, or free ones.
+/// Errors: a port that was asked for is taken.
+pub fn http_ports(asked: Option<u16>) -> anyhow::Result<[u16; 4]> {
+    let row = |first: u16| [first, first.saturating_add(1), first.saturating_add(2), first.saturating_add(3)];
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    match asked {
+        Some(first) => {
+            for port in row(first) {
+                ensure!(free(&port), "port {port} is taken: choose another with --port, or end what uses it");
+            }
+            Ok(row(first))
+        }
+        None if row(USUAL_PORT).iter().all(free) => Ok(row(USUAL_PORT)),
+        None => {
+            let open = || Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+            let four: Vec<TcpListener> = (0..4).map(|_| open()).collect::<anyhow::Result<_>>()?;
+            let mut ports = [0; 4];
+            for (port, listener) in ports.iter_mut().zip(&four) {
+                *port = listener.local_addr()?.port();
+            }
+            Ok(ports)
+        }
+    }
+}
+
+/// UDP ports for the cables: those with the same numbers as the sites' pages if free, others if not.
+pub fn udp_ports(http: &[u16]) -> anyhow::Result<[u16; 3]> {
+    let mut sockets = Vec::new();
+    for port in http.iter().take(3) {
+        let socket =
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).or_else(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
+        sockets.push(socket.context("no free UDP port")?);
+    }
+    let mut ports = [0; 3];
+    for (port, socket) in ports.iter_mut().zip(&sockets) {
+        *port = socket.local_addr()?.port();
+    }
+    Ok(ports)
+}

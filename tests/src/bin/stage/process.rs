@@ -1,0 +1,171 @@
+//! A running `archipel`: started, watched, started again when it ends unasked, ended with the stage.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::program;
+
+/// How often the watcher looks whether a process has ended: a killed site is back after this and its own start.
+const WATCH: Duration = Duration::from_millis(20);
+/// Starts that fail one after the other are spread by this, so that a site that cannot start does not burn a core.
+const AGAIN: Duration = Duration::from_millis(700);
+/// How long a site may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+struct State {
+    child: Option<Child>,
+    /// Whether it shall run.
+    wanted: bool,
+    started: Instant,
+    /// How often it was started.
+    starts: u64,
+}
+
+/// Every process of this stage, so that whoever ends the stage at any moment ends them all.
+static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
+/// The stage is ending: nothing is started any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends every process, now and for good.
+pub fn end_all() {
+    ENDING.store(true, Ordering::SeqCst);
+    let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
+    std::thread::scope(|scope| {
+        for process in running.iter().filter_map(Weak::upgrade) {
+            scope.spawn(move || process.stop());
+        }
+    });
+}
+
+/// A process that is kept running. It ends when this value goes.
+pub struct Process {
+    folder: PathBuf,
+    log: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Process {
+    /// A process on a site's folder, not running yet; it writes its log to `log`.
+    pub fn new(folder: &Path, log: &Path) -> Arc<Self> {
+        let state = State { child: None, wanted: false, started: Instant::now(), starts: 0 };
+        let process = Arc::new(Self { folder: folder.to_owned(), log: log.to_owned(), state: Mutex::new(state) });
+        let watched = Arc::downgrade(&process);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(watched.clone());
+        std::thread::spawn(move || watch(&watched));
+        process
+    }
+
+    /// Starts it, and from now on again whenever it ends.
+    pub fn start(&self) -> anyhow::Result<()> {
+        let mut state = self.lock();
+        state.wanted = true;
+        self.spawn(&mut state)
+    }
+
+    /// Asks it to end and waits; after a while it is killed.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.wanted = false;
+        let Some(mut child) = state.child.take() else {
+            return;
+        };
+        terminate(&child);
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(WATCH);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// kill -9; the watcher starts it again if it shall run.
+    pub fn kill(&self) {
+        if let Some(child) = self.lock().child.as_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// How often it was started: tells a process from the one before it.
+    pub fn starts(&self) -> u64 {
+        self.lock().starts
+    }
+
+    fn spawn(&self, state: &mut State) -> anyhow::Result<()> {
+        anyhow::ensure!(!ENDING.load(Ordering::SeqCst), "the stage is ending");
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).context("cannot write a log")?;
+        let mut command = program::command(&self.folder)?;
+        command.arg("run").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A group of its own: Ctrl-C in the terminal ends the stage, and the stage ends the sites.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        state.child = Some(command.spawn().context("archipel did not start")?);
+        state.started = Instant::now();
+        state.starts += 1;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn watch(watched: &Weak<Process>) {
+    while let Some(process) = watched.upgrade() {
+        let mut state = process.lock();
+        let ended = state.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+        if state.wanted && ended && state.started.elapsed() >= AGAIN {
+            // A start that fails is tried again in a later round; the log beside the folder says why.
+            let _ = process.spawn(&mut state);
+        }
+        drop(state);
+        drop(process);
+        std::thread::sleep(WATCH);
+    }
+}
+
+/// SIGTERM, by the system's own `kill`: the standard library has only SIGKILL. Elsewhere it is killed at once.
+fn terminate(child: &Child) {
+    if cfg!(unix) {
+        let _ = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    }
+}
+
+/// Ends processes that an earlier stage left on these folders (it was killed and could not end them).
+/// Only where the system tells what a process runs; each is known by its own folder in its own arguments.
+pub fn end_leftovers(folders: &[PathBuf]) {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let on = |folder: &PathBuf| arguments.contains(&folder.as_os_str().as_encoded_bytes());
+        let ours = arguments.first().is_some_and(|program| program.ends_with(b"archipel"));
+        if ours && arguments.contains(&b"run".as_slice()) && folders.iter().any(on) {
+            eprintln!("A site of an earlier run is ended (process {id}).");
+            let _ = std::process::Command::new("kill").args(["-9", &id.to_string()]).status();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the sites say of themselves, asked a few times a second, and whether they agree.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::api::text;
+use crate::cast::{Cast, Member};
+
+/// A site as last seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it answers.
+    pub running: bool,
+    /// Since when it reaches nobody.
+    pub alone_since: Option<String>,
+    /// Records that some other site lacks.
+    pub to_send: u64,
+    /// Records that some other site has and this one lacks.
+    pub to_receive: u64,
+    /// Records received and not shown yet.
+    pub catching_up: u64,
+    /// Tickets that the administrator sees there.
+    pub tickets: u64,
+    /// Digest by scope id.
+    pub digests: BTreeMap<String, String>,
+}
+
+/// Asks a member; one that does not answer keeps what it last said.
+pub fn look(member: &Member, before: &Seen) -> Seen {
+    let api = member.api();
+    let asked = || -> anyhow::Result<(Value, Value)> { Ok((api.sync()?, api.get("/api/v1/tickets?limit=1")?)) };
+    match asked() {
+        Ok((sync, tickets)) => seen(&sync, &tickets),
+        Err(_) => Seen { running: false, ..before.clone() },
+    }
+}
+
+fn seen(sync: &Value, tickets: &Value) -> Seen {
+    let peers = || sync["peers"].as_array().into_iter().flatten();
+    let most = |name: &str| peers().filter_map(|peer| peer[name].as_u64()).max().unwrap_or(0);
+    Seen {
+        running: true,
+        alone_since: sync["alone_since"].as_str().map(str::to_owned),
+        to_send: most("to_send"),
+        to_receive: most("to_receive"),
+        catching_up: sync["catching_up"].as_u64().unwrap_or(0),
+        tickets: tickets["total"].as_u64().unwrap_or(0),
+        digests: digests(sync),
+    }
+}
+
+/// A site's digest of each scope that it holds.
+pub fn digests(sync: &Value) -> BTreeMap<String, String> {
+    let scopes = sync["scopes"].as_array().into_iter().flatten();
+    scopes.map(|scope| (text(scope, "id"), text(scope, "digest"))).collect()
+}
+
+/// Whether any two sites have equal digests wherever both hold a scope, and nobody waits to show something.
+pub fn agree(seen: &[Seen]) -> bool {
+    let equal = |a: &Seen, b: &Seen| {
+        let common = a.digests.iter().filter_map(|(scope, digest)| Some((digest, b.digests.get(scope)?)));
+        common.clone().count() > 0 && common.clone().all(|(one, other)| one == other)
+    };
+    let settled = seen.iter().all(|one| one.running && one.catching_up == 0);
+    settled && seen.iter().all(|one| seen.iter().all(|other| equal(one, other)))
+}
+
+/// One digest of a site's part of what all sites hold: equal at sites that agree.
+pub fn common_digest(of: &Seen, all: &[Seen]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (scope, digest) in &of.digests {
+        if all.iter().all(|one| one.digests.contains_key(scope)) {
+            hasher.update(scope.as_bytes()).update(digest.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Looks at all members at once.
+pub fn look_at_all(cast: &Cast, before: &[Seen]) -> Vec<Seen> {
+    std::thread::scope(|scope| {
+        let asked = cast.members.iter().enumerate().map(|(at, member)| {
+            let before = before.get(at).cloned().unwrap_or_default();
+            scope.spawn(move || look(member, &before))
+        });
+        let asked: Vec<_> = asked.collect();
+        asked.into_iter().map(|one| one.join().unwrap_or_default()).collect()
+    })
+}
+
+/// Waits until all sites agree and nothing is left to send; answers whether they do in time.
+pub fn wait_until_equal(cast: &Cast, patience: std::time::Duration) -> bool {
+    let begun = std::time::Instant::now();
+    loop {
+        let seen = look_at_all(cast, &[]);
+        if agree(&seen) && seen.iter().all(|one| one.to_send == 0 && one.to_receive == 0) {
+            return true;
+        }
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(40));
+    }
+}
