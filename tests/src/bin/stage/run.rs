@@ -95,7 +95,7 @@ fn enter(arguments: &Arguments) -> anyhow::Result<Cast> {
         }
         cast.complete()?;
     }
-    if !watch::wait_until_equal(&cast, FIRST_AGREEMENT) {
+    if watch::wait_until_equal(&cast, FIRST_AGREEMENT).is_none() {
         eprintln!("The sites do not agree yet; the stage shows how far they are.");
     }
     Ok(cast)

@@ -1,11 +1,17 @@
 //! What the sites say of themselves, asked a few times a second, and whether they agree.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::api::text;
 use crate::cast::{Cast, Member};
+
+/// Between two looks while waiting.
+const BETWEEN: Duration = Duration::from_millis(40);
+/// How long agreement must be seen to hold: a site publishes how it is at least this often.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// A site as last seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,17 +95,28 @@ pub fn look_at_all(cast: &Cast, before: &[Seen]) -> Vec<Seen> {
     })
 }
 
-/// Waits until all sites agree and nothing is left to send; answers whether they do in time.
-pub fn wait_until_equal(cast: &Cast, patience: std::time::Duration) -> bool {
-    let begun = std::time::Instant::now();
+/// Waits until all sites agree and nothing is left to send; answers after how long that was so, `None` if not in time.
+/// A site says how it is a moment after it acknowledged a write, so what is seen must hold for longer than that.
+pub fn wait_until_equal(cast: &Cast, patience: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    let mut since: Option<(Duration, Vec<Seen>)> = None;
     loop {
+        let at = begun.elapsed();
         let seen = look_at_all(cast, &[]);
-        if agree(&seen) && seen.iter().all(|one| one.to_send == 0 && one.to_receive == 0) {
-            return true;
+        let equal = agree(&seen) && seen.iter().all(|one| one.to_send == 0 && one.to_receive == 0);
+        since = match since {
+            Some((first, same)) if equal && same == seen => {
+                if at.saturating_sub(first) > SETTLED {
+                    return Some(first);
+                }
+                Some((first, same))
+            }
+            _ if equal => Some((begun.elapsed(), seen)),
+            _ => None,
+        };
+        if at > patience {
+            return None;
         }
-        if begun.elapsed() > patience {
-            return false;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(40));
+        std::thread::sleep(BETWEEN);
     }
 }
