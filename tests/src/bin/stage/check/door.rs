@@ -90,7 +90,7 @@ fn cases(ticket: &str) -> Vec<Bad> {
         bad("an unknown structure", "POST", tickets, "{\"title\": \"x\", \"structure\": \"00\"}"),
         bad("an assignee that is no id", "PATCH", &one, "{\"assignee\": \"ana\"}"),
         bad("an unknown ticket", "GET", "/api/v1/tickets/ffffffffffffffffffffffffffffffff", ""),
-        bad("an unknown number", "PATCH", "/api/v1/tickets/XXX-1", "{\"title\": \"x\"}"),
+        bad("an unknown number", "PATCH", "/api/v1/tickets/NOPE-1", "{\"title\": \"x\"}"),
         bad("an unknown status", "POST", &format!("{one}/transitions"), "{\"to\": \"asleep\"}"),
         bad("an empty reply", "POST", &format!("{one}/comments"), "{\"body\": \"\", \"visibility\": \"public\"}"),
         bad(
@@ -105,7 +105,7 @@ fn cases(ticket: &str) -> Vec<Bad> {
         bad("an unknown filter", "GET", "/api/v1/tickets?colour=red", ""),
         bad("a sort nobody knows", "GET", "/api/v1/tickets?sort=smell", ""),
         bad("a limit that is no number", "GET", "/api/v1/tickets?limit=many", ""),
-        bad("a cable to nowhere", "POST", "/api/v1/links/XXX", "{\"up\": false}"),
+        bad("a cable to nowhere", "POST", "/api/v1/links/NOPE", "{\"up\": false}"),
         bad("a damaged percent sign", "GET", "/api/v1/tickets/%ff%fe", ""),
     ];
     cases.push(Bad {
