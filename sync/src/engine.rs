@@ -292,15 +292,13 @@ impl Engine {
 
     /// Logs whose key was not known are asked for again by saying what is held (R9).
     fn ask_for_skipped(&mut self, turn: &mut Turn<'_>, id: SessionId) {
-        let here = turn.here;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let take = |(id, sync): (&ScopeId, &mut ScopeSync)| std::mem::take(&mut sync.skipped).then_some(*id);
         let skipped: Vec<ScopeId> = session.scopes.iter_mut().filter_map(take).collect();
         for scope in skipped {
-            let lines = here.local.vector(&scope);
-            self.send(turn, id, Message::Vector { scope, lines, answer: false });
+            self.say_vector(turn, id, scope, false);
         }
     }
 

@@ -6,7 +6,7 @@ use schema::id::ScopeId;
 use super::{Effect, Engine, SessionId, Turn, differ, docs_at, heights_of};
 use crate::limits::{DIGEST_INTERVAL, VECTOR_INTERVAL};
 use crate::store::local::vector_digest;
-use crate::wire::{DocsAt, Message};
+use crate::wire::{DocsAt, Lane, Message};
 
 impl Engine {
     pub(super) fn heights_grown(&mut self, turn: &mut Turn<'_>, from: Option<SessionId>, news: &[SignedHeights]) {
@@ -36,7 +36,8 @@ impl Engine {
         }
     }
 
-    /// Says the digests of a scope once it has been quiet for a while and they are news.
+    /// Once a scope has been quiet for a while: says its digests if they are news, and how far the peer's
+    /// cursors may follow.
     pub(super) fn compare(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
         let (now, here) = (turn.now, turn.here);
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
@@ -46,8 +47,12 @@ impl Engine {
             return;
         }
         let said = (vector_digest(&here.local.vector(&scope)), docs_at(here, &scope));
-        if sync.said != Some(said) {
-            sync.said = Some(said);
+        let is_news = sync.said.replace(said) != Some(said);
+        let marks = Lane::BOTH.map(|lane| sync.lane(lane).tell(now).map(|mark| (lane, mark)));
+        for (lane, mark) in marks.into_iter().flatten() {
+            self.send(turn, id, Message::Runs { scope, lane, mark, runs: Vec::new() });
+        }
+        if is_news {
             self.send(turn, id, Message::Digest { scope, vector: said.0, docs: said.1 });
         }
     }
@@ -75,7 +80,7 @@ impl Engine {
         let long_ago = sync.vector_at.is_none_or(|at| now.since(at) >= VECTOR_INTERVAL);
         if long_ago && now.since(sync.touched) >= DIGEST_INTERVAL {
             sync.vector_at = Some(now);
-            self.send(turn, id, Message::Vector { scope, lines: mine, answer: true });
+            self.say_vector(turn, id, scope, true);
         } else {
             // Said again when this side is quiet, so that the question does not get lost.
             sync.said = None;

@@ -5,7 +5,7 @@ use schema::time::Timestamp;
 
 use super::scope::LaneState;
 use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, heights_of};
-use crate::limits::{FORWARD_DELAY, LANE_WINDOW};
+use crate::limits::{FORWARD_DELAY, LANE_WINDOW, VECTOR_INTERVAL};
 use crate::store::local::{Held, Line, vector_digest};
 use crate::wire::{Lane, Mark, Message, Offer, PackedRun};
 
@@ -36,7 +36,7 @@ impl Engine {
         if offer.vector == vector_digest(&mine) {
             sync.in_step = true;
             sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
-            sync.start_at(state.arrivals);
+            sync.start_at(Mark { counter: state.arrivals, chain: state.chain });
             if differ(offer.docs, docs_at(here, &scope)) {
                 turn.out.push(Effect::Diverged(id, scope));
             }
@@ -46,7 +46,7 @@ impl Engine {
             sync.held = heights_of(here, &peer, generation, &scope);
             sync.lanes = [LaneState::resume(own), LaneState::resume(others)];
         } else {
-            self.send(turn, id, Message::Vector { scope, lines: mine, answer: true });
+            self.say_vector(turn, id, scope, true);
         }
         self.pump(turn, id, scope);
     }
@@ -58,14 +58,23 @@ impl Engine {
         };
         let lines: Held = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
         sync.knows(here.local.expand(&scope, &lines));
-        sync.start_at(0);
+        sync.start_at(Mark::default());
         sync.touched = now;
         sync.vector_at = Some(now);
-        if answer {
-            let lines = here.local.vector(&scope);
-            self.send(turn, id, Message::Vector { scope, lines, answer: false });
+        // Two questions that crossed answer one another.
+        if answer && sync.vector_said.is_none_or(|at| now.since(at) >= VECTOR_INTERVAL) {
+            self.say_vector(turn, id, scope, false);
         }
         self.pump(turn, id, scope);
+    }
+
+    /// Says what is held of a scope.
+    pub(super) fn say_vector(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, answer: bool) {
+        let lines = turn.here.local.vector(&scope);
+        if let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) {
+            sync.vector_said = Some(turn.now);
+        }
+        self.send(turn, id, Message::Vector { scope, lines, answer });
     }
 
     pub(super) fn runs(
@@ -122,15 +131,14 @@ impl Engine {
     }
 
     pub(super) fn fetched(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lane: Lane, fetched: Fetched) {
-        let (now, here) = (turn.now, turn.here);
+        let now = turn.now;
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
         match fetched {
             Fetched::CursorRefused => {
                 sync.lanes = Default::default();
-                let lines = here.local.vector(&scope);
-                self.send(turn, id, Message::Vector { scope, lines, answer: true });
+                self.say_vector(turn, id, scope, true);
             }
             Fetched::Runs(mark, runs) => {
                 let stopped = sync.lane(lane).fetched(now, mark, !runs.is_empty());

@@ -12,7 +12,9 @@ use crate::wire::{DocsAt, Lane, Mark, Offer};
 #[derive(Debug, Clone, Default)]
 pub struct LaneState {
     /// Everything up to this arrival was looked at, and sent if the peer lacked it.
-    sent: Option<u64>,
+    sent: Option<Mark>,
+    /// The last mark that the peer was told, or told us.
+    told: u64,
     /// The peer's cursor, to be checked by the next fetch.
     check: Option<[u8; 16]>,
     in_flight: usize,
@@ -25,12 +27,13 @@ pub struct LaneState {
 impl LaneState {
     /// Goes on from a peer's cursor.
     pub fn resume(mark: Mark) -> Self {
-        Self { sent: Some(mark.counter), check: (mark.counter > 0).then_some(mark.chain), ..Self::default() }
+        let check = (mark.counter > 0).then_some(mark.chain);
+        Self { sent: Some(mark), told: mark.counter, check, ..Self::default() }
     }
 
     /// Where to fetch from, if the lane has begun, has room in its window and something to look at.
     pub fn next(&mut self, arrivals: u64, window: usize) -> Option<(u64, Option<[u8; 16]>)> {
-        let sent = self.sent?;
+        let sent = self.sent?.counter;
         self.at_end = sent == arrivals;
         if self.fetching || self.in_flight >= window || (sent >= arrivals && self.check.is_none()) {
             return None;
@@ -46,9 +49,21 @@ impl LaneState {
             self.waits_from = now;
         }
         self.in_flight += usize::from(sends);
-        let stopped = self.sent == Some(mark.counter);
-        self.sent = self.sent.map(|_| mark.counter);
+        let stopped = self.sent.is_some_and(|sent| sent.counter == mark.counter);
+        self.sent = self.sent.map(|_| mark);
+        if sends {
+            self.told = mark.counter;
+        }
         stopped
+    }
+
+    /// The mark to tell a peer that has everything before it, so that its cursor follows; once.
+    pub fn tell(&mut self, now: Timestamp) -> Option<Mark> {
+        let mark = self.sent.filter(|mark| mark.counter > self.told)?;
+        self.told = mark.counter;
+        self.in_flight += 1;
+        self.waits_from = now;
+        Some(mark)
     }
 
     /// The peer made a frame durable.
@@ -77,6 +92,8 @@ pub struct ScopeSync {
     pub touched: Timestamp,
     /// When vectors were last exchanged.
     pub vector_at: Option<Timestamp>,
+    /// When this side last said its vector.
+    pub vector_said: Option<Timestamp>,
     /// Digests last said.
     pub said: Option<([u8; 32], Option<DocsAt>)>,
     /// Whether the peer last said that it holds the same records.
@@ -104,9 +121,13 @@ impl ScopeSync {
     }
 
     /// Starts both lanes after this arrival.
-    pub fn start_at(&mut self, counter: u64) {
+    pub fn start_at(&mut self, mark: Mark) {
+        let cursors = self.offer.as_ref().map_or([None; 2], |offer| offer.cursors);
+        let told = |lane: usize| cursors[lane].map_or(0, |cursor| cursor.counter).min(mark.counter);
+        let mut lanes = 0..;
         self.lanes = self.lanes.clone().map(|lane| LaneState {
-            sent: Some(counter),
+            sent: Some(mark),
+            told: told(lanes.next().unwrap_or_default()),
             in_flight: lane.in_flight,
             waits_from: lane.waits_from,
             ..LaneState::default()
@@ -123,6 +144,7 @@ impl ScopeSync {
     pub fn turn_back(&mut self, now: Timestamp) {
         self.touched = self.touched.min(now);
         self.vector_at = self.vector_at.map(|at| at.min(now));
+        self.vector_said = self.vector_said.map(|at| at.min(now));
         self.lanes.iter_mut().for_each(|lane| lane.waits_from = lane.waits_from.min(now));
     }
 

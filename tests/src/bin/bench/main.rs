@@ -41,7 +41,10 @@ fn run(folder: &std::path::Path, sizes: &Sizes) -> anyhow::Result<()> {
     reads(&pair, folder)?;
     reconnect(&mut pair)?;
     heal(&mut pair, sizes)?;
-    println!("memory: {memory:.0} MB after the writes with one site's store, {:.0} MB at the end with both", resident_mb());
+    println!(
+        "memory: {memory:.0} MB after the writes with one site's store, {:.0} MB at the end with both",
+        resident_mb()
+    );
     Ok(())
 }
 
@@ -135,8 +138,16 @@ fn heal(pair: &mut Pair, sizes: &Sizes) -> anyhow::Result<()> {
     let durable = begun.elapsed();
     let shown = pair.show(0)? + pair.show(1)?;
     let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
-    println!("heal of 2 x {} edits: {} changes, {raw} raw bytes, {compressed} under zstd-3", sizes.edits, changes.len());
-    println!("  bytes {}: {:.2} of zstd-3 of the raw changes", traffic.bytes, ratio(traffic.bytes as f64, compressed as f64));
+    println!(
+        "heal of 2 x {} edits: {} changes, {raw} raw bytes, {compressed} under zstd-3",
+        sizes.edits,
+        changes.len()
+    );
+    println!(
+        "  bytes {}: {:.2} of zstd-3 of the raw changes",
+        traffic.bytes,
+        ratio(traffic.bytes as f64, compressed as f64)
+    );
     println!(
         "  durable {}: {:.2} of the floor ({})",
         ms(durable),
