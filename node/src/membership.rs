@@ -336,6 +336,12 @@ async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation, key
         replica.policy().is_some_and(|policy| policy.sites.contains_key(&key.public())),
         "nothing was changed; the site did not enrol this one [JOIN-NOT-ENROLLED]"
     );
-    replica.set_note("joining", Some(b"1"))?;
+    // A site that takes over a code marks its numbers until it knows those that were given out under it.
+    let taken_over = replica.policy().is_some_and(|policy| {
+        policy.sites.values().any(|site| site.code == invitation.code && site.site != key.public())
+    });
+    if taken_over {
+        replica.set_note("joining", Some(b"1"))?;
+    }
     Ok(invitation.code.clone())
 }
