@@ -52,6 +52,9 @@ impl Context<'_> {
     }
 }
 
+/// Counters from here on are nobody's honest count: whoever writes one must not use ours up.
+pub const MAX_NUMBER: u64 = 1_000_000_000_000;
+
 /// Ticket numbers: site code and counter, one more than the highest known here (design section 6).
 #[derive(Debug, Clone)]
 pub struct Numbers {
@@ -78,7 +81,7 @@ impl Numbers {
     pub fn seen(&mut self, code: &str, number: &str) {
         let counter = number.strip_prefix(code).and_then(|rest| rest.strip_prefix('-'));
         let counter = counter.and_then(|rest| rest.rsplit('-').next()).and_then(|digits| digits.parse().ok());
-        self.highest = self.highest.max(counter.unwrap_or(0));
+        self.highest = self.highest.max(counter.filter(|counter| *counter < MAX_NUMBER).unwrap_or(0));
     }
 
     /// The next number. A command that is not written after all leaves a gap, never a double.

@@ -41,6 +41,9 @@ pub enum Event {
         /// The scope it stands in, for the reader's reach; not sent.
         #[serde(skip)]
         scope: schema::id::ScopeId,
+        /// Whether only the internal notes changed; not sent.
+        #[serde(skip)]
+        internal: bool,
     },
     /// Something about the links changed.
     Sync,
@@ -128,7 +131,9 @@ pub fn open(path: &Path) -> anyhow::Result<Opened> {
     let mut views = Views::open(&folder.views())?;
     while replica.catch_up(now())? {}
     views.catch_up(&replica.read()?, replica.store().local())?;
-    replica.take_changed();
+    // What an arrival woke stands in no new arrival's record.
+    let changed = replica.take_changed();
+    views.apply(&replica.read()?, &changed, replica.store().local())?;
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());
     let highest = query::highest_number(views.conn(), &code.unwrap_or_default())?;
     let behind = replica.note("joining")?.is_some();

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
-use schema::doc::DocKind;
+use schema::authority::Signed;
+use schema::doc::{DocKind, doc_id_of_notes};
 use schema::id::DocId;
 use sync::docs::{DocChanged, view};
 use sync::store::{Local, Source, StoreError, Table};
@@ -112,7 +113,16 @@ fn row(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<(), ViewE
     };
     match view.kind {
         DocKind::Ticket => tickets::write(conn, &view)?,
-        DocKind::TicketNotes => tickets::write_notes(conn, &view)?,
+        DocKind::TicketNotes => {
+            // Whoever may write notes may write any ticket's id into them: the document's own id proves it.
+            let founded: Option<Signed> = source.get_as(Table::Authority, &0u64.to_be_bytes())?;
+            let ticket = view.text("ticket").and_then(|text| text.parse::<DocId>().ok());
+            if let (Some(founded), Some(ticket)) = (founded, ticket)
+                && doc_id_of_notes(&founded.statement.org, &view.scope, &ticket) == view.id
+            {
+                tickets::write_notes(conn, &view, &ticket)?;
+            }
+        }
         DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location => directory::write(conn, &view)?,
         DocKind::Other(_) => {}
     }

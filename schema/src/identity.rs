@@ -14,8 +14,6 @@ pub enum Purpose {
     Statement,
     /// A site's height statement (R17).
     Height,
-    /// An invitation to join (`docs/formats/authority.md`).
-    Invitation,
 }
 
 impl Purpose {
@@ -24,7 +22,6 @@ impl Purpose {
             Self::Record => b"archipel 2026-11 record signature",
             Self::Statement => b"archipel 2026-11 statement signature",
             Self::Height => b"archipel 2026-11 height signature",
-            Self::Invitation => b"archipel 2026-11 invitation signature",
         }
     }
 }

@@ -38,7 +38,8 @@ fn record(kind: BodyKind, content: Content, previous: Previous, seq: u64) -> Rec
 }
 
 fn samples() -> Vec<(&'static str, Record)> {
-    let entry = |doc: u8, genesis| Entry { doc: DocId([doc; 32]), genesis, change: ChangeHash([doc + 1; 32]), length: 99 };
+    let entry =
+        |doc: u8, genesis| Entry { doc: DocId([doc; 32]), genesis, change: ChangeHash([doc + 1; 32]), length: 99 };
     let edit = Content::Edit(vec![
         entry(1, Some(Genesis { kind: DocKind::Ticket, natural: None })),
         entry(9, Some(Genesis { kind: DocKind::Person, natural: Some([8; 16]) })),

@@ -4,7 +4,6 @@
 //! acknowledged, counted and forwarded; what fails is never stored and ends the session. Whether it then
 //! has an effect is for [`crate::docs`] to say.
 
-use schema::authority::Standing;
 use schema::codec::Canonical;
 use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId};
 use schema::identity::{Purpose, Secret, Signature, verify};
@@ -102,12 +101,6 @@ pub enum Reject {
         /// Which log.
         log: LogId,
     },
-    /// The site does not hold the scope it writes in.
-    #[error("log {log} is in a scope that its site does not hold")]
-    Scope {
-        /// Which log.
-        log: LogId,
-    },
     /// This machine's store.
     #[error("a run could not be stored")]
     Store(#[from] StoreError),
@@ -116,9 +109,9 @@ pub enum Reject {
 /// Checks a run against the log as held here and stores what is new of it.
 pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Admitted, Reject> {
     let log = run.log;
-    let Some(entry) = policy.sites.get(&log.site) else {
+    if !policy.sites.contains_key(&log.site) {
         return Ok(Admitted::UnknownSite);
-    };
+    }
     let (Some(first), Some(last)) = (run.records.first(), run.records.last()) else {
         return Err(Reject::Size);
     };
@@ -128,9 +121,6 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
         if stays.is_none_or(|cut| to > cut.seq) {
             return Ok(Admitted::BeyondCut);
         }
-    }
-    if entry.standing == Standing::Active && entry.scopes.binary_search(&log.scope).is_err() {
-        return Err(Reject::Scope { log });
     }
     check_shape(policy, run)?;
     let state = writing.local.logs.get(&log).cloned();
@@ -183,6 +173,7 @@ pub fn append_one(
     writing.put(Table::Records, &key, &stored.to_bytes())?;
     for (hash, body) in body_hashes(&full.record).into_iter().zip(&full.bodies) {
         put_body(writing, &hash, &key, body)?;
+        writing.put(Table::Named, &[hash.as_slice(), &key].concat(), &[])?;
     }
     if let Some(name) = command_key(&full.record) {
         writing.put(Table::Commands, &name, &key)?;
@@ -222,10 +213,10 @@ pub fn read_body(source: &impl Source, hash: &[u8; 32]) -> Result<Option<Vec<u8>
     Ok(source.get(Table::Bodies, hash)?.map(|mut row| row.split_off(12)))
 }
 
-/// The record that first brought a body.
-pub fn record_of_body(source: &impl Source, hash: &ChangeHash) -> Result<Option<(u32, u64)>, StoreError> {
-    let row = source.get(Table::Bodies, &hash.0)?;
-    Ok(row.and_then(|row| crate::store::tables::read_record_key(row.get(..12)?)))
+/// Every record that names a change: copies of somebody's change name it too.
+pub fn records_naming(source: &impl Source, hash: &ChangeHash) -> Result<Vec<(u32, u64)>, StoreError> {
+    let rows = source.prefixed(Table::Named, &hash.0)?;
+    Ok(rows.iter().filter_map(|(key, _)| crate::store::tables::read_record_key(key.get(32..)?)).collect())
 }
 
 /// The key under which a command named by its client is remembered.
@@ -251,7 +242,7 @@ pub fn named_command(
 }
 
 fn put_body(writing: &mut Writing<'_>, hash: &[u8; 32], key: &[u8; 12], body: &[u8]) -> Result<(), StoreError> {
-    // The first record of a log that names a body owns it; a later one that names it again is void.
+    // Bytes are fixed by their hash, so the first to bring them brings them for all.
     if writing.get(Table::Bodies, hash)?.is_none() {
         writing.put(Table::Bodies, hash, &[key, body].concat())?;
     }
@@ -276,6 +267,10 @@ fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
     for full in &run.records {
         let header = &full.record.header;
         if header.org != policy.org || header.log != log || header.skeleton != full.record.skeleton.hash() {
+            return Err(Reject::Header { log });
+        }
+        // What is stored must be read back: a record that only a frame can hold would brick every reader.
+        if Record::from_bytes(&full.record.to_bytes()).as_ref() != Ok(&full.record) {
             return Err(Reject::Header { log });
         }
         if full.record.body_bytes() > MAX_BODY_BYTES {

@@ -21,7 +21,7 @@ use schema::height::SignedHeights;
 use schema::id::{GenerationId, ScopeId, SiteId};
 use schema::time::Timestamp;
 
-use crate::limits::{ACK_PATIENCE, PING_INTERVAL, SESSION_SILENCE};
+use crate::limits::{ACK_PATIENCE, HEIGHTS_BATCH, MAX_OFFERS, PING_INTERVAL, SESSION_SILENCE};
 use crate::store::Local;
 use crate::store::local::{Held, vector_digest};
 use crate::wire::{DocsAt, Hello, Lane, Message, Offer, VERSION};
@@ -48,27 +48,20 @@ impl Session {
     pub fn generation(&self) -> Option<GenerationId> {
         self.hello.as_ref().map(|hello| hello.generation)
     }
-    /// What the peer is known to hold of a scope.
-    pub fn held(&self, scope: &ScopeId) -> Option<&Held> {
-        self.scopes.get(scope).and_then(|sync| sync.known.then_some(&sync.held))
-    }
     /// Sites that the peer has sessions with.
     pub fn direct(&self) -> &BTreeSet<SiteId> {
         &self.direct
     }
     /// Whether both sides said they hold the same records of every scope carried.
     pub fn is_in_step(&self) -> bool {
-        self.hello.is_some() && !self.scopes.is_empty() && self.scopes.values().all(|sync| sync.in_step)
+        let mut begun = self.scopes.values().filter(|sync| sync.begun).peekable();
+        self.hello.is_some() && begun.peek().is_some() && begun.all(|sync| sync.in_step)
     }
     /// A clock that was set back must not stretch every wait by as much.
     fn turn_back(&mut self, now: Timestamp) {
         self.heard = self.heard.min(now);
         self.said = self.said.min(now);
         self.scopes.values_mut().for_each(|sync| sync.turn_back(now));
-    }
-    /// Whether every scope carried has nothing left to send.
-    pub fn is_idle(&self) -> bool {
-        self.hello.is_some() && self.scopes.values().all(ScopeSync::is_idle)
     }
 }
 
@@ -210,6 +203,11 @@ impl Engine {
             Message::Hello(hello) => self.hello(turn, id, hello),
             Message::Offer(offer) => {
                 let scope = offer.scope;
+                // A scope may be offered before its statement is here; many that nobody knows are an attack.
+                if session.scopes.len() >= MAX_OFFERS && !session.scopes.contains_key(&scope) {
+                    turn.out.push(Effect::Close(id, "too-many-offers"));
+                    return;
+                }
                 session.scopes.entry(scope).or_default().offer = Some(offer);
                 self.begin(turn, id, scope);
             }
@@ -249,8 +247,8 @@ impl Engine {
         session.hello = Some(hello);
         self.send_authority(turn, id);
         let statements: Vec<SignedHeights> = here.heights.values().cloned().collect();
-        if !statements.is_empty() {
-            self.send(turn, id, Message::Heights(statements));
+        for portion in statements.chunks(HEIGHTS_BATCH) {
+            self.send(turn, id, Message::Heights(portion.to_vec()));
         }
     }
 

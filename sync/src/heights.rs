@@ -75,7 +75,8 @@ pub fn missing_here(local: &Local, book: &Book, site: &SiteId, scope: &ScopeId) 
         return 0;
     };
     let lines = signed.heights.lines.iter().filter(|(log, _)| log.scope == *scope);
-    lines.map(|(log, seq)| seq.saturating_sub(local.logs.get(log).map_or(0, |state| state.seq))).sum()
+    let missing = lines.map(|(log, seq)| seq.saturating_sub(local.logs.get(log).map_or(0, |state| state.seq)));
+    missing.fold(0, u64::saturating_add)
 }
 
 /// How many records of a scope held here somebody who holds this lacks.

@@ -28,6 +28,10 @@ pub const HEIGHTS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a site tells its heights while they do not change: a sign of life over any path, and what a
 /// second copy of the site is noticed by.
 pub const HEIGHTS_REPEAT: Duration = Duration::from_secs(60);
+/// Height statements in one frame: each may have many lines.
+pub const HEIGHTS_BATCH: usize = 16;
+/// Scopes that a peer may offer in one session.
+pub const MAX_OFFERS: usize = 4096;
 /// Quiet time after which two sides compare digests.
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Shortest time between two vectors asked for in one scope of one session.
@@ -36,8 +40,6 @@ pub const VECTOR_INTERVAL: Duration = Duration::from_secs(5);
 pub const MAX_ITEMS: u64 = 65_536;
 /// Statements in one message of the authority log.
 pub const AUTHORITY_BATCH: usize = 512;
-/// Messages waiting to be sent on one session before the engine stops producing for it.
-pub const SEND_QUEUE: usize = 64;
 /// Records judged in one go before the store commits: bounds the time a local write waits.
 pub const CATCH_UP_RECORDS: usize = 256;
 /// Bytes of memory that redb may use as cache.

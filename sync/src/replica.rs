@@ -24,7 +24,7 @@ use crate::docs::apply::Pass;
 use crate::engine::{Engine, Event, Here, SessionId};
 use crate::heights::{self, Book};
 use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL, HEIGHTS_REPEAT};
-use crate::store::rows::Wait;
+use crate::store::rows::{EnrolmentRow, Wait};
 use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, decode};
 use crate::wire::{Lane, Mark};
 pub use write::{Batch, Command, WriteError, Written};
@@ -428,16 +428,17 @@ impl Replica {
                 continue;
             };
             let (user, site) = (UserId(user), SiteId(site));
-            if policy.users.contains_key(&user) {
+            let known = self.authority.current().is_some_and(|policy| policy.users.contains_key(&user));
+            if known {
                 continue;
             }
-            let enrolment: schema::authority::Enrolment = decode(Table::Enrolments, &bytes)?;
+            let EnrolmentRow { enrolment, generation, seq } = decode(Table::Enrolments, &bytes)?;
             let code = policy.sites.get(&site).map(|site| site.code.to_lowercase()).unwrap_or_default();
             let taken = self.authority.current().map(|policy| policy.logins.clone()).unwrap_or_default();
             let login = free_login(&enrolment.login, &code, |login| taken.contains_key(login));
             let entry =
                 UserEntry { user, login, grants: enrolment.grants, sites: vec![site], standing: enrolment.standing };
-            let body = Body::Copied { site, generation: self.generation, seq: 0, user: entry };
+            let body = Body::Copied { site, generation, seq, user: entry };
             match self.say_quietly(now, &body) {
                 Ok(()) => copied = true,
                 Err(ReplicaError::Authority(error)) => tracing::warn!(%user, %error, "an enrolment was not copied"),
@@ -505,7 +506,7 @@ impl Replica {
     pub fn enrolled_login(&self, login: &str) -> Result<Option<UserId>, StoreError> {
         let me = self.me();
         for (key, bytes) in self.store.read()?.prefixed(Table::Enrolments, &[])? {
-            let enrolment: schema::authority::Enrolment = decode(Table::Enrolments, &bytes)?;
+            let EnrolmentRow { enrolment, .. } = decode(Table::Enrolments, &bytes)?;
             let copied = self.policy().is_some_and(|policy| policy.users.contains_key(&enrolment.user));
             if !copied && id_at::<32>(&key, 16) == Some(me.0) && schema::fold::fold(&enrolment.login) == login {
                 return Ok(Some(enrolment.user));

@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, in order. To add one, add an entry to `STEPS`; nothing else names them.
 //!
-//! All cargo steps select the whole workspace with the same features, so that nothing is compiled twice. One is apart:
-//! the planted bugs are a feature of their own, and only our crates are built again for them.
+//! All cargo steps select the whole workspace, so that no dependency is compiled twice. The planted bugs are a feature
+//! of their own: only our crates are built again for them, after everything that runs what operators get.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,6 +34,8 @@ pub enum Run {
     Npm(&'static [&'static str]),
     /// A program of this workspace, built by an earlier step.
     Own(&'static str, &'static [&'static str]),
+    /// A shell script of the repository, with its arguments.
+    Script(&'static [&'static str]),
 }
 
 /// What a step is unless it says otherwise.
@@ -61,7 +63,16 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
-        run: Run::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        run: Run::Cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "tests/planted",
+            "--",
+            "-D",
+            "warnings",
+        ]),
         needs: &[Tool::Clippy, Tool::Compiler, Tool::Node],
         ..PLAIN
     },
@@ -82,9 +93,32 @@ pub const STEPS: &[Step] = &[
         ..PLAIN
     },
     Step {
-        name: "simulator",
-        run: Run::Cargo(&["run", "-p", "tests", "--bin", "simulate", "--features", "planted", "--", "--seeds", "300"]),
+        name: "quiet network",
+        run: Run::Script(&["tests/scripts/no_packet_leaves.sh"]),
+        needs: &[Tool::Ip, Tool::Tcpdump],
+        after: Some("build"),
+        long: true,
+        idle: no_namespaces,
+        ..PLAIN
+    },
+    Step {
+        name: "build simulator",
+        run: Run::Cargo(&["build", "--workspace", "--bins", "--features", "tests/planted"]),
         needs: BUILDING,
+        long: true,
+        ..PLAIN
+    },
+    Step {
+        name: "simulator",
+        run: Run::Own("simulate", &["--seeds", "300"]),
+        after: Some("build simulator"),
+        long: true,
+        ..PLAIN
+    },
+    Step {
+        name: "planted bugs",
+        run: Run::Own("simulate", &["--bugs", "--seeds", "300"]),
+        after: Some("build simulator"),
         long: true,
         ..PLAIN
     },
@@ -96,6 +130,7 @@ impl Run {
             Run::Cargo(args) => (place.cargo(), args),
             Run::Npm(args) => (place.command("npm"), args),
             Run::Own(name, args) => (place.own(name), args),
+            Run::Script(args) => (place.command("bash"), args),
         };
         if matches!(self, Run::Npm(_)) {
             command.current_dir(place.ui());
@@ -120,6 +155,14 @@ fn no_advisories(_: &Workplace) -> Option<String> {
     let mut found = home.join("advisory-dbs").read_dir().ok().into_iter().flatten().flatten();
     let present = found.any(|entry| entry.path().is_dir());
     (!present).then(|| "no advisory database on this machine; `cargo deny fetch db` gets one".to_owned())
+}
+
+/// Network namespaces are Linux's, and root makes them.
+fn no_namespaces(place: &Workplace) -> Option<String> {
+    let mut id = place.command("id");
+    id.arg("-u");
+    let root = cfg!(target_os = "linux") && place.answer(id).as_deref() == Some("0");
+    (!root).then(|| "network namespaces need Linux and root".to_owned())
 }
 
 #[cfg(test)]

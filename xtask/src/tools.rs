@@ -55,7 +55,7 @@ impl Tool {
             Tool::Deny => "cargo-deny",
             Tool::Chromium => "Chromium",
             Tool::Ip => "ip (iproute2)",
-            Tool::Tcpdump => "tcpdump",
+            Tool::Tcpdump => "tcpdump and curl",
             Tool::Python => "Python 3",
         }
     }
@@ -70,7 +70,7 @@ impl Tool {
             Tool::Deny => has(place, "cargo-deny"),
             Tool::Chromium => has(place, "chromium") || !linux(),
             Tool::Ip => has(place, "ip") || !linux(),
-            Tool::Tcpdump => has(place, "tcpdump") || !linux(),
+            Tool::Tcpdump => (has(place, "tcpdump") && has(place, "curl")) || !linux(),
             Tool::Python => has(place, "python3") || cfg!(windows),
         };
         (!present).then(|| format!("{} is missing", self.name()))
@@ -85,7 +85,7 @@ impl Tool {
             Tool::Deny => Source::Cargo { name: "cargo-deny", version: DENY_VERSION },
             Tool::Chromium => Source::Apt(&["chromium"]),
             Tool::Ip => Source::Apt(&["iproute2"]),
-            Tool::Tcpdump => Source::Apt(&["tcpdump"]),
+            Tool::Tcpdump => Source::Apt(&["tcpdump", "curl"]),
             Tool::Python => Source::Apt(&["python3"]),
         }
     }

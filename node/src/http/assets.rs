@@ -17,7 +17,7 @@ pub(super) async fn serve(uri: Uri) -> Response {
 
 /// A file of the page with its type. Hashed names never change; the rest is asked for again.
 pub fn file(path: &str) -> Option<Response> {
-    let found = ui::Files::get(path)?;
+    let found = ui::file(path)?;
     let kind = match path.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -27,5 +27,5 @@ pub fn file(path: &str) -> Option<Response> {
         _ => "application/octet-stream",
     };
     let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    Some(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], found.data).into_response())
+    Some(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], found).into_response())
 }

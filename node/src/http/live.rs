@@ -10,6 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::App;
 use super::auth::Asker;
 use crate::site::Event;
+use crate::views::query;
 
 /// Shortest time between two words about the links.
 const SYNC_PAUSE: Duration = Duration::from_millis(250);
@@ -36,7 +37,7 @@ async fn tell(app: App, mut asker: Asker, mut socket: WebSocket) {
             event = events.recv() => match event {
                 Ok(Event::Sync) => sync_due = true,
                 Ok(event) => {
-                    if may_hear(&asker, &event)
+                    if may_hear(&app, &asker, &event).await
                         && let Ok(text) = serde_json::to_string(&event)
                         && send(&mut socket, &text).await.is_err()
                     {
@@ -69,15 +70,21 @@ async fn tell(app: App, mut asker: Asker, mut socket: WebSocket) {
     }
 }
 
-/// Tickets of structures that the reader sees whole, and the directory. Others hear of their own tickets by
-/// a general hint that names none.
-fn may_hear(asker: &Asker, event: &Event) -> bool {
-    match event {
-        Event::Sync => true,
-        Event::Changed { scope, .. } => match asker.policy.structure_of(scope) {
-            Some(structure) => asker.reach.notes(&structure),
-            None => true,
-        },
+/// Tickets of structures that the reader sees whole, their own tickets (but not the notes beside them), and
+/// the directory.
+async fn may_hear(app: &App, asker: &Asker, event: &Event) -> bool {
+    let Event::Changed { id, scope, internal, .. } = event else {
+        return true;
+    };
+    match asker.policy.structure_of(scope) {
+        None => true,
+        Some(structure) if asker.reach.notes(&structure) => true,
+        Some(_) if *internal => false,
+        Some(_) => {
+            let (reach, id) = (asker.reach.clone(), id.clone());
+            let own = app.site.views.read(move |conn| query::find(conn, &reach, &id)).await;
+            own.is_ok_and(|found| found.is_some())
+        }
     }
 }
 

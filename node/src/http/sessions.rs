@@ -91,6 +91,10 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
     }
     let user = find_user(&app, &login).await?;
     let _turn = CHECKS.acquire().await;
+    // Others may have failed for this login while this one stood in the queue.
+    if let Some(seconds) = app.guard.must_wait(&login) {
+        return Err(Problem::wait(seconds));
+    }
     let local = app.site.local.clone();
     let check = tokio::task::spawn_blocking(move || local.check_password(user.as_ref(), &given.password));
     let right = check.await.map_err(|_| Problem::internal())??;

@@ -121,9 +121,8 @@ impl Core {
         }
         self.write(site, writes)?;
         self.flush(site, net)?;
-        if self.replica.catch_up(now())? {
-            self.show(site)?;
-        }
+        self.replica.catch_up(now())?;
+        self.show(site)?;
         let ticked = now().since(*last_tick) >= TICK || now() < *last_tick;
         if ticked {
             *last_tick = now();
@@ -217,12 +216,13 @@ impl Core {
         }
         let notes_of =
             view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text("ticket"));
+        let internal = changed.kind == DocKind::TicketNotes;
         let (kind, id) = match notes_of {
             Some(ticket) => ("ticket", ticket.to_owned()),
             None => (kind, changed.doc.to_string()),
         };
         // Nobody listening is normal.
-        let _ = site.events.send(Event::Changed { kind, id, scope: changed.scope });
+        let _ = site.events.send(Event::Changed { kind, id, scope: changed.scope, internal });
     }
 
     /// Sends what is to be sent. `true` if something happened that the panel shows.

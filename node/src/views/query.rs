@@ -2,7 +2,7 @@
 //! reach, so that none can forget it.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schema::access::Reach;
 use schema::fold::fold;
 use schema::id::{DocId, StructureId};
@@ -370,22 +370,22 @@ pub struct Whole {
     pub notes: bool,
 }
 
-/// The id of a ticket by id or number (in any case); `None` for what the reader may not see.
+/// Tickets with one number that are looked at: honest sites make one.
+const SAME_NUMBER: usize = 16;
+
+/// A ticket by id, otherwise by number (in any case); `None` for what the reader may not see.
 pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Option<Whole>> {
-    let select = format!(
-        "SELECT {COLUMNS}, t.description FROM tickets t WHERE t.id = ?1 OR t.number = upper(?1) ORDER BY t.id LIMIT 1"
-    );
-    let found = conn
-        .prepare_cached(&select)?
-        .query_row([name], |row| Ok((ticket_row(row)?, row.get::<_, String>(23)?)))
-        .optional()?;
-    let Some((row, description)) = found else {
-        return Ok(None);
-    };
-    let structure: Option<StructureId> = row.structure.as_ref().and_then(|id| id.parse().ok());
+    let mut candidates = rows_where(conn, "t.id = ?1", name)?;
+    if candidates.is_empty() {
+        candidates = rows_where(conn, "t.number = upper(?1)", name)?;
+    }
     let person = |id: &Option<String>| id.as_ref().and_then(|id| id.parse::<DocId>().ok());
-    let requesters = [person(&row.requester), person(&row.requester_0)];
-    let Some(structure) = structure.filter(|structure| reach.ticket(structure, &requesters)) else {
+    let readable = candidates.into_iter().find_map(|(row, description)| {
+        let structure: StructureId = row.structure.as_ref()?.parse().ok()?;
+        let requesters = [person(&row.requester), person(&row.requester_0)];
+        reach.ticket(&structure, &requesters).then_some((structure, row, description))
+    });
+    let Some((structure, row, description)) = readable else {
         return Ok(None);
     };
     let notes = reach.notes(&structure);
@@ -405,6 +405,14 @@ pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Op
     })?;
     let values = values.collect::<Result<_, _>>()?;
     Ok(Some(Whole { row, description, comments, values, notes }))
+}
+
+fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Result<Vec<(TicketRow, String)>> {
+    let select =
+        format!("SELECT {COLUMNS}, t.description FROM tickets t WHERE {condition} ORDER BY t.id LIMIT {SAME_NUMBER}");
+    let mut found = conn.prepare_cached(&select)?;
+    let rows = found.query_map([name], |row| Ok((ticket_row(row)?, row.get(23)?)))?;
+    rows.collect()
 }
 
 fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Vec<CommentRow>> {
@@ -435,7 +443,7 @@ pub fn highest_number(conn: &Connection, code: &str) -> rusqlite::Result<u64> {
     for number in rows {
         let number = number?;
         let counter = number.rsplit('-').next().and_then(|digits| digits.parse().ok());
-        highest = highest.max(counter.unwrap_or(0));
+        highest = highest.max(counter.filter(|counter| *counter < crate::commands::MAX_NUMBER).unwrap_or(0));
     }
     Ok(highest)
 }

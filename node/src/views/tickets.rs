@@ -71,11 +71,10 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Writes the rows of a ticket's notes.
-pub fn write_notes(conn: &Connection, view: &View) -> rusqlite::Result<()> {
-    let Some(ticket) = view.text("ticket").filter(|text| text.parse::<DocId>().is_ok()) else {
-        return Ok(());
-    };
+/// Writes the rows of the notes beside `ticket`.
+pub fn write_notes(conn: &Connection, view: &View, ticket: &DocId) -> rusqlite::Result<()> {
+    let ticket = ticket.to_string();
+    let ticket = ticket.as_str();
     let notes = comments_of(view);
     write_comments(conn, ticket, true, &notes)?;
     let words: Vec<&str> = notes.iter().map(|note| note.body.as_str()).collect();

@@ -5,15 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change};
 use schema::codec::Canonical;
-use schema::id::{DocId, ScopeId};
+use schema::id::{DocId, LogId, ScopeId};
 use schema::policy::AuthorityLog;
 
 use super::judge::{Accepted, Outcome, judge};
 use super::{DocChanged, load, row};
 use crate::admission::{Full, full, stored};
 use crate::store::local::digest_sum;
-use crate::store::rows::{Arrival, DocRow, IndexEntry, Verdict, Wait};
-use crate::store::tables::{LogNo, arrival_key, change_key, enrolment_key, read_record_key, record_key};
+use crate::store::rows::{Arrival, DocRow, EnrolmentRow, IndexEntry, Verdict, Wait};
+use crate::store::tables::{LogNo, after_prefix, arrival_key, change_key, enrolment_key, read_record_key, record_key};
 use crate::store::{Source, StoreError, Table, Writing, decode};
 
 /// One pass: records are judged one after the other, documents are loaded and saved once at the end.
@@ -137,16 +137,20 @@ impl<'a> Pass<'a> {
             Outcome::Enrol(enrolment) => {
                 *self.verdicts.entry("applied".to_owned()).or_default() += 1;
                 writing.remove(Table::Quarantine, &key)?;
-                let site = record.record.header.log.site;
-                writing.put(Table::Enrolments, &enrolment_key(&enrolment.user, &site), &enrolment.to_bytes())?;
-                answered.push(Wait::Enrolment(enrolment.user, site));
+                let LogId { site, generation, .. } = record.record.header.log;
+                let user = enrolment.user;
+                let row = EnrolmentRow { enrolment, generation, seq };
+                writing.put(Table::Enrolments, &enrolment_key(&user, &site), &row.to_bytes())?;
+                answered.push(Wait::Enrolment(user, site));
             }
         }
         self.unmark(writing, no, record)?;
         answered.extend(record.record.skeleton.entries().iter().map(|entry| Wait::Earlier(entry.doc, no)));
         for wait in answered {
             let key = wait.key();
-            for (row, _) in writing.prefixed(Table::Waiting, &key)? {
+            // Of later records of this log only the next is looked at: its settling wakes the one after it.
+            let limit = if matches!(wait, Wait::Earlier(..)) { 1 } else { usize::MAX };
+            for (row, _) in writing.range(Table::Waiting, &key, after_prefix(&key).as_deref(), limit)? {
                 self.wake.extend(row.get(key.len()..).and_then(read_record_key));
             }
         }

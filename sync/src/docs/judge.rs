@@ -10,15 +10,17 @@ use schema::access::{self, GenesisFacts, Write};
 use schema::authority::{Enrolment, UserEntry};
 use schema::codec::Canonical;
 use schema::doc::DocKind;
-use schema::id::{DocId, LogId, SiteId, UserId};
+use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
 use schema::policy::{AuthorityLog, Pinned, Policy};
-use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor};
+use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor, scope_of};
 use schema::time::Hlc;
 
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{Full, record_of_body};
-use crate::change::{Facts, Genesis, JudgeError, Operation, Parsed, Verdict as Judged, judge as judge_change, parse};
-use crate::store::rows::{DocRow, Verdict, Wait};
+use crate::admission::{Full, read_body, records_naming};
+use crate::change::{
+    Facts, Genesis, History as _, JudgeError, Operation, Parsed, Verdict as Judged, judge as judge_change, parse, scan,
+};
+use crate::store::rows::{DocRow, EnrolmentRow, Verdict, Wait};
 use crate::store::tables::{LogNo, enrolment_key, record_key};
 use crate::store::{Source, StoreError, Table};
 
@@ -102,7 +104,7 @@ fn judge_edit(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &
     let entries = full.record.skeleton.entries().iter().zip(&full.bodies).enumerate();
     entries
         .map(|(index, (entry, body))| {
-            let accepted = judge_entry(source, no, full, index, entry, body)?;
+            let accepted = judge_entry(source, full, index, entry, body)?;
             let facts = facts_of(source, &accepted)?;
             let write = Write {
                 site: header.log.site,
@@ -145,7 +147,8 @@ fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author
 
 /// What a site's own log says of a user.
 pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<Enrolment>, StoreError> {
-    source.get_as(Table::Enrolments, &enrolment_key(user, site))
+    let row: Option<EnrolmentRow> = source.get_as(Table::Enrolments, &enrolment_key(user, site))?;
+    Ok(row.map(|row| row.enrolment))
 }
 
 /// A user for whom only the site that enrolled them speaks.
@@ -183,14 +186,7 @@ fn judge_enrolment(authority: &AuthorityLog, full: &Full) -> Result<Enrolment, S
     Ok(enrolment)
 }
 
-fn judge_entry(
-    source: &impl Source,
-    no: LogNo,
-    full: &Full,
-    index: usize,
-    entry: &Entry,
-    body: &[u8],
-) -> Result<Accepted, Stop> {
+fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, body: &[u8]) -> Result<Accepted, Stop> {
     let header = &full.record.header;
     let parsed = parse(body).map_err(|reason| void(reason.code()))?;
     let birth = match entry.genesis {
@@ -209,12 +205,8 @@ fn judge_entry(
             })
         }
     };
-    if birth.as_ref().is_some_and(|row| matches!(row.kind, DocKind::Other(_))) {
-        return Err(wait(Wait::Version));
-    }
-    let owner = record_of_body(source, &entry.change)?;
-    if owner.is_some_and(|owner| owner != (no, header.seq)) {
-        return Err(void("change-twice"));
+    if let Some(row) = &birth {
+        check_birth(row, full, &parsed)?;
     }
     let history = StoredHistory::new(source, entry.doc);
     let place = match &birth {
@@ -231,8 +223,12 @@ fn judge_entry(
     let facts = match judged {
         Judged::Applied(facts) => facts,
         Judged::Void(reason) => return Err(void(reason.code())),
-        Judged::Waiting(missing) => return Err(missing_dependency(source, &header.log, &missing)?),
+        Judged::Waiting(missing) => return Err(missing_dependency(source, &header.log.scope, &missing)?),
     };
+    // Of two changes with one place the earlier in its log stands (docs/decisions/0003).
+    if history.by_seq(&author, facts.seq)?.is_some() {
+        return Err(void("seq-taken"));
+    }
     if birth.is_none() {
         let known = row(source, &entry.doc)?.filter(|row| row.scope == header.log.scope);
         let known = known.ok_or_else(|| void("foreign-document"))?;
@@ -242,38 +238,69 @@ fn judge_entry(
         if parsed.operations().iter().any(on_text) {
             return Err(void("put-on-text"));
         }
+        let of_birth = |operation: &Operation| operation.key().is_some_and(|key| OF_BIRTH.contains(&key));
+        if known.kind == DocKind::Ticket && parsed.operations().iter().any(of_birth) {
+            return Err(void("of-birth-only"));
+        }
     }
     let mut at = header.hlc;
     for dependency in &facts.dependencies {
         if let Some((_, entry)) = entry_by_hash(source, dependency)? {
-            at = at.max(Hlc(entry.at.0 + 1));
+            at = at.max(Hlc(entry.at.0.saturating_add(1)));
         }
     }
     Ok(Accepted { doc: entry.doc, parsed, facts, at, birth })
 }
 
-/// A dependency that is void makes void; any other unknown one is waited for.
-fn missing_dependency(
-    source: &impl Source,
-    log: &LogId,
-    missing: &[schema::id::ChangeHash],
-) -> Result<Stop, StoreError> {
-    for hash in missing {
-        let Some((no, seq)) = record_of_body(source, hash)? else {
-            continue;
-        };
+/// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
+const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
+
+/// A document's kind decides how its id is made, and a ticket stands in the scope of its structure.
+fn check_birth(row: &DocRow, full: &Full, parsed: &Parsed) -> Result<(), Stop> {
+    let natural = match row.kind {
+        DocKind::Other(_) => return Err(wait(Wait::Version)),
+        DocKind::Ticket => false,
+        DocKind::TicketNotes | DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location => true,
+    };
+    if row.natural != natural {
+        return Err(void("wrong-nonce"));
+    }
+    let header = &full.record.header;
+    let structure = put_text(parsed, "structure").and_then(|text| text.parse().ok());
+    let stands = structure.is_some_and(|structure| scope_of(&header.org, Some(&structure)) == header.log.scope);
+    if row.kind == DocKind::Ticket && !stands {
+        return Err(void("wrong-structure"));
+    }
+    Ok(())
+}
+
+/// What becomes of a record whose first missing dependency is this: void if the record that made it is void,
+/// otherwise it waits. Only that one is looked at, and only in this scope, so that order and other scopes
+/// held do not matter; when it comes, the next is looked for.
+fn missing_dependency(source: &impl Source, scope: &ScopeId, missing: &[ChangeHash]) -> Result<Stop, StoreError> {
+    let Some(hash) = missing.first() else {
+        return Ok(void("no-dependencies"));
+    };
+    for (no, seq) in records_naming(source, hash)? {
         let held: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
-        if matches!(held, Some(Verdict::Void(_))) {
-            return Ok(void("depends-on-void"));
+        if !matches!(held, Some(Verdict::Void(_))) {
+            continue;
         }
         let record = crate::admission::stored(source, no, seq)?.record;
-        if held.is_none() && record.header.log.scope != log.scope {
-            return Ok(void("foreign-document"));
+        let log = record.header.log;
+        let body = read_body(source, &hash.0)?.unwrap_or_default();
+        let made = record.skeleton.entries().iter().find(|entry| entry.change == *hash);
+        // A copy of somebody's change is void and says nothing of the change itself.
+        let genuine = match (made, scan(&body)) {
+            (Some(entry), Ok(scan)) => scan.actor == actor(&log.site, &log.generation, &entry.doc),
+            (_, Err(_)) => true,
+            (None, Ok(_)) => false,
+        };
+        if genuine && log.scope == *scope {
+            return Ok(void("depends-on-void"));
         }
     }
-    // Automerge sorts dependencies; the first missing one stands for all: when it comes, the next is looked for.
-    let first = missing.first().copied();
-    Ok(first.map_or_else(|| void("no-dependencies"), |hash| wait(Wait::Change(hash))))
+    Ok(wait(Wait::Change(*hash)))
 }
 
 /// Root keys that a change writes; any edit of a text counts as the key "(text)", which no conversation has.
@@ -292,14 +319,18 @@ fn text_keys(parsed: &Parsed) -> Vec<String> {
 }
 
 fn requester(parsed: &Parsed) -> Option<DocId> {
+    put_text(parsed, "requester")?.parse().ok()
+}
+
+/// The text that a change puts under a key.
+fn put_text(parsed: &Parsed, wanted: &str) -> Option<String> {
     let decoded = parsed.change().decode();
-    let found = decoded.operations.iter().find_map(|op| match (&op.key, &op.action) {
-        (automerge::legacy::Key::Map(key), automerge::legacy::OpType::Put(value)) if key == "requester" => {
+    decoded.operations.iter().find_map(|op| match (&op.key, &op.action) {
+        (automerge::legacy::Key::Map(key), automerge::legacy::OpType::Put(value)) if key == wanted => {
             value.as_str().map(str::to_owned)
         }
         _ => None,
-    });
-    found.and_then(|text| text.parse().ok())
+    })
 }
 
 fn facts_of(source: &impl Source, accepted: &Accepted) -> Result<GenesisFacts, StoreError> {

@@ -56,6 +56,10 @@ impl Engine {
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
+        // Only what both offered is told and sent (R23).
+        if !sync.begun {
+            return;
+        }
         let lines: Held = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
         sync.knows(here.local.expand(&scope, &lines));
         sync.start_at(Mark::default());

@@ -21,7 +21,6 @@ pub struct LaneState {
     /// When the oldest frame on the way was sent, or the last acknowledgement came.
     waits_from: Timestamp,
     fetching: bool,
-    at_end: bool,
 }
 
 impl LaneState {
@@ -34,7 +33,6 @@ impl LaneState {
     /// Where to fetch from, if the lane has begun, has room in its window and something to look at.
     pub fn next(&mut self, arrivals: u64, window: usize) -> Option<(u64, Option<[u8; 16]>)> {
         let sent = self.sent?.counter;
-        self.at_end = sent == arrivals;
         if self.fetching || self.in_flight >= window || (sent >= arrivals && self.check.is_none()) {
             return None;
         }
@@ -82,8 +80,6 @@ pub struct ScopeSync {
     pub offer: Option<Offer>,
     /// Whether the lanes were started.
     pub begun: bool,
-    /// Whether `held` is more than a guess.
-    pub known: bool,
     /// What the peer holds, as far as known: never less than the truth when a lane skips by it.
     pub held: Held,
     /// Own and others'.
@@ -111,7 +107,6 @@ impl ScopeSync {
     /// The peer said what it holds.
     pub fn knows(&mut self, held: Held) {
         self.held = held;
-        self.known = true;
     }
 
     /// The peer holds this log at least to `seq`.

@@ -295,7 +295,6 @@ fn refusal(reject: &Reject) -> &'static str {
         Reject::Header { .. } => "bad-header",
         Reject::Body { .. } => "bad-body",
         Reject::Signature { .. } => "bad-signature",
-        Reject::Scope { .. } => "scope-not-held",
         Reject::Store(_) => "store",
     }
 }

@@ -83,10 +83,14 @@ impl Replica {
                 now,
                 hlc: &mut hlc,
                 unsigned: BTreeMap::new(),
+                broken: false,
                 #[cfg(feature = "planted")]
                 hostile: false,
             };
             let value = work(&mut batch)?;
+            if batch.broken {
+                return Err(StoreError::Missing { what: "part of a command" }.into());
+            }
             batch.sign_all()?;
             let Batch { mut pass, writing, .. } = batch;
             let verdicts = std::mem::take(&mut pass.verdicts);
@@ -115,6 +119,8 @@ pub struct Batch<'b, 't> {
     hlc: &'b mut Hlc,
     /// Records and bytes of each log since its last signature.
     unsigned: BTreeMap<LogId, (usize, usize)>,
+    /// Whether the store failed in the middle of a command: then nothing of the batch may stay.
+    broken: bool,
     /// Whether what the rules refuse is written all the same: a hostile member, for the simulator.
     #[cfg(feature = "planted")]
     pub hostile: bool,
@@ -153,7 +159,9 @@ impl<'b, 't> Batch<'b, 't> {
         }
         let changed = entries.iter().map(|entry| entry.doc).collect();
         let skeleton = Skeleton { content: Content::Edit(entries), ..skeleton };
-        self.record(log, seq, BodyKind::Edit, skeleton, bodies, docs).map_err(E::from)?;
+        let recorded = self.record(log, seq, BodyKind::Edit, skeleton, bodies, docs);
+        self.broken |= matches!(recorded, Err(WriteError::Store(_)));
+        recorded.map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
     }
 

@@ -1,10 +1,10 @@
 //! The values that tables hold, with their canonical encodings.
 
 use schema::access::GenesisFacts;
-use schema::authority::AuthorityRef;
+use schema::authority::{AuthorityRef, Enrolment};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::doc::DocKind;
-use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
+use schema::id::{ChangeHash, DocId, GenerationId, ScopeId, SiteId, UserId};
 use schema::identity::Signature;
 use schema::record::{Author, Record};
 use schema::time::Hlc;
@@ -135,6 +135,29 @@ impl Canonical for IndexEntry {
             facts: Facts::decode(input.bytes(1 << 20, "facts")?)
                 .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
         })
+    }
+}
+
+/// An enrolment and the record that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolmentRow {
+    /// What the site says.
+    pub enrolment: Enrolment,
+    /// In which of its generations.
+    pub generation: GenerationId,
+    /// At which place in the organisation's scope.
+    pub seq: u64,
+}
+
+impl Canonical for EnrolmentRow {
+    fn write(&self, out: &mut Writer) {
+        self.enrolment.write(out);
+        self.generation.write(out);
+        out.u64(self.seq);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (enrolment, generation) = (Canonical::read(input)?, Canonical::read(input)?);
+        Ok(Self { enrolment, generation, seq: input.u64("seq")? })
     }
 }
 

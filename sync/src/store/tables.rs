@@ -19,6 +19,8 @@ pub enum Table {
     Arrivals,
     /// Change hash or body hash 32 -> log number u32, seq u64, bytes. Truth, until a document holds them.
     Bodies,
+    /// Change hash or body hash 32, log number u32, seq u64 -> nothing: every record that names it.
+    Named,
     /// Document 32 -> `DocRow`: kind, scope, heads, genesis facts.
     Docs,
     /// Document 32 -> saved Automerge document. A cache of the records.
@@ -33,7 +35,7 @@ pub enum Table {
     Waiting,
     /// Position u64 -> signed statement of the authority log. Truth.
     Authority,
-    /// User 16, site 32 -> enrolment as that site's log says it (R15). A cache of the records.
+    /// User 16, site 32 -> `EnrolmentRow`: what that site's log says (R15). A cache of the records.
     Enrolments,
     /// Site 32 -> newest signed height statement (R17).
     Heights,
@@ -47,12 +49,13 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Logs,
         Self::Records,
         Self::Arrivals,
         Self::Bodies,
+        Self::Named,
         Self::Docs,
         Self::Snapshots,
         Self::Changes,
@@ -75,6 +78,7 @@ impl Table {
             Self::Records => "records-1",
             Self::Arrivals => "arrivals-1",
             Self::Bodies => "bodies-1",
+            Self::Named => "named-1",
             Self::Docs => "docs-1",
             Self::Snapshots => "snapshots-1",
             Self::Changes => "changes-1",

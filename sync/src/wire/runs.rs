@@ -79,7 +79,7 @@ impl PackedRun {
 
     /// The last seq.
     pub fn to(&self) -> u64 {
-        self.from + (self.records.len() as u64).saturating_sub(1)
+        self.from.saturating_add((self.records.len() as u64).saturating_sub(1))
     }
 
     /// Computes what was left out. `before` is the hash of the record before the first one, as held here.

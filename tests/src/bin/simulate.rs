@@ -79,7 +79,7 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
             failed += 1;
             println!("seed {seed} FAILED ({options:?})");
             world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
-            println!("    again: cargo run -p tests --bin simulate --features planted -- --seed {seed}");
+            println!("    again: cargo run --bin simulate --features tests/planted -- --seed {seed}");
         }
         if failed >= 5 {
             println!("five seeds failed; the rest was not run");

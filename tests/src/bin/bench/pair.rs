@@ -20,6 +20,9 @@ pub const IT: StructureId = StructureId([1; 16]);
 const ANA: UserId = UserId([7; 16]);
 const WORDS: [&str; 6] = ["imprimante", "réseau", "badge", "écran", "VPN", "mot de passe"];
 
+/// A saved document and the changes it lacks.
+pub type Behind = (Vec<u8>, Vec<Vec<u8>>);
+
 /// What a meeting cost.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -227,7 +230,7 @@ impl Pair {
     }
 
     /// Each touched document as saved at a site that lacks some of the changes, with those.
-    pub fn documents_missing(&self, changes: &[Vec<u8>]) -> anyhow::Result<Vec<(Vec<u8>, Vec<Vec<u8>>)>> {
+    pub fn documents_missing(&self, changes: &[Vec<u8>]) -> anyhow::Result<Vec<Behind>> {
         let mut found = Vec::new();
         for site in 0..2 {
             let (here, there) = (self.sites[site].read()?, self.sites[1 - site].read()?);

@@ -119,7 +119,7 @@ async fn files(uri: Uri) -> Response {
         "" => "stage.html",
         path => path,
     };
-    let Some(found) = ui::Files::get(path) else {
+    let Some(found) = ui::file(path) else {
         return problem(StatusCode::NOT_FOUND, "ADDRESS-UNKNOWN", "There is nothing at this address.");
     };
     let kind = match path.rsplit('.').next() {
@@ -129,7 +129,7 @@ async fn files(uri: Uri) -> Response {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], found.data).into_response()
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], found).into_response()
 }
 
 async fn state(State(stage): State<Stage>, headers: HeaderMap) -> Json<Value> {
