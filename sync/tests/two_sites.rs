@@ -100,6 +100,7 @@ impl Pair {
     fn ticket(&mut self, site: usize, title: &str) -> DocId {
         let mut edits = Edits::default();
         edits.put("title", Value::Text(title.into()));
+        edits.put("structure", Value::Text(IT.to_string()));
         edits.texts.insert("description".into(), "Il fait noir.".into());
         let scope = self.scope();
         let made = self.write(site, scope, |command| command.create(DocKind::Ticket, None, &edits).map(|_| ()));

@@ -72,6 +72,7 @@ fn work(disk: &SimDisk) -> Option<Vec<DocId>> {
     for number in 0..6 {
         let mut edits = Edits::default();
         edits.put("title", Value::Text(format!("ticket {number}")));
+        edits.put("structure", Value::Text(IT.to_string()));
         let written = replica.write(NOW, |batch| {
             batch.command::<WriteError>(Author::Site, CommandName::Place, scope, |command| {
                 command.create(DocKind::Ticket, None, &edits).map(|_| ())
