@@ -38,7 +38,7 @@ macro_rules! bugs {
 bugs!(
     /// Answers a local write before it is durable.
     acknowledges_before_commit = 1,
-    /// Takes runs that leave a gap in their log.
+    /// Stores a run without looking at how far its log is held.
     skips_seq_check = 2,
     /// Stores and forwards runs without checking their signature.
     forwards_unverified = 3,
