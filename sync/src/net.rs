@@ -189,7 +189,7 @@ impl Net {
                 Err(_) => tracing::trace!(peer = %peer.short(), "connecting took too long"),
             }
             let spread = Duration::from_millis(u64::from(me.0[0]) % 100);
-            self.gate.pause(&peer, pause + spread).await;
+            self.gate.pause(pause + spread).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
     }

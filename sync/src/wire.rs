@@ -266,7 +266,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             scope.write(out);
             out.u8(lane.number());
             mark.write(out);
-            runs::write(scope, runs, out);
+            runs::write(runs, out);
         }
         Message::Ack { scope, lane, mark } => {
             out.u8(5);

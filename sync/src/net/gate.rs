@@ -134,7 +134,7 @@ impl Gate {
     }
 
     /// Waits, but not longer than until something changes at the gate.
-    pub(super) async fn pause(&self, _peer: &SiteId, pause: Duration) {
+    pub(super) async fn pause(&self, pause: Duration) {
         let mut grown = self.watch();
         let _ = tokio::time::timeout(pause, grown.changed()).await;
     }

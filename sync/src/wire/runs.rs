@@ -163,8 +163,8 @@ fn pack_record(full: &Full) -> PackedRecord {
     }
 }
 
-/// Writes the runs of one scope.
-pub fn write(_scope: &ScopeId, runs: &[PackedRun], out: &mut Writer) {
+/// Writes the runs of one scope, which the message names.
+pub fn write(runs: &[PackedRun], out: &mut Writer) {
     out.varint(runs.len() as u64);
     for run in runs {
         run.log.site.write(out);
