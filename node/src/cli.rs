@@ -1,21 +1,29 @@
-//! The command line.
+//! The command line. What is not done is told on standard error as a [`Refusal`], and the exit code is not 0.
 
-use std::io::{BufRead as _, IsTerminal as _};
+mod running;
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use schema::fold::fold;
-use serde::{Deserialize, Serialize};
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::folder::{Folder, write_private};
+use crate::folder::Folder;
 use crate::http;
 use crate::local::{LocalDb, TokenKind};
 use crate::membership::{self, Founding};
+use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site;
+use running::{Answered, Running, import, invite, user_by_login};
+
+/// Bytes of a secret on standard input.
+const MAX_SECRET_BYTES: u64 = 1000;
+/// The exit code of a command that is not written as it must be, as shells and clap have it.
+const EXIT_USAGE: u8 = 2;
 
 #[derive(Parser)]
 #[command(name = "archipel", version, about = "An IT service desk for organisations spread over several sites")]
@@ -67,8 +75,9 @@ enum Command {
     },
     /// Join the organisation that a line invites to.
     Join {
-        /// The line.
-        line: String,
+        /// The line; pieces of it are put together again.
+        #[arg(required = true)]
+        line: Vec<OsString>,
     },
     /// Serve the site.
     Run,
@@ -117,36 +126,52 @@ enum Import {
     },
 }
 
-/// How the running node can be reached by its own command line: a file that its owner alone can read.
-#[derive(Serialize, Deserialize)]
-struct Running {
-    url: String,
-    token: String,
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ARCHIPEL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,node=info,sync=info,iroh=error,noq=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("archipel: {}", Refusal::with(&codes::USAGE, error));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match log().and_then(|()| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("archipel: {error:#}");
+            match error.downcast::<Answered>() {
+                Ok(answered) => eprintln!("archipel: {answered}"),
+                Err(error) => eprintln!("archipel: {}", Refusal::of(error)),
+            }
             ExitCode::FAILURE
         }
     }
 }
 
+/// Starts the log, on standard error.
+fn log() -> anyhow::Result<()> {
+    const USUAL: &str = "warn,node=info,sync=info,iroh=error,noq=error";
+    let wanted = std::env::var_os("ARCHIPEL_LOG").filter(|wanted| !wanted.is_empty());
+    let wanted = wanted.map(|wanted| wanted.into_string().map_err(|_| Refusal::with(&codes::LOG_FILTER, "not UTF-8")));
+    let wanted = wanted.transpose()?.unwrap_or_else(|| USUAL.to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(wanted).or_refuse(&codes::LOG_FILTER)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     let folder = Folder::new(&cli.data);
-    let config = || Config::read(&folder.config());
+    let config = || Config::read(&folder.config()).map_err(Refusal::from);
     match cli.command {
         Command::Init { organisation, code, name, structures, login, person, kit } => {
             let kit = kit.unwrap_or_else(|| beside(&cli.data, "recovery-kit.txt"));
+            let config = config()?;
             let password = read_secret("Password for this login at this site: ")?;
             let founding = Founding { organisation, code, site: name, structures, login, person, password, kit };
-            let founded = membership::init(&cli.data, &config()?, &founding)?;
+            let founded = membership::init(&cli.data, &config, &founding)?;
             println!("The recovery kit is {}. Print it and keep it away from this machine.", founding.kit.display());
             println!("Its passphrase, shown once: {}", founded.passphrase);
             println!("Its fingerprint: {}", founded.fingerprint);
@@ -155,6 +180,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Invite { code, name, structures } => invite(&folder, &code, &name, &structures),
         Command::Join { line } => {
             let config = config()?;
+            let line = line.iter().map(|piece| piece.to_str()).collect::<Option<String>>();
+            let line = line.or_refuse(&codes::INVITE_DAMAGED)?;
             let code = runtime()?.block_on(membership::join(&cli.data, &config, &line))?;
             println!("This is now {code}. Start it with `archipel run`; it fills itself from the other sites.");
             Ok(())
@@ -162,12 +189,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
         Command::Token(Token::Create { login }) => {
             let user = user_by_login(&folder, &login)?;
-            println!("{}", LocalDb::open(&folder.local())?.new_token(TokenKind::Api, &user, now())?);
+            let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
+            println!("{}", local.new_token(TokenKind::Api, &user, now())?);
             Ok(())
         }
         Command::Password { login } => {
             let user = user_by_login(&folder, &login)?;
-            LocalDb::open(&folder.local())?.set_password(&user, &read_secret("New password: ")?)
+            let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
+            local.set_password(&user, &read_secret("New password: ")?)
         }
         Command::SettleCopy => {
             site::open(&cli.data)?.replica().set_note("copied", None)?;
@@ -203,18 +232,23 @@ fn read_secret(question: &str) -> anyhow::Result<String> {
     if stdin.is_terminal() {
         eprint!("{question}");
     }
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line)?;
+    let mut line = Vec::new();
+    stdin.lock().take(MAX_SECRET_BYTES + 2).read_until(b'\n', &mut line)?;
+    let line = String::from_utf8(line).map_err(|_| Refusal::new(&codes::PASSWORD_FORM))?;
     let line = line.trim_end_matches(['\r', '\n']).to_owned();
-    if line.is_empty() { bail!("nothing was changed; no password was given [PASSWORD-EMPTY]") } else { Ok(line) }
+    match line.len() as u64 {
+        0 => Err(Refusal::new(&codes::PASSWORD_EMPTY).into()),
+        bytes if bytes > MAX_SECRET_BYTES => Err(Refusal::new(&codes::PASSWORD_FORM).into()),
+        _ => Ok(line),
+    }
 }
 
 async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let folder = Folder::new(path);
-    let (site, net) = site::open(path)?.start_with_net(&config).await?;
-    let listener = tokio::net::TcpListener::bind(config.http)
-        .await
-        .with_context(|| format!("cannot listen on {} [HTTP-BIND]", config.http))?;
+    let opened = site::open(path)?;
+    let listener = tokio::net::TcpListener::bind(config.http).await;
+    let listener = listener.map_err(|error| Refusal::with(&codes::HTTP_BIND, format!("{}: {error}", config.http)))?;
+    let (site, net) = opened.start_with_net(&config).await?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the page is served without encryption beyond this machine: put a TLS proxy in front");
@@ -226,8 +260,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         .and_then(|policy| policy.users.values().find(|user| schema::policy::is_admin(user)).map(|user| user.user));
     if let Some(admin) = admin {
         let token = site.local.new_token(TokenKind::Api, &admin, now())?;
-        let running = Running { url: format!("http://{address}"), token };
-        write_private(&folder.running(), &serde_json::to_vec(&running)?)?;
+        Running { url: format!("http://{address}"), token }.keep(&folder)?;
     }
     println!("listening on http://{address}");
     let stop = async {
@@ -243,84 +276,12 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         let _ = ctrl_c.await;
     };
     http::serve(listener, http::router(site.clone(), config), stop).await?;
-    if let Ok(running) = read_running(&folder) {
+    if let Ok(running) = Running::read(&folder) {
         site.local.end_token(&running.token)?;
     }
     let _ = std::fs::remove_file(folder.running());
     net.stop().await;
     site.stop();
-    Ok(())
-}
-
-fn read_running(folder: &Folder) -> anyhow::Result<Running> {
-    let text = std::fs::read_to_string(folder.running())
-        .context("nothing was changed; the node is not running here: start it with `archipel run` [NODE-STOPPED]")?;
-    Ok(serde_json::from_str(&text)?)
-}
-
-/// A user by login, read from the running node or, if there is none, from the store.
-fn user_by_login(folder: &Folder, login: &str) -> anyhow::Result<schema::id::UserId> {
-    let wanted = fold(login);
-    let unknown = || format!("nothing was changed; there is no user {login} [LOGIN-UNKNOWN]");
-    if let Ok(running) = read_running(folder)
-        && let Ok(found) = call(&running, "GET", &format!("/api/v1/users/{wanted}"), None)
-    {
-        let id = found["id"].as_str().and_then(|id| id.parse().ok());
-        return id.with_context(unknown);
-    }
-    let mut opened = site::open(folder.path())?;
-    let policy = opened.replica().policy().cloned();
-    policy.and_then(|policy| policy.logins.get(&wanted).copied()).with_context(unknown)
-}
-
-/// Calls the running node.
-fn call(running: &Running, method: &str, path: &str, body: Option<&[u8]>) -> anyhow::Result<serde_json::Value> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let url = format!("{}{path}", running.url);
-    let authorization = format!("Bearer {}", running.token);
-    let mut answer = match (method, body) {
-        ("GET", _) => agent.get(&url).header("authorization", &authorization).call()?,
-        (_, body) => agent
-            .post(&url)
-            .header("authorization", &authorization)
-            .header("content-type", "application/json")
-            .send(body.unwrap_or(b"{}"))?,
-    };
-    let status = answer.status();
-    let value: serde_json::Value = answer.body_mut().with_config().limit(64 << 20).read_json()?;
-    if status.is_success() {
-        return Ok(value);
-    }
-    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let detail = value["params"]["detail"].as_str().map(|detail| format!(" {detail}")).unwrap_or_default();
-    bail!("{} {}{detail} {} [{}]", text("safe"), text("happened"), text("todo"), text("code"))
-}
-
-fn invite(folder: &Folder, code: &str, name: &str, structures: &[String]) -> anyhow::Result<()> {
-    let running = read_running(folder)?;
-    let mut body = serde_json::json!({ "code": code, "name": name });
-    if !structures.is_empty() {
-        let known = call(&running, "GET", "/api/v1/structures", None)?;
-        let find = |wanted: &String| {
-            let mut items = known["items"].as_array().into_iter().flatten();
-            items.find(|item| item["label"].as_str() == Some(wanted)).map(|item| item["id"].clone())
-        };
-        let ids: Option<Vec<_>> = structures.iter().map(find).collect();
-        body["structures"] =
-            ids.context("nothing was made; a structure of this name does not exist [STRUCTURE-UNKNOWN]")?.into();
-    }
-    let made = call(&running, "POST", "/api/v1/invitations", Some(&serde_json::to_vec(&body)?))?;
-    println!("{}", made["line"].as_str().unwrap_or_default());
-    Ok(())
-}
-
-fn import(folder: &Folder, file: &Path, until: Option<u64>) -> anyhow::Result<()> {
-    let bytes = std::fs::read(file)
-        .with_context(|| format!("nothing was imported; {} cannot be read [IMPORT-READ]", file.display()))?;
-    let running = read_running(folder)?;
-    let query = until.map(|until| format!("?until={until}")).unwrap_or_default();
-    let report = call(&running, "POST", &format!("/api/v1/imports/incident-log{query}"), Some(&bytes))?;
-    println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }
 
@@ -339,6 +300,6 @@ fn verify(path: &Path) -> anyhow::Result<()> {
             println!("everything verifies");
             Ok(())
         }
-        count => bail!("{count} faults; start the node, it fetches what is damaged from other sites [VERIFY-FAULTS]"),
+        count => Err(Refusal::with(&codes::VERIFY_FAULTS, format!("{count} faults")).into()),
     }
 }

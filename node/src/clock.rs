@@ -26,7 +26,7 @@ pub fn from_civil(year: i64, month: u32, day: u32, hour: u32, minute: u32) -> Op
     let days = days(year, month, day);
     (civil(days) == (year, month, day)).then_some(())?;
     let seconds = days.checked_mul(86_400)? + i64::from(hour) * 3600 + i64::from(minute) * 60;
-    u64::try_from(seconds).ok().map(|seconds| Timestamp(seconds * 1000))
+    u64::try_from(seconds).ok()?.checked_mul(1000).map(Timestamp)
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, counted in 400-year eras from March.
@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(rfc3339(Timestamp(1_456_707_360_042)), "2016-02-29T00:56:00.042Z", "a leap day");
         assert_eq!(from_civil(2016, 2, 29, 0, 56), Some(Timestamp(1_456_707_360_000)));
         assert_eq!(from_civil(2015, 2, 29, 0, 0), None, "no such day");
+        assert_eq!(from_civil(i64::from(u32::MAX), 1, 1, 0, 0), None, "milliseconds would not fit");
         for day in (0..40_000).step_by(13) {
             let (year, month, dom) = civil(day);
             assert_eq!(days(year, month, dom), day, "the calendar has no gaps");

@@ -5,6 +5,7 @@
 
 mod assets;
 mod auth;
+mod body;
 mod control;
 mod directory;
 mod errors;
@@ -34,7 +35,7 @@ pub use errors::Problem;
 /// Bytes of a request's body: a long description and its neighbours. Imports have their own limit.
 const MAX_BODY: usize = 1024 * 1024;
 /// Bytes of an imported file.
-const MAX_IMPORT: usize = 256 * 1024 * 1024;
+pub(crate) const MAX_IMPORT: usize = 256 * 1024 * 1024;
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -107,6 +108,7 @@ pub fn router(site: Site, config: Config) -> Router {
         .fallback(assets::serve)
         .method_not_allowed_fallback(errors::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), auth::same_origin))
+        .layer(middleware::from_fn(body::drain))
         .with_state(app)
 }
 

@@ -21,8 +21,10 @@ use schema::ticket::{Field, Status};
 use serde::Serialize;
 use sync::replica::{Batch, WriteError};
 
+use crate::clock::now;
 use crate::commands::directory::by_name;
 use crate::commands::{Context, Failure};
+use crate::refusal::{Refusal, codes};
 use crate::site::Site;
 use row::{RowState, read};
 
@@ -52,22 +54,41 @@ pub struct Report {
     pub skipped_total: u64,
 }
 
+impl Report {
+    fn skip(&mut self, skipped: Vec<Skipped>) {
+        self.skipped_total += skipped.len() as u64;
+        self.skipped.extend(skipped);
+        self.skipped.truncate(MAX_NAMED);
+    }
+}
+
 /// A row that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// Line of the file, from 1.
     pub line: u64,
+    /// The code of what is wrong with it.
+    pub code: &'static str,
     /// What is wrong with it.
     pub why: String,
+}
+
+impl Skipped {
+    fn new(line: u64, refusal: &Refusal) -> Self {
+        let why = match &refusal.detail {
+            Some(detail) => format!("{} {detail}", refusal.code.happened),
+            None => refusal.code.happened.to_owned(),
+        };
+        Self { line, code: refusal.code.word, why }
+    }
 }
 
 /// Imports the file's rows up to line `until` at this site.
 /// Errors: not this table at all; nothing was imported then.
 pub async fn incident_log(site: &Site, file: &[u8], until: Option<u64>) -> anyhow::Result<Report> {
-    let table = read(file, until)?;
+    let table = read(file, until, now())?;
     let mut report = Report { rows: table.rows, ..Report::default() };
-    report.skipped_total = table.skipped.len() as u64;
-    report.skipped = table.skipped.into_iter().take(MAX_NAMED).collect();
+    report.skip(table.skipped);
     let status = site.status();
     let policy = status.policy.clone().context("this site has not joined an organisation yet")?;
     let structure = policy.structures.iter().min_by_key(|(_, structure)| structure.name.clone()).map(|(id, _)| *id);
@@ -81,7 +102,8 @@ pub async fn incident_log(site: &Site, file: &[u8], until: Option<u64>) -> anyho
         }
         report.incidents += 1;
         let done = site.write(move |batch, context| replay(batch, context, structure, &rows)).await?;
-        let done = done.map_err(|failure| anyhow::anyhow!("an incident could not be written: {failure}"))?;
+        let done = done.context("an incident could not be written")?;
+        report.skip(done.skipped);
         report.edits += done.edits;
         report.known += done.known;
         report.without_change += done.without_change;
@@ -102,9 +124,11 @@ struct Done {
     edits: u64,
     known: u64,
     without_change: u64,
+    skipped: Vec<Skipped>,
 }
 
-/// Replays one incident: the first row opens the ticket, each further one is an edit.
+/// Replays one incident: the first row opens the ticket, each further one is an edit. A row that the rules of
+/// tickets refuse is skipped.
 fn replay(
     batch: &mut Batch<'_, '_>,
     context: &mut Context<'_>,
@@ -122,7 +146,6 @@ fn replay(
         // in portions, or one that runs again, writes the same edits.
         let changed = fields.iter().filter(|(field, value)| last.get(field) != Some(value));
         let changed: BTreeMap<_, _> = changed.map(|(field, value)| (*field, value.clone())).collect();
-        last = fields.clone();
         let code = context.code();
         let me = context.me;
         let before = state.clone();
@@ -156,12 +179,20 @@ fn replay(
                 Some(doc) => drop(command.edit(doc, &edits)?),
             }
             Ok::<_, Failure>(())
-        })?;
+        });
+        let written = match written {
+            Err(Failure::Command(error)) => {
+                done.skipped.push(Skipped::new(row.line, &Refusal::with(&codes::ROW_REFUSED, error)));
+                continue;
+            }
+            other => other?,
+        };
         match (written.repeated, written.docs.first()) {
             (true, _) => done.known += 1,
             (false, Some(_)) => done.edits += 1,
             (false, None) => done.without_change += 1,
         }
+        last = fields;
         ticket = ticket.or_else(|| written.docs.first().copied());
         state = (row.status, row.reason.clone());
     }

@@ -2,17 +2,19 @@
 //!
 //! [`site`] puts the parts together and runs the one thread that writes; [`commands`] turns what people
 //! ask into records; [`views`] is the SQLite read model; [`http`] is the API, the page and the events;
-//! [`cli`] is the command line; [`clock`] alone reads the time.
+//! [`cli`] is the command line; [`refusal`] is what bad input gets; [`clock`] alone reads the time.
 
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod copied;
 pub mod folder;
 pub mod http;
 pub mod import;
 pub mod local;
 pub mod membership;
+pub mod refusal;
 pub mod site;
 pub mod status;
 pub mod views;

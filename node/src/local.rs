@@ -13,6 +13,7 @@ use schema::id::UserId;
 use schema::time::Timestamp;
 
 use crate::folder::random;
+use crate::refusal::{Refusal, codes};
 
 /// How long a login lasts without use.
 const SESSION_MS: u64 = 14 * 24 * 3600 * 1000;
@@ -75,10 +76,7 @@ impl LocalDb {
 
     /// Sets somebody's password at this site. Slow on purpose: call it where blocking is allowed.
     pub fn set_password(&self, user: &UserId, password: &str) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            password.chars().count() >= MIN_PASSWORD,
-            "a password has at least {MIN_PASSWORD} characters [PASSWORD-SHORT]"
-        );
+        long_enough(password)?;
         let salt: [u8; 16] = random()?;
         let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
         let verifier = hashed.map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?.to_string();
@@ -139,9 +137,18 @@ impl LocalDb {
         Ok(())
     }
 
-    /// Keeps an invitation until it is used or expires.
-    pub fn keep_invitation(&self, token: &[u8; 16], content: &str, expires: Timestamp) -> anyhow::Result<()> {
-        self.lock().execute(
+    /// Keeps an invitation until it is used or expires. One that stands open for the same site code ends, so that
+    /// a line that went astray is revoked by making another.
+    pub fn keep_invitation(
+        &self,
+        token: &[u8; 16],
+        code: &str,
+        content: &str,
+        expires: Timestamp,
+    ) -> anyhow::Result<()> {
+        let conn = self.lock();
+        conn.execute("DELETE FROM invitations WHERE json_extract(content, '$.code') = ?", [code])?;
+        conn.execute(
             "INSERT INTO invitations (token, content, expires) VALUES (?, ?, ?)",
             params![token_hash(&data_encoding::HEXLOWER.encode(token)), content, expires.0 as i64],
         )?;
@@ -157,6 +164,12 @@ impl LocalDb {
         conn.execute("DELETE FROM invitations WHERE token = ?", [hash])?;
         Ok(content)
     }
+}
+
+/// Errors unless the password may be set.
+pub fn long_enough(password: &str) -> Result<(), Refusal> {
+    let long = password.chars().count() >= MIN_PASSWORD;
+    if long { Ok(()) } else { Err(Refusal::new(&codes::PASSWORD_SHORT)) }
 }
 
 fn token_hash(secret: &str) -> [u8; 32] {

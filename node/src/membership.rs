@@ -6,27 +6,28 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context as _;
 use argon2::Argon2;
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
-use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, Standing, UserEntry};
+use schema::authority::{AuthorityRef, Body, Grant, MAX_NAME_BYTES, Role, Signed, SiteEntry, Standing, UserEntry};
 use schema::codec::{Canonical, Reader, Writer};
 use schema::id::{OrgId, ScopeId, SiteId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
-use schema::invitation::Invitation;
-use schema::policy::Policy;
+use schema::invitation::{Invitation, InvitationError};
+use schema::policy::{AuthorityLog, Policy};
 use schema::record::{Author, scope_of};
 use schema::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
-use sync::net::{JoinRequest, Net, NetConfig};
+use sync::net::{JoinError, JoinRequest, Net, NetConfig};
 use sync::replica::{Output, Replica};
 
-use crate::clock::now;
+use crate::clock::{now, rfc3339};
 use crate::commands::{self, Numbers};
 use crate::config::Config;
 use crate::folder::{Folder, random, write_private};
-use crate::local::LocalDb;
+use crate::local::{LocalDb, long_enough};
+use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site::{self, Core};
 
 /// How long an invitation is good.
@@ -63,17 +64,50 @@ pub struct Founded {
 }
 
 /// Founds an organisation in an empty folder.
+/// Errors: what is given does not fit, the folder is used, the disk does not take it. The folder is as it was then.
 pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result<Founded> {
     let folder = Folder::new(path);
-    ensure!(!folder.is_used(), "a site lives in {} already; nothing was changed [FOLDER-USED]", path.display());
-    ensure!(!founding.structures.is_empty(), "an organisation has at least one structure [INIT-STRUCTURE]");
-    folder.make()?;
-    let root = Secret::from_bytes(random()?);
-    let founded = write_kit(&founding.kit, &founding.organisation, &root)?;
-    let sequencer = folder.new_sequencer()?;
-    let key = folder.new_key()?;
-    let org = organisation(&root.public());
+    is_site(&founding.code, &founding.site)?;
+    long_enough(&founding.password)?;
+    let names = [&founding.organisation, &founding.person, &founding.login].into_iter().chain(&founding.structures);
+    names.into_iter().try_for_each(|name| is_name(name))?;
+    let (root, sequencer, key) =
+        (Secret::from_bytes(random()?), Secret::from_bytes(random()?), Secret::from_bytes(random()?));
     let user = UserId(random()?);
+    let bodies = founding_bodies(config, founding, [&root, &sequencer, &key], user)?;
+    let signed = sign_all(organisation(&root.public()), &bodies, &root, &sequencer);
+    let mut rehearsed = AuthorityLog::default();
+    signed.iter().try_for_each(|statement| rehearsed.push(statement)).or_refuse(&codes::INIT_REFUSED)?;
+    if founding.kit.exists() {
+        return Err(Refusal::with(&codes::KIT_EXISTS, founding.kit.display()).into());
+    }
+    in_empty_folder(path, &folder)?;
+    let made = || -> anyhow::Result<Founded> {
+        // First of all: a site whose root key is nowhere could never be given another sequencer.
+        let founded = write_kit(&founding.kit, &founding.organisation, &root)?;
+        folder.keep_sequencer(&sequencer)?;
+        folder.keep_key(&key)?;
+        let mut opened = site::make(path)?;
+        opened.replica().found(signed)?;
+        name_person(opened.replica(), &user, &founding.person)?;
+        opened.local().set_password(&user, &founding.password)?;
+        Ok(founded)
+    };
+    made().inspect_err(|_| {
+        folder.unmake();
+        // It was not there before, and is the kit of nothing.
+        let _ = std::fs::remove_file(&founding.kit);
+    })
+}
+
+/// The statements that found an organisation, its first site and its first admin.
+fn founding_bodies(
+    config: &Config,
+    founding: &Founding,
+    [root, sequencer, key]: [&Secret; 3],
+    user: UserId,
+) -> anyhow::Result<Vec<Body>> {
+    let org = organisation(&root.public());
     let structures = founding.structures.iter().map(|name| Ok((StructureId(random()?), name.clone())));
     let structures = structures.collect::<anyhow::Result<Vec<_>>>()?;
     let mut bodies =
@@ -104,12 +138,30 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         sites: vec![key.public()],
         standing: Standing::Active,
     }));
-    let signed = sign_all(org, &bodies, &root, &sequencer);
-    let mut opened = site::open(path)?;
-    opened.replica().found(signed).context("the organisation could not be founded: check code and login")?;
-    name_person(opened.replica(), &user, &founding.person)?;
-    LocalDb::open(&folder.local())?.set_password(&user, &founding.password)?;
-    Ok(founded)
+    Ok(bodies)
+}
+
+/// Errors unless these are a site's code and name.
+fn is_site(code: &str, name: &str) -> Result<(), Refusal> {
+    let fits = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
+    if !(2..=5).contains(&code.len()) || !code.chars().all(fits) {
+        return Err(Refusal::with(&codes::SITE_CODE, format!("{code:?}")));
+    }
+    is_name(name)
+}
+
+/// Errors unless it is a name: statements hold no longer one.
+fn is_name(name: &str) -> Result<(), Refusal> {
+    let fits = !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES;
+    if fits { Ok(()) } else { Err(Refusal::with(&codes::NAME_FORM, format!("{name:?}"))) }
+}
+
+/// Makes the folder of a new site.
+fn in_empty_folder(path: &Path, folder: &Folder) -> anyhow::Result<()> {
+    if folder.is_used() {
+        return Err(Refusal::with(&codes::FOLDER_USED, path.display()).into());
+    }
+    folder.make()
 }
 
 fn sign_all(org: OrgId, bodies: &[Body], root: &Secret, sequencer: &Secret) -> Vec<Signed> {
@@ -142,7 +194,6 @@ pub fn name_person(replica: &mut Replica, user: &UserId, name: &str) -> anyhow::
 
 /// Encrypts the root key under a fresh passphrase (Argon2id, ChaCha20-Poly1305) and writes the kit.
 fn write_kit(path: &Path, organisation: &str, root: &Secret) -> anyhow::Result<Founded> {
-    ensure!(!path.exists(), "{} exists already; nothing was changed [KIT-EXISTS]", path.display());
     let letters = data_encoding::BASE32_NOPAD.encode(&random::<20>()?).to_lowercase();
     let groups: Vec<&str> = (0..8).map(|group| &letters[group * 4..group * 4 + 4]).collect();
     let passphrase = groups.join("-");
@@ -166,7 +217,7 @@ fn write_kit(path: &Path, organisation: &str, root: &Secret) -> anyhow::Result<F
         hex(&nonce),
         hex(&sealed)
     );
-    write_private(path, text.as_bytes())?;
+    write_private(path, text.as_bytes()).or_refuse(&codes::KIT_WRITE)?;
     Ok(Founded { passphrase, fingerprint })
 }
 
@@ -183,19 +234,14 @@ pub struct Invited {
 
 /// Makes an invitation, at the site that has the sequencer's key.
 pub fn invite(policy: &Policy, me: &SiteId, local: &LocalDb, invited: &Invited) -> anyhow::Result<String> {
-    let fits = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
-    ensure!(
-        (2..=5).contains(&invited.code.len()) && invited.code.chars().all(fits),
-        "a site's code is 2 to 5 capital letters or digits [SITE-CODE]"
-    );
+    is_site(&invited.code, &invited.name)?;
     let addresses = policy.sites.get(me).map(|site| site.addresses.clone()).unwrap_or_default();
-    ensure!(
-        !addresses.is_empty(),
-        "nothing was made; this site has no address to call: set `advertise` in archipel.toml [SITE-ADDRESS]"
-    );
+    if addresses.is_empty() {
+        return Err(Refusal::new(&codes::SITE_ADDRESS).into());
+    }
     let expires = Timestamp(now().0 + INVITATION_MS);
     let token = random()?;
-    local.keep_invitation(&token, &serde_json::to_string(invited)?, expires)?;
+    local.keep_invitation(&token, &invited.code, &serde_json::to_string(invited)?, expires)?;
     let code = invited.code.clone();
     Ok(Invitation { org: policy.org, inviter: *me, addresses, token, code, expires }.to_line())
 }
@@ -232,9 +278,11 @@ pub fn answer(core: &mut Core, request: JoinRequest) -> Vec<Output> {
         }
         Err(error) => {
             tracing::warn!(site = %site.short(), error = %error, "a join was refused");
+            // A stranger learns the code, and nothing of what is inside.
+            let code = error.downcast_ref::<Refusal>().map_or(&codes::JOIN_REFUSED, |refusal| refusal.code);
             let mut out = Writer::default();
             out.u8(1);
-            out.text(&format!("{error:#}"));
+            out.text(code.word);
             let _ = answer.send(out.0);
             Vec::new()
         }
@@ -244,8 +292,7 @@ pub fn answer(core: &mut Core, request: JoinRequest) -> Vec<Output> {
 fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<Output>> {
     let question = Question::from_bytes(question).context("the question is damaged")?;
     let content = core.local().take_invitation(&question.token, now())?;
-    let content =
-        content.context("the invitation is used, expired or unknown here: ask for a new one [INVITE-SPENT]")?;
+    let content = content.or_refuse(&codes::INVITE_SPENT)?;
     let invited: Invited = serde_json::from_str(&content)?;
     let replica = core.replica();
     let policy = replica.policy().cloned().context("this site has not joined an organisation yet")?;
@@ -289,53 +336,52 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
 }
 
 /// Joins the organisation that a line invites to, in an empty folder.
+/// Errors: the line is not good, the folder is used, the inviting site does not let this one in. The folder is as it
+/// was then, and takes the next invitation.
 pub async fn join(path: &Path, config: &Config, line: &str) -> anyhow::Result<String> {
     let folder = Folder::new(path);
-    ensure!(!folder.is_used(), "a site lives in {} already; nothing was changed [FOLDER-USED]", path.display());
-    let invitation = Invitation::from_line(line).context("nothing was changed [INVITE-DAMAGED]")?;
-    ensure!(
-        invitation.expires > now(),
-        "nothing was changed; the invitation has expired: ask for a new one [INVITE-OLD]"
-    );
-    folder.make()?;
-    let key = folder.new_key()?;
-    let joined = ask_and_keep(path, config, &invitation, &key).await;
+    let invitation = Invitation::from_line(line).map_err(|error| match error {
+        InvitationError::Prefix => Refusal::new(&codes::INVITE_FORM),
+        InvitationError::Version => Refusal::new(&codes::INVITE_VERSION),
+        InvitationError::Damaged | InvitationError::Content(_) => Refusal::new(&codes::INVITE_DAMAGED),
+    })?;
+    if invitation.expires <= now() {
+        return Err(Refusal::with(&codes::INVITE_OLD, rfc3339(invitation.expires)).into());
+    }
+    let is_new = !path.exists();
+    in_empty_folder(path, &folder)?;
+    let joined = ask_and_keep(path, config, &invitation).await;
     if joined.is_err() {
-        // A folder without a member's key is empty again, so that the next invitation can be used here.
-        for file in [path.join("site.key"), folder.store(), folder.views()] {
-            let _ = std::fs::remove_file(file);
+        folder.unmake();
+        if is_new {
+            // Nothing else is in it.
+            let _ = std::fs::remove_dir(path);
         }
     }
     joined
 }
 
-async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation, key: &Secret) -> anyhow::Result<String> {
+async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> anyhow::Result<String> {
+    let key = Secret::from_bytes(random()?);
     let question = Question { token: invitation.token, addresses: config.addresses() };
     let any = std::net::SocketAddr::new(config.net.ip(), 0);
     let net = NetConfig { bind: any, relays: config.relays.clone() };
-    let answer = Net::join(key, &net, invitation.inviter, &invitation.addresses, &question.to_bytes()).await;
-    let answer = answer.with_context(|| {
-        format!(
-            "nothing was changed; is the inviting site running, and reachable at {}? [JOIN-UNREACHABLE]",
-            invitation.addresses.join(", ")
-        )
+    let answer = Net::join(&key, &net, invitation.inviter, &invitation.addresses, &question.to_bytes()).await;
+    let answer = answer.map_err(|error| match error {
+        JoinError::Unreachable => Refusal::with(&codes::JOIN_UNREACHABLE, invitation.addresses.join(", ")),
+        JoinError::NoAnswer => Refusal::new(&codes::JOIN_SILENT),
     })?;
-    let mut input = Reader::new(&answer);
-    if input.u8("answer")? == 1 {
-        bail!("nothing was changed; the inviting site says: {}", input.text(4096, "refusal")?);
+    let statements = read_answer(&answer)?;
+    if statements.first().is_none_or(|first| first.statement.org != invitation.org) {
+        return Err(Refusal::new(&codes::JOIN_FOREIGN).into());
     }
-    let statements: Vec<Signed> = input.list(1 << 20, "statements", Canonical::read)?;
-    ensure!(
-        statements.first().is_some_and(|first| first.statement.org == invitation.org),
-        "nothing was changed; the site answered for another organisation [JOIN-FOREIGN]"
-    );
-    let mut opened = site::open(path)?;
-    opened.replica().found(statements)?;
+    Folder::new(path).keep_key(&key)?;
+    let mut opened = site::make(path)?;
     let replica = opened.replica();
-    ensure!(
-        replica.policy().is_some_and(|policy| policy.sites.contains_key(&key.public())),
-        "nothing was changed; the site did not enrol this one [JOIN-NOT-ENROLLED]"
-    );
+    replica.found(statements).or_refuse(&codes::JOIN_ANSWER)?;
+    if !replica.policy().is_some_and(|policy| policy.sites.contains_key(&key.public())) {
+        return Err(Refusal::new(&codes::JOIN_NOT_ENROLLED).into());
+    }
     // A site that takes over a code marks its numbers until it knows those that were given out under it.
     let taken_over = replica.policy().is_some_and(|policy| {
         policy.sites.values().any(|site| site.code == invitation.code && site.site != key.public())
@@ -344,4 +390,18 @@ async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation, key
         replica.set_note("joining", Some(b"1"))?;
     }
     Ok(invitation.code.clone())
+}
+
+/// The authority log, or why there is none. The other site is believed no more than its words can be checked: of a
+/// refusal only a known code is shown as it stands.
+fn read_answer(answer: &[u8]) -> Result<Vec<Signed>, Refusal> {
+    let mut input = Reader::new(answer);
+    if input.u8("answer").or_refuse(&codes::JOIN_ANSWER)? == 0 {
+        return input.list(1 << 20, "statements", Canonical::read).or_refuse(&codes::JOIN_ANSWER);
+    }
+    let told = input.text(4096, "refusal").or_refuse(&codes::JOIN_ANSWER)?;
+    Err(match codes::ALL.iter().find(|code| code.word == told) {
+        Some(code) => Refusal::new(code),
+        None => Refusal::with(&codes::JOIN_REFUSED, told),
+    })
 }

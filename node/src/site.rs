@@ -12,16 +12,18 @@ use std::sync::mpsc;
 use std::sync::{Arc, RwLock};
 
 use schema::id::{GenerationId, StoreId};
-use sync::net::{Gate, Net, NetConfig, NetEvent};
-use sync::replica::{Batch, Replica, ReplicaError, Start};
+use sync::net::{Gate, Net, NetConfig, NetError, NetEvent};
+use sync::replica::{Batch, Replica, Start};
 use sync::store::{Reader, Store};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::now;
 use crate::commands::{Context, Numbers};
 use crate::config::Config;
-use crate::folder::{Folder, identity_on_disk, random};
+use crate::copied::{self, Traces};
+use crate::folder::{Folder, random};
 use crate::local::LocalDb;
+use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::status::Status;
 use crate::views::{Pool, Views, query};
 
@@ -102,57 +104,69 @@ pub struct Opened {
 }
 
 /// Opens the site that lives in a folder.
-/// Errors: no site there, another process has it open, a file is damaged.
+/// Errors: no site there, another process has it open, a file is damaged, missing, or another site's. Files stay
+/// as they are then.
 pub fn open(path: &Path) -> anyhow::Result<Opened> {
     let folder = Folder::new(path);
+    let me = folder.key()?.public();
+    folder.holds_records()?;
+    let mut opened = make(path)?;
+    let policy = opened.replica().policy().or_refuse(&codes::STORE_FOREIGN)?;
+    if !policy.sites.contains_key(&me) {
+        return Err(Refusal::with(&codes::KEY_FOREIGN, path.display()).into());
+    }
+    Ok(opened)
+}
+
+/// Opens a folder that has a key and perhaps no records yet: for founding and joining.
+pub fn make(path: &Path) -> anyhow::Result<Opened> {
+    let folder = Folder::new(path);
     let key = folder.key()?;
-    let store = Store::open(&folder.store())?;
+    let sequencer = folder.sequencer()?;
+    let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
+    let store = Store::open(&folder.store());
+    let store = match store {
+        Err(error) if folder.is_busy() => return Err(Refusal::with(&codes::FOLDER_BUSY, error).into()),
+        other => other.or_refuse(&codes::STORE_DAMAGED)?,
+    };
     let start = Start {
         key,
-        sequencer: folder.sequencer()?,
+        sequencer,
         generation: GenerationId(random()?),
         store_id: StoreId(random()?),
         copied: false,
         now: now(),
     };
     let (generation, mut start) = (start.generation, start);
-    let identity = identity_on_disk(&folder.store())?;
-    let noted = noted_identity(&store)?;
-    start.copied = noted.as_ref().is_some_and(|noted| *noted != identity);
+    start.copied = Traces::read(&folder, &store)?.is_copy();
     let copied = start.copied;
-    let mut replica = Replica::open(store, start)?;
-    if noted.as_deref() != Some(&identity) {
-        replica.set_note("identity", Some(identity.as_bytes()))?;
-    }
+    let mut replica = Replica::open(store, start).or_refuse(&codes::STORE_DAMAGED)?;
     if copied {
         replica.set_note("copied", Some(b"1"))?;
     }
+    copied::mark(&folder, &mut replica).or_refuse(&codes::FOLDER_WRITE)?;
     let copied = replica.note("copied")?.is_some();
     let mut views = Views::open(&folder.views())?;
-    while replica.catch_up(now())? {}
-    views.catch_up(&replica.read()?, replica.store().local())?;
-    // What an arrival woke stands in no new arrival's record.
-    let changed = replica.take_changed();
-    views.apply(&replica.read()?, &changed, replica.store().local())?;
+    // What arrived and is not judged yet is shown while people work already, however much it is.
+    let shown = views.catch_up(&replica.read()?, replica.store().local())?;
+    replica.shown(shown);
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());
     let highest = query::highest_number(views.conn(), &code.unwrap_or_default())?;
     let behind = replica.note("joining")?.is_some();
     let numbers = Numbers::new(highest, (copied || behind).then_some(generation));
     let reader = replica.reader();
-    let local = LocalDb::open(&folder.local())?;
     Ok(Opened { core: thread::Core::new(replica, views, numbers, copied, local), reader, folder })
-}
-
-fn noted_identity(store: &Store) -> Result<Option<String>, ReplicaError> {
-    use sync::store::{Source as _, Table};
-    let noted = store.read()?.get(Table::Meta, b"note/identity")?;
-    Ok(noted.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
 impl Opened {
     /// The replica, for commands that run without a network.
     pub fn replica(&mut self) -> &mut Replica {
         self.core.replica()
+    }
+
+    /// Passwords and tokens.
+    pub fn local(&self) -> &LocalDb {
+        self.core.local()
     }
 
     /// Makes documents and read model again; answers with how many documents there are.
@@ -165,7 +179,11 @@ impl Opened {
         let gate = Arc::new(Gate::default());
         let key = self.folder.key()?;
         let net_config = NetConfig { bind: config.net, relays: config.relays.clone() };
-        let (net, mut events) = Net::start(&key, &net_config, gate.clone()).await?;
+        let started = Net::start(&key, &net_config, gate.clone()).await;
+        let (net, mut events) = started.map_err(|error| match error {
+            NetError::Bind { .. } => Refusal::with(&codes::NET_BIND, format!("{:#}", anyhow::Error::from(error))),
+            NetError::Relay(_) => Refusal::with(&codes::CONFIG_VALUE, format!("relays: {error}")),
+        })?;
         let (site, receiver) = self.handle(gate)?;
         let inputs = site.inputs.clone();
         // Back-pressure: this thread waits for the site's, the network's queue fills, reading stops.

@@ -86,7 +86,7 @@ impl Views {
 
     /// Brings the tables up to the documents after a start: everything above the noted position is made again,
     /// and all of it if there is none.
-    pub fn catch_up(&mut self, source: &impl Source, local: &Local) -> Result<usize, ViewError> {
+    pub fn catch_up(&mut self, source: &impl Source, local: &Local) -> Result<Vec<DocId>, ViewError> {
         let docs = match tables::position(&self.conn)? {
             None => all_docs(source)?,
             Some(position) => docs_above(source, local, &position)?,
@@ -97,13 +97,13 @@ impl Views {
         }
         tables::set_position(&tx, local)?;
         tx.commit()?;
-        Ok(docs.len())
+        Ok(docs)
     }
 
     /// Empties every table and makes all rows again.
     pub fn rebuild(&mut self, source: &impl Source, local: &Local) -> Result<usize, ViewError> {
         tables::empty(&self.conn)?;
-        self.catch_up(source, local)
+        Ok(self.catch_up(source, local)?.len())
     }
 }
 
@@ -134,15 +134,18 @@ fn all_docs(source: &impl Source) -> Result<Vec<DocId>, StoreError> {
     Ok(rows.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect())
 }
 
-/// Documents of records that arrived above the position, and of those that something held back until then.
+/// Documents that changed and were not noted as shown, and those of records that arrived above the position.
+/// All of them if the tables stand for more than the store holds: it is an older one than they were made from.
 fn docs_above(source: &impl Source, local: &Local, position: &tables::Position) -> Result<Vec<DocId>, ViewError> {
-    if position.authority != source.count(Table::Authority)? {
+    if position.authority > source.count(Table::Authority)? {
         return Ok(all_docs(source)?);
     }
-    let mut docs = std::collections::BTreeSet::new();
+    let stale = source.prefixed(Table::Stale, &[])?;
+    let mut docs: std::collections::BTreeSet<DocId> =
+        stale.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect();
     for (scope, state) in &local.scopes {
         let from = position.scopes.get(scope).copied().unwrap_or_default();
-        if from > state.shown {
+        if from > state.arrivals {
             return Ok(all_docs(source)?);
         }
         for counter in from + 1..=state.shown {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::authority::{Role, Standing, UserEntry};
+use crate::authority::{Grant, Role, Standing, UserEntry};
 use crate::doc::DocKind;
 use crate::id::{DocId, ScopeId, SiteId, StructureId, UserId};
 use crate::policy::Policy;
@@ -103,6 +103,36 @@ pub fn may(policy: &Policy, write: &Write<'_>) -> Result<(), Refusal> {
         (DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location, Some(_)) => false,
     };
     if allowed { Ok(()) } else { Err(Refusal::Role) }
+}
+
+/// Whether a site may enrol somebody with these grants (R15): in its own log of the organisation's scope, below
+/// admin, in structures that the authority log gives it; for itself, or for an admin of each of them.
+pub fn may_enrol(
+    policy: &Policy,
+    site: &SiteId,
+    scope: &ScopeId,
+    author: &Author,
+    grants: &[Grant],
+) -> Result<(), Refusal> {
+    if !policy.holds(site, scope) {
+        return Err(Refusal::Site);
+    }
+    if *scope != policy.org_scope() {
+        return Err(Refusal::Scope);
+    }
+    let enrols = policy.sites.get(site).map(|site| site.enrols.as_slice()).unwrap_or_default();
+    let granted = |grant: &Grant| {
+        grant.role < Role::Admin && grant.structure.is_some_and(|structure| enrols.binary_search(&structure).is_ok())
+    };
+    if grants.is_empty() || !grants.iter().all(granted) {
+        return Err(Refusal::Role);
+    }
+    let Author::User(id) = author else {
+        return Ok(());
+    };
+    let user = speaker(site, id, policy.users.get(id).map(std::sync::Arc::as_ref))?;
+    let admin = grants.iter().all(|grant| policy.role(user, grant.structure) == Some(Role::Admin));
+    if admin { Ok(()) } else { Err(Refusal::Role) }
 }
 
 /// What a reader may see of an organisation's documents.

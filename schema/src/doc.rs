@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::access::GenesisFacts;
 use crate::id::{ActorId, ChangeHash, DocId, OrgId, ScopeId, SiteId, UserId};
 use crate::record::Author;
 use crate::time::Hlc;
@@ -188,6 +189,8 @@ pub struct View {
     pub scope: ScopeId,
     /// Its kind.
     pub kind: DocKind,
+    /// What its genesis fixed for rights.
+    pub facts: GenesisFacts,
     /// Concurrent values under each key, the winner first.
     pub values: BTreeMap<String, Vec<Held>>,
     /// Collaborative texts.

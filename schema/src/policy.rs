@@ -3,6 +3,7 @@
 //! [`AuthorityLog`] takes statements in order, refuses what breaks the chain or a rule, and hands out
 //! the [`Policy`] at any pinned position. It is a pure fold: the same statements give the same policy.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,6 +17,11 @@ use crate::fold::fold;
 use crate::id::{DocId, OrgId, ScopeId, SiteId, StructureId, UserId};
 use crate::identity::{Purpose, organisation, verify};
 use crate::record::scope_of;
+
+/// A state is kept at every so many positions; those between are made again when a record pins them.
+const KEPT_EVERY: u64 = 256;
+/// States made again that are kept at hand: records that came together pin few positions.
+const AT_HAND: usize = 32;
 
 /// Why a statement was refused.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -81,6 +87,8 @@ pub struct Policy {
     pub users: BTreeMap<UserId, Arc<UserEntry>>,
     /// Folded logins.
     pub logins: BTreeMap<String, UserId>,
+    /// Active admins of the whole organisation: there is always one.
+    pub admins: BTreeSet<UserId>,
     /// The schema version authors write.
     pub schema: u32,
     /// Revoked keys and what stays of their logs (R18).
@@ -146,6 +154,17 @@ impl Policy {
         crate::doc::doc_id(&self.org, &self.org_scope(), crate::doc::DocKind::Person, &crate::doc::person_key(user))
     }
 
+    /// Goes on to the next statement; one of an unknown kind (`None`) ends what can be judged here (R13). On an
+    /// error nothing has changed.
+    fn advance(&mut self, at: AuthorityRef, body: Option<&Body>) -> Result<(), AuthorityError> {
+        match body {
+            Some(body) if !self.newer => self.apply(body)?,
+            Some(_) | None => self.newer = true,
+        }
+        self.at = at;
+        Ok(())
+    }
+
     fn apply(&mut self, body: &Body) -> Result<(), AuthorityError> {
         match body {
             Body::Found { .. } => return Err(AuthorityError::Rule("an organisation is founded once")),
@@ -201,14 +220,17 @@ impl Policy {
         if self.logins.get(&login).is_some_and(|other| *other != entry.user) {
             return Err(AuthorityError::Rule("a login is one user's"));
         }
-        let mut users = self.users.clone();
-        users.insert(entry.user, Arc::new(entry.clone()));
-        let had_admin = self.users.values().any(|user| is_admin(user));
-        if had_admin && !users.values().any(|user| is_admin(user)) {
+        let others = self.admins.iter().any(|admin| *admin != entry.user);
+        if !self.admins.is_empty() && !others && !is_admin(entry) {
             return Err(AuthorityError::Rule("there is always an active admin"));
         }
-        self.users = users;
-        self.logins.retain(|_, user| *user != entry.user);
+        match is_admin(entry) {
+            true => self.admins.insert(entry.user),
+            false => self.admins.remove(&entry.user),
+        };
+        if let Some(before) = self.users.insert(entry.user, Arc::new(entry.clone())) {
+            self.logins.remove(&fold(&before.login));
+        }
         self.logins.insert(login, entry.user);
         Ok(())
     }
@@ -229,11 +251,24 @@ pub enum Pinned {
     Ahead,
 }
 
-/// All statements held, and the state after each.
+/// A statement that stands, as far as later states need it.
+#[derive(Debug, Clone)]
+struct Stated {
+    at: AuthorityRef,
+    hash: [u8; 32],
+    /// `None`: of a kind that this version does not know.
+    body: Option<Arc<Body>>,
+}
+
+/// All statements that stand, and the state after each: the last one and some are kept, the others are made
+/// again from those.
 #[derive(Debug, Clone, Default)]
 pub struct AuthorityLog {
-    hashes: Vec<[u8; 32]>,
-    states: Vec<Arc<Policy>>,
+    statements: Vec<Stated>,
+    current: Option<Arc<Policy>>,
+    /// The states at multiples of `KEPT_EVERY`.
+    kept: Vec<Arc<Policy>>,
+    at_hand: RefCell<BTreeMap<u64, Arc<Policy>>>,
     /// (epoch that ended, position of its last statement that stands), in order.
     ended: Vec<AuthorityRef>,
 }
@@ -241,38 +276,64 @@ pub struct AuthorityLog {
 impl AuthorityLog {
     /// The state after the last statement; `None` before the first.
     pub fn current(&self) -> Option<&Arc<Policy>> {
-        self.states.last()
+        self.current.as_ref()
     }
 
     /// The last statement's place and hash.
     pub fn head(&self) -> Option<(AuthorityRef, [u8; 32])> {
-        Some((self.states.last()?.at, *self.hashes.last()?))
+        self.statements.last().map(|last| (last.at, last.hash))
     }
 
     /// How many statements stand.
     pub fn len(&self) -> usize {
-        self.states.len()
+        self.statements.len()
     }
 
     /// Whether there is none yet.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty()
+        self.statements.is_empty()
     }
 
     /// The hash of the statement at `position`, if held.
     pub fn hash_at(&self, position: u64) -> Option<[u8; 32]> {
-        self.hashes.get(position as usize).copied()
+        self.statements.get(position as usize).map(|stated| stated.hash)
     }
 
     /// The state that a record pinning `at` is judged by. Statements of an ended epoch beyond the
     /// hand-over's base are void: records that pin them are judged at the base (R14).
     pub fn pinned(&self, at: AuthorityRef) -> Pinned {
+        if self.statements.last().is_none_or(|last| last.at.epoch < at.epoch) {
+            return Pinned::Ahead;
+        }
         let bound = self.ended.iter().find(|ended| ended.epoch >= at.epoch);
         let position = bound.map_or(at.position, |ended| ended.position.min(at.position));
-        match self.states.get(position as usize) {
-            Some(state) if !state.newer && state.at.epoch <= at.epoch => Pinned::Known(state.clone()),
-            _ => Pinned::Ahead,
+        match self.state_at(position) {
+            Some(state) if !state.newer && state.at.epoch <= at.epoch => Pinned::Known(state),
+            Some(_) | None => Pinned::Ahead,
         }
+    }
+
+    /// The state after the statement at `position`, if that is held.
+    fn state_at(&self, position: u64) -> Option<Arc<Policy>> {
+        let current = self.current.as_ref()?;
+        if position >= current.at.position {
+            return (position == current.at.position).then(|| current.clone());
+        }
+        if let Some(state) = self.at_hand.borrow().get(&position) {
+            return Some(state.clone());
+        }
+        let mut state = Policy::clone(self.kept.get((position / KEPT_EVERY) as usize)?);
+        for stated in self.statements.get(state.at.position as usize + 1..=position as usize)? {
+            // Each was accepted after this very state.
+            state.advance(stated.at, stated.body.as_deref()).ok()?;
+        }
+        let state = Arc::new(state);
+        let mut at_hand = self.at_hand.borrow_mut();
+        if at_hand.len() >= AT_HAND {
+            at_hand.pop_first();
+        }
+        at_hand.insert(position, state.clone());
+        Some(state)
     }
 
     /// Checks a statement as the next one and adds it. A hand-over drops the statements beyond its base.
@@ -288,7 +349,7 @@ impl AuthorityLog {
             return Err(AuthorityError::Signer { at: statement.at });
         }
         let body = Body::from_bytes(statement.kind, &signed.body).map_err(AuthorityError::Body)?;
-        match (&body, self.states.last().cloned()) {
+        match (&body, self.current.clone()) {
             (Some(Body::Found { name, root, sequencer }), None) => self.found(signed, name, *root, *sequencer),
             (_, None) => Err(AuthorityError::OutOfOrder {
                 expected: AuthorityRef { epoch: 1, position: 0 },
@@ -296,7 +357,7 @@ impl AuthorityLog {
             }),
             (Some(Body::HandOver { base, base_hash, .. }), Some(last)) => {
                 self.hand_over(signed, &last, *base, *base_hash)?;
-                self.append(signed, body.as_ref())
+                self.append(signed, body)
             }
             (_, Some(last)) => {
                 let expected = AuthorityRef { epoch: last.at.epoch, position: last.at.position + 1 };
@@ -306,7 +367,9 @@ impl AuthorityLog {
                 if statement.signer != last.sequencer {
                     return Err(AuthorityError::Signer { at: statement.at });
                 }
-                self.append(signed, body.as_ref())
+                // Nobody else holds the state while it goes on: it is changed in place.
+                drop(last);
+                self.append(signed, body)
             }
         }
     }
@@ -323,8 +386,7 @@ impl AuthorityLog {
         if statement.org != organisation(&root) {
             return Err(AuthorityError::Foreign);
         }
-        self.hashes.push(statement.hash());
-        self.states.push(Arc::new(Policy {
+        let policy = Arc::new(Policy {
             org: statement.org,
             name: name.to_owned(),
             root,
@@ -334,10 +396,14 @@ impl AuthorityLog {
             sites: BTreeMap::new(),
             users: BTreeMap::new(),
             logins: BTreeMap::new(),
+            admins: BTreeSet::new(),
             schema: 1,
             revoked: BTreeMap::new(),
             newer: false,
-        }));
+        });
+        self.statements.push(Stated { at: statement.at, hash: statement.hash(), body: None });
+        self.kept.push(policy.clone());
+        self.current = Some(policy);
         Ok(())
     }
 
@@ -349,7 +415,7 @@ impl AuthorityLog {
         base_hash: [u8; 32],
     ) -> Result<(), AuthorityError> {
         let at = signed.statement.at;
-        let known = self.states.get(base.position as usize).is_some_and(|state| state.at == base);
+        let known = self.statements.get(base.position as usize).is_some_and(|stated| stated.at == base);
         if !known || self.hash_at(base.position) != Some(base_hash) {
             return Err(AuthorityError::Chain { at });
         }
@@ -360,31 +426,31 @@ impl AuthorityLog {
         if signed.statement.signer != last.root {
             return Err(AuthorityError::Signer { at });
         }
-        self.states.truncate(base.position as usize + 1);
-        self.hashes.truncate(base.position as usize + 1);
+        let state = self.state_at(base.position).ok_or(AuthorityError::Chain { at })?;
+        self.statements.truncate(base.position as usize + 1);
+        self.kept.truncate((base.position / KEPT_EVERY) as usize + 1);
+        self.at_hand.borrow_mut().clear();
+        self.current = Some(state);
         self.ended.push(AuthorityRef { epoch: last.at.epoch, position: base.position });
         Ok(())
     }
 
-    fn append(&mut self, signed: &Signed, body: Option<&Body>) -> Result<(), AuthorityError> {
+    fn append(&mut self, signed: &Signed, body: Option<Body>) -> Result<(), AuthorityError> {
         let statement = &signed.statement;
-        let (Some(last), Some(hash)) = (self.states.last(), self.hashes.last()) else {
+        let (Some(current), Some(last)) = (&mut self.current, self.statements.last()) else {
             return Err(AuthorityError::Chain { at: statement.at });
         };
-        if statement.org != last.org {
+        if statement.org != current.org {
             return Err(AuthorityError::Foreign);
         }
-        if statement.previous != *hash {
+        if statement.previous != last.hash {
             return Err(AuthorityError::Chain { at: statement.at });
         }
-        let mut next = Policy::clone(last);
-        next.at = statement.at;
-        match body {
-            Some(body) if !next.newer => next.apply(body)?,
-            Some(_) | None => next.newer = true,
+        Arc::make_mut(current).advance(statement.at, body.as_ref())?;
+        if statement.at.position.is_multiple_of(KEPT_EVERY) {
+            self.kept.push(current.clone());
         }
-        self.hashes.push(statement.hash());
-        self.states.push(Arc::new(next));
+        self.statements.push(Stated { at: statement.at, hash: statement.hash(), body: body.map(Arc::new) });
         Ok(())
     }
 }

@@ -443,6 +443,16 @@ pub fn nonce(log: &LogId, seq: u64, skeleton: &Skeleton, index: usize) -> [u8; 1
     first_16(&hasher.finalize())
 }
 
+/// The user whom the record at this place of a site's log enrols: no other record can enrol them (R15).
+pub fn enrolled_user(log: &LogId, seq: u64) -> crate::id::UserId {
+    let mut out = Writer::default();
+    log.write(&mut out);
+    out.u64(seq);
+    let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 enrolled user");
+    hasher.update(&out.0);
+    crate::id::UserId(first_16(&hasher.finalize()))
+}
+
 /// The id of the scope of one structure, or of the organisation itself (`None`).
 pub fn scope_of(org: &OrgId, structure: Option<&StructureId>) -> crate::id::ScopeId {
     let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 scope");

@@ -14,6 +14,8 @@ use schema::record::{
 use thiserror::Error;
 
 use crate::change::chunk_hash;
+use crate::limits::MAX_OPEN_GENERATIONS;
+use crate::store::local::Closing;
 use crate::store::rows::{Arrival, StoredRecord};
 use crate::store::tables::{arrival_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
@@ -47,6 +49,8 @@ pub enum Admitted {
     Known,
     /// The authority log does not know the key yet: asked for again when it grows (R9).
     UnknownSite,
+    /// The site has begun too many logs in the scope that no other closes: this one waits until some are closed.
+    TooManyGenerations,
     /// Beyond the cut of a revoked key (R18): not stored, and no fault of whoever sends it.
     BeyondCut,
 }
@@ -122,7 +126,10 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
             return Ok(Admitted::BeyondCut);
         }
     }
-    let state = writing.local.logs.get(&log).cloned();
+    let state = writing.local().logs.get(&log).cloned();
+    if state.is_none() && writing.local().open_generations(&log.site, &log.scope) >= MAX_OPEN_GENERATIONS {
+        return Ok(Admitted::TooManyGenerations);
+    }
     let have = state.as_ref().map_or(0, |state| state.seq);
     if from > have + 1 {
         return Err(Reject::Gap { log, have, from });
@@ -161,11 +168,11 @@ pub fn append_one(
     full: &Full,
     signature: Option<Signature>,
 ) -> Result<(), StoreError> {
-    let held = writing.local.logs.get(&log);
+    let held = writing.local().logs.get(&log);
     let no = held.map_or_else(|| writing.next_log_number(), |state| state.no);
     let header = &full.record.header;
     let follows = match header.previous {
-        Previous::After { generation, seq, .. } => Some((generation, seq)),
+        Previous::After { generation, seq, hash } => Some(Closing { generation, seq, hash }),
         Previous::First => None,
         Previous::Record(_) => held.and_then(|state| state.follows),
     };
@@ -180,7 +187,7 @@ pub fn append_one(
         writing.put(Table::Commands, &name, &key)?;
     }
     let hash = header.hash();
-    let mut scope = writing.local.scope(&log.scope);
+    let mut scope = writing.local().scope(&log.scope);
     scope.arrivals += 1;
     scope.chain = chain(&scope.chain, &hash);
     let arrival = Arrival { log: no, seq: header.seq, chain: scope.chain };
@@ -192,7 +199,7 @@ pub fn append_one(
 
 /// Ends a log's run with a signature over its last record (R3).
 pub fn sign(writing: &mut Writing<'_>, log: LogId, key: &Secret) -> Result<(), StoreError> {
-    let Some(state) = writing.local.logs.get(&log) else {
+    let Some(state) = writing.local().logs.get(&log) else {
         return Ok(());
     };
     let (no, seq) = (state.no, state.seq);

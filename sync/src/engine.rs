@@ -345,11 +345,11 @@ impl Engine {
     }
 }
 
-/// A scope's documents, if everything held is applied.
+/// A scope's documents, if everything held is applied: in every scope, since records of one may wait for an
+/// enrolment in another.
 fn docs_at(here: &Here<'_>, scope: &ScopeId) -> Option<DocsAt> {
-    let state = here.local.scope(scope);
     let authority = here.authority.0;
-    (state.shown == state.arrivals).then_some(DocsAt { digest: state.digest, authority })
+    here.settled.then(|| DocsAt { digest: here.local.scope(scope).digest, authority })
 }
 
 /// Whether documents made of equal records by equal statements differ: a local fault (R22).

@@ -36,6 +36,9 @@ pub const MAX_OFFERS: usize = 4096;
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Shortest time between two vectors asked for in one scope of one session.
 pub const VECTOR_INTERVAL: Duration = Duration::from_secs(5);
+/// Generations of one site whose logs in one scope no successor has closed. An honest site leaves one open for
+/// each time that it was copied or restored; what is beyond waits, so that vectors and height statements stay within `MAX_ITEMS`.
+pub const MAX_OPEN_GENERATIONS: usize = 4096;
 /// Sites, scopes, logs or authors in one message.
 pub const MAX_ITEMS: u64 = 65_536;
 /// Statements in one message of the authority log.

@@ -6,13 +6,14 @@
 //! other difference between them.
 
 mod effects;
+mod people;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use schema::authority::{AuthorityRef, Body, Signed, Standing, UserEntry};
+use schema::authority::{AuthorityRef, Body, Signed, Standing};
 use schema::codec::{Canonical, CodecError};
-use schema::id::{GenerationId, ScopeId, SiteId, StoreId, UserId};
+use schema::id::{DocId, GenerationId, ScopeId, SiteId, StoreId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityError, AuthorityLog, Policy};
 use schema::time::{Hlc, Timestamp};
@@ -20,12 +21,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::docs::DocChanged;
-use crate::docs::apply::Pass;
+use crate::docs::apply::{Due, Pass};
 use crate::engine::{Engine, Event, Here, SessionId};
 use crate::heights::{self, Book};
 use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL, HEIGHTS_REPEAT};
-use crate::store::rows::{EnrolmentRow, Wait};
-use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, decode};
+use crate::store::rows::Wait;
+use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, Writing, decode};
 use crate::wire::{Lane, Mark};
 pub use write::{Batch, Command, WriteError, Written};
 
@@ -124,6 +125,10 @@ pub struct Replica {
     /// Enrolments looked at by the sequencer.
     enrolments_seen: u64,
     changed: Vec<DocChanged>,
+    /// Documents that the read model has taken: no longer stale, which the next transaction writes.
+    noted: Vec<DocId>,
+    /// Waiting records to be judged again, by key.
+    due: VecDeque<Due>,
     out: VecDeque<Output>,
     /// Judgements by code since the start: for metrics and for the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
@@ -165,6 +170,9 @@ impl Replica {
             Some(_) | None => start.generation,
         };
         let engine = Engine::new(me, store.local());
+        // What was awaited may have come just before a crash, or with a newer version of this program.
+        let mut due = VecDeque::from([Wait::for_version()]);
+        due.extend(authority.head().map(|(head, _)| Wait::for_authority(head)));
         Ok(Self {
             store,
             key: start.key,
@@ -181,6 +189,8 @@ impl Replica {
             heights_said: start.now,
             enrolments_seen: 0,
             changed: Vec::new(),
+            noted: Vec::new(),
+            due,
             out: VecDeque::new(),
             verdicts: BTreeMap::new(),
             alarms: BTreeMap::new(),
@@ -240,9 +250,15 @@ impl Replica {
             None => writing.remove(Table::Meta, key.as_bytes()),
         })
     }
-    /// Documents that changed since this was last asked.
+    /// Documents that changed since this was last asked. Each stays listed in `Table::Stale` until
+    /// [`Replica::shown`] says that the read model has it.
     pub fn take_changed(&mut self) -> Vec<DocChanged> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// The read model has these documents as they are now (R27).
+    pub fn shown(&mut self, docs: impl IntoIterator<Item = DocId>) {
+        self.noted.extend(docs);
     }
 
     /// A transport session with a proven peer stands.
@@ -280,16 +296,29 @@ impl Replica {
     /// Judges and applies at most one portion of what has arrived. `false`: everything is shown.
     pub fn catch_up(&mut self, now: Timestamp) -> Result<bool, ReplicaError> {
         let behind = |(_, state): &(&ScopeId, &crate::store::ScopeState)| state.shown < state.arrivals;
-        let Some(scope) = self.store.local().scopes.iter().find(behind).map(|(scope, _)| *scope) else {
+        let scope = self.store.local().scopes.iter().find(behind).map(|(scope, _)| *scope);
+        let due = self.due.front().cloned();
+        if due.is_none() && scope.is_none() {
             return Ok(false);
-        };
-        let authority = &self.authority;
-        let (changed, verdicts) = self.store.write(Firmness::Derived, |writing| {
+        }
+        let (authority, noted) = (&self.authority, &self.noted);
+        let (changed, verdicts, left) = self.store.write(Firmness::Derived, |writing| {
+            forget_shown(writing, noted)?;
             let mut pass = Pass::new(authority);
-            pass.catch_up(writing, &scope, CATCH_UP_RECORDS)?;
+            let mut left = None;
+            match (&due, &scope) {
+                (Some(due), _) => left = pass.wake(writing, due, CATCH_UP_RECORDS)?,
+                (None, Some(scope)) => drop(pass.catch_up(writing, scope, CATCH_UP_RECORDS)?),
+                (None, None) => {}
+            }
             let verdicts = std::mem::take(&mut pass.verdicts);
-            Ok::<_, StoreError>((pass.finish(writing)?, verdicts))
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, left))
         })?;
+        self.noted.clear();
+        if due.is_some() {
+            self.due.pop_front();
+            self.due.extend(left);
+        }
         self.count(verdicts);
         self.changed.extend(changed);
         self.copy_enrolments(now)?;
@@ -301,9 +330,10 @@ impl Replica {
         self.out.drain(..).collect()
     }
 
-    /// How many arrivals are not shown yet.
+    /// How many arrivals are not shown yet; one more while records that waited are judged again.
     pub fn behind(&self) -> u64 {
-        self.store.local().scopes.values().map(|state| state.arrivals - state.shown).sum()
+        let arrivals: u64 = self.store.local().scopes.values().map(|state| state.arrivals - state.shown).sum();
+        arrivals + u64::from(!self.due.is_empty())
     }
 
     /// Forgets everything that can be made again from records, and makes it again.
@@ -312,7 +342,7 @@ impl Replica {
             for table in Table::DERIVED {
                 writing.clear(table)?;
             }
-            let scopes: Vec<_> = writing.local.scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
+            let scopes: Vec<_> = writing.local().scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
             for (id, mut state) in scopes {
                 state.shown = 0;
                 state.digest = [0; 32];
@@ -320,6 +350,7 @@ impl Replica {
             }
             Ok::<_, StoreError>(())
         })?;
+        self.enrolments_seen = 0;
         while self.catch_up(now)? {}
         Ok(())
     }
@@ -372,14 +403,18 @@ impl Replica {
                 }
                 writing.put(Table::Authority, &position.to_be_bytes(), &signed.to_bytes())?;
             }
-            writing.local.statements = writing.count(Table::Authority)?;
+            writing.count_statements()?;
             Ok::<_, StoreError>(())
         })?;
         if let Some(last) = kept.last() {
             let now = last.statement.hlc.timestamp();
             self.hlc = self.hlc.observe(last.statement.hlc, now);
             self.authority = authority;
-            self.judge_waiting()?;
+            if let Some((head, _)) = self.authority.head() {
+                let fresh = Wait::for_authority(head);
+                self.due.retain(|due| due.0.first() != fresh.0.first());
+                self.due.push_back(fresh);
+            }
             if handed_over {
                 self.rebuild(now)?;
             }
@@ -387,69 +422,9 @@ impl Replica {
         Ok(())
     }
 
-    /// What waited for the authority log is judged again.
-    fn judge_waiting(&mut self) -> Result<(), ReplicaError> {
-        let authority = &self.authority;
-        let wait = Wait::Authority(AuthorityRef::default());
-        let (changed, verdicts) = self.store.write(Firmness::Derived, |writing| {
-            let mut pass = Pass::new(authority);
-            pass.wake(writing, &wait)?;
-            let verdicts = std::mem::take(&mut pass.verdicts);
-            Ok::<_, StoreError>((pass.finish(writing)?, verdicts))
-        })?;
-        self.count(verdicts);
-        self.changed.extend(changed);
-        Ok(())
-    }
-
     fn authority_grown(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
         self.out.push_back(Output::Authority);
         self.run(now, Event::AuthorityGrown)
-    }
-
-    /// The sequencer copies what sites said of their people (R15). Of two equal logins the one copied first
-    /// stays, the other gets the site's code and a number behind it.
-    fn copy_enrolments(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
-        if self.sequencer.is_none() {
-            return Ok(());
-        }
-        let Some(policy) = self.policy().cloned() else {
-            return Ok(());
-        };
-        let reading = self.store.read()?;
-        if reading.count(Table::Enrolments)? == self.enrolments_seen {
-            return Ok(());
-        }
-        let rows = reading.prefixed(Table::Enrolments, &[])?;
-        self.enrolments_seen = rows.len() as u64;
-        let mut copied = false;
-        for (key, bytes) in rows {
-            let (Some(user), Some(site)) = (id_at::<16>(&key, 0), id_at::<32>(&key, 16)) else {
-                continue;
-            };
-            let (user, site) = (UserId(user), SiteId(site));
-            let known = self.authority.current().is_some_and(|policy| policy.users.contains_key(&user));
-            if known {
-                continue;
-            }
-            let EnrolmentRow { enrolment, generation, seq } = decode(Table::Enrolments, &bytes)?;
-            let code = policy.sites.get(&site).map(|site| site.code.to_lowercase()).unwrap_or_default();
-            let taken = self.authority.current().map(|policy| policy.logins.clone()).unwrap_or_default();
-            let login = free_login(&enrolment.login, &code, |login| taken.contains_key(login));
-            let entry =
-                UserEntry { user, login, grants: enrolment.grants, sites: vec![site], standing: enrolment.standing };
-            let body = Body::Copied { site, generation, seq, user: entry };
-            match self.say_quietly(now, &body) {
-                Ok(()) => copied = true,
-                Err(ReplicaError::Authority(error)) => tracing::warn!(%user, %error, "an enrolment was not copied"),
-                Err(error) => return Err(error),
-            }
-        }
-        if copied {
-            let outputs = self.authority_grown(now)?;
-            self.out.extend(outputs);
-        }
-        Ok(())
     }
 
     /// Says what is held, if that is news and the last time is long enough ago.
@@ -493,28 +468,6 @@ impl Replica {
         }
     }
 
-    /// Whether somebody may act through this site now: as the authority log or this site's own log says.
-    pub fn user(&self, user: &UserId) -> Result<Option<UserEntry>, StoreError> {
-        if let Some(entry) = self.policy().and_then(|policy| policy.users.get(user)) {
-            return Ok(Some(UserEntry::clone(entry)));
-        }
-        let enrolled = crate::docs::judge::enrolled(&self.store.read()?, user, &self.me())?;
-        Ok(enrolled.map(|enrolment| crate::docs::judge::as_entry(enrolment, &self.me())))
-    }
-
-    /// The user whom this site enrolled with this folded login, if the authority log does not know them yet.
-    pub fn enrolled_login(&self, login: &str) -> Result<Option<UserId>, StoreError> {
-        let me = self.me();
-        for (key, bytes) in self.store.read()?.prefixed(Table::Enrolments, &[])? {
-            let EnrolmentRow { enrolment, .. } = decode(Table::Enrolments, &bytes)?;
-            let copied = self.policy().is_some_and(|policy| policy.users.contains_key(&enrolment.user));
-            if !copied && id_at::<32>(&key, 16) == Some(me.0) && schema::fold::fold(&enrolment.login) == login {
-                return Ok(Some(enrolment.user));
-            }
-        }
-        Ok(None)
-    }
-
     /// Active sites other than this one.
     pub fn peers(&self) -> Vec<Arc<schema::authority::SiteEntry>> {
         let Some(policy) = self.policy() else {
@@ -531,6 +484,7 @@ impl Replica {
             policy,
             authority: self.authority.head().unwrap_or_default(),
             local: self.store.local(),
+            settled: self.behind() == 0,
             store: self.store_id,
             generation: self.generation,
             cursors: &self.cursors,
@@ -538,6 +492,11 @@ impl Replica {
             heights: &self.heights,
         }
     }
+}
+
+/// Removes what the read model has from the list of what it may lack.
+fn forget_shown(writing: &mut Writing<'_>, docs: &[DocId]) -> Result<(), StoreError> {
+    docs.iter().try_for_each(|doc| writing.remove(Table::Stale, &doc.0))
 }
 
 /// A time after everything that this site ever said, whatever its clock says now, and after what others said as
@@ -549,15 +508,6 @@ fn first_time(store: &Store, heights: &Book, start: &Start) -> Hlc {
     let said = heights.get(&me).map(|signed| signed.heights.hlc).unwrap_or_default();
     let own = latest(own).max(said);
     Hlc::default().tick(start.now).observe(latest(others), start.now).max(own)
-}
-
-/// The login itself if it is free, otherwise with the site's code, then with a number.
-fn free_login(wanted: &str, code: &str, taken: impl Fn(&str) -> bool) -> String {
-    let candidates = std::iter::once(wanted.to_owned())
-        .chain(std::iter::once(format!("{wanted}.{code}")))
-        .chain((2..).map(|number| format!("{wanted}.{code}{number}")));
-    let mut free = candidates.filter(|login| !taken(&schema::fold::fold(login)));
-    free.next().expect("the candidates never end")
 }
 
 fn id_at<const N: usize>(key: &[u8], at: usize) -> Option<[u8; N]> {

@@ -148,8 +148,8 @@ impl Source for Reading {
 /// An open write transaction, and the small state as it will be if it is committed.
 pub struct Writing<'t> {
     tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
-    /// Logs and scopes with what this transaction did to them.
-    pub local: Local,
+    local: Local,
+    undo: Vec<local::Undo>,
 }
 
 impl Source for Writing<'_> {
@@ -166,6 +166,10 @@ impl Source for Writing<'_> {
 }
 
 impl Writing<'_> {
+    /// Logs and scopes with what this transaction did to them.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
     /// Writes a value.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.tables[table.slot()].insert(key, tables::seal(table, key, value).as_slice())?;
@@ -261,23 +265,22 @@ impl Store {
             }
             Firmness::Derived => tx.set_durability(Durability::None).map_err(StoreError::from)?,
         }
-        let (outcome, local) = {
+        let (outcome, undo) = {
             let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));
             let tables = opened.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
-            let mut writing = Writing { tables, local: self.local.clone() };
+            let mut writing = Writing { tables, local: std::mem::take(&mut self.local), undo: Vec::new() };
             let outcome = work(&mut writing);
-            (outcome, writing.local)
+            self.local = writing.local;
+            (outcome, writing.undo)
         };
-        match outcome {
-            Ok(value) => {
-                tx.commit().map_err(StoreError::from)?;
-                self.local = local;
-                Ok(value)
-            }
-            Err(error) => {
-                tx.abort().map_err(StoreError::from)?;
-                Err(error)
-            }
+        let ended = match &outcome {
+            Ok(_) => tx.commit().map_err(StoreError::from),
+            Err(_) => tx.abort().map_err(StoreError::from),
+        };
+        if outcome.is_err() || ended.is_err() {
+            self.local.take_back(undo);
         }
+        ended?;
+        outcome
     }
 }

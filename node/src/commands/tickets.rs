@@ -173,8 +173,7 @@ fn readable(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, doc: &D
     let view = batch.view(doc).map_err(WriteError::from)?.filter(|view| view.kind == DocKind::Ticket);
     let view = view.ok_or(Failure::Unknown)?;
     let structure = context.policy.structure_of(&view.scope).ok_or(Failure::Unknown)?;
-    let requesters: Vec<Option<DocId>> =
-        view.values.get("requester").into_iter().flatten().map(|held| held.value.as_text()?.parse().ok()).collect();
+    let requesters = [view.text("requester").and_then(|text| text.parse().ok()), view.facts.requester];
     match readable_by(&context.policy, &actor.entry).ticket(&structure, &requesters) {
         true => Ok(view),
         false => Err(Failure::Unknown),

@@ -1,7 +1,6 @@
 //! What administrators do: invite a site, import, rebuild, compare.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Asker;
+use super::body::File;
 use super::errors::{JsonBody, Query};
 use super::{App, Problem};
 use crate::clock::now;
@@ -59,8 +59,7 @@ pub(super) async fn invite(
         }
     };
     let invited = Invited { code: given.code, name: given.name, structures };
-    let line = membership::invite(&asker.policy, &status.me, &app.site.local, &invited);
-    let line = line.map_err(|error| Problem::refused(format!("{error:#}")))?;
+    let line = membership::invite(&asker.policy, &status.me, &app.site.local, &invited)?;
     Ok((StatusCode::CREATED, Json(Line { line })))
 }
 
@@ -77,11 +76,10 @@ pub(super) async fn import(
     State(app): State<App>,
     asker: Asker,
     Query(portion): Query<Portion>,
-    body: Bytes,
+    File(file): File,
 ) -> Result<Json<import::Report>, Problem> {
     asker.admin()?;
-    let report = import::incident_log(&app.site, &body, portion.until).await;
-    Ok(Json(report.map_err(|error| Problem::refused(format!("{error:#}")))?))
+    Ok(Json(import::incident_log(&app.site, &file, portion.until).await?))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use schema::authority::{Enrolment, Grant, Role, Standing, UserEntry};
+use schema::authority::{Grant, Role, Standing, UserEntry};
 use schema::doc::DocKind;
 use schema::id::{StructureId, UserId};
 use schema::record::Author;
@@ -126,7 +126,6 @@ pub(super) async fn enrol(
     asker.admin()?;
     let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
     let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
-    let user = UserId(random()?);
     if given.password.chars().count() < crate::local::MIN_PASSWORD {
         return Err(Problem::field("password", "TooShort"));
     }
@@ -134,7 +133,8 @@ pub(super) async fn enrol(
     let grants = vec![Grant { structure, role: given.role }];
     let login = given.login.trim().to_owned();
     let author = Author::User(asker.actor.user);
-    if status.sequencer {
+    let user = if status.sequencer {
+        let user = UserId(random()?);
         let mut sites: Vec<_> = asker.policy.sites.keys().copied().collect();
         sites.sort_unstable();
         let entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
@@ -146,13 +146,12 @@ pub(super) async fn enrol(
             })
             .await?
             .map_err(|error| Problem::refused(error_chain(&error)))?;
+        user
     } else {
-        let enrolment = Enrolment { user, login: login.clone(), grants, standing: Standing::Active };
-        app.site
-            .write(move |batch, _| batch.enrol(author, &enrolment))
-            .await?
-            .map_err(crate::commands::Failure::from)?;
-    }
+        let login = login.clone();
+        let enrolled = app.site.write(move |batch, _| batch.enrol(author, &login, grants)).await?;
+        enrolled.map_err(crate::commands::Failure::from)?
+    };
     let name = given.name;
     app.site.write(move |batch, context| person(batch, context, author, &user, &name)).await??;
     let local = app.site.local.clone();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sync::replica::WriteError;
 
 use crate::commands::Failure;
+use crate::refusal::{Code, Refusal};
 use crate::site::Unavailable;
 use crate::views::ViewError;
 
@@ -102,6 +103,11 @@ impl Problem {
             ["Nothing was changed.", "The request is not in the expected form.", "Correct it and send it again."];
         Self::new(StatusCode::BAD_REQUEST, "BODY-FORM", words).with(serde_json::json!({ "detail": detail }))
     }
+    /// The body is larger than the limit.
+    pub fn too_large() -> Self {
+        let words = ["Nothing was changed.", "The request is larger than a site takes.", "Send less at once."];
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY-TOO-LARGE", words)
+    }
     /// The site cannot take it now.
     pub fn unavailable() -> Self {
         let words = [
@@ -166,8 +172,23 @@ impl From<sync::store::StoreError> for Problem {
     }
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Code { word, safe, happened, todo } = refusal.code;
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, word, [safe, happened, todo]);
+        match refusal.detail {
+            Some(detail) => problem.with(serde_json::json!({ "detail": detail })),
+            None => problem,
+        }
+    }
+}
+
 impl From<anyhow::Error> for Problem {
     fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Refusal>() {
+            Ok(refusal) => return refusal.into(),
+            Err(error) => error,
+        };
         tracing::error!(error = format!("{error:#}"), "a request failed");
         Self::internal()
     }
@@ -211,12 +232,10 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
+        super::body::announced_within(request.headers(), super::MAX_BODY)?;
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let words = ["Nothing was changed.", "The request is larger than a site takes.", "Send less at once."];
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY-TOO-LARGE", words))
-            }
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::too_large()),
             Err(rejection) => Err(Problem::body(rejection.body_text())),
         }
     }

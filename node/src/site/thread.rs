@@ -195,6 +195,7 @@ impl Core {
         }
         let reading = self.replica.read().map_err(ReplicaError::from)?;
         self.views.apply(&reading, &changed, self.replica.store().local())?;
+        self.replica.shown(changed.iter().map(|changed| changed.doc));
         for changed in changed {
             self.tell(site, &reading, changed);
         }

@@ -14,11 +14,7 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     let id = ticket.id.to_string();
     let text = |id: &Option<DocId>| id.map(|id| id.to_string());
     // The requester of the genesis keeps their reading right (access::Reach::ticket).
-    let first = view.changes.first().map(|stamp| stamp.change);
-    let genesis =
-        view.values.get("requester").into_iter().flatten().find(|held| Some(view.changes[held.by].change) == first);
-    let requester_0 =
-        genesis.and_then(|held| held.value.as_text()).map(str::to_owned).or_else(|| text(&ticket.requester));
+    let requester_0 = text(&view.facts.requester);
     conn.prepare_cached(
         "INSERT OR REPLACE INTO tickets (id, scope, number, kind, title, description, status, status_reason, impact,
          urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::facts::{Clock, Facts};
 use super::history::History;
 use super::ids::{Actor, Hash};
+use super::limits::MAX_AUTHORS;
 use super::operation::Operation;
 use super::operations;
 use super::parse::Parsed;
@@ -130,6 +131,9 @@ fn envelope(parsed: &Parsed, dependencies: &[Arc<Facts>], clock: &Clock) -> Resu
     }
     if parsed.other_actors().iter().any(|actor| !clock.contains_key(actor)) {
         return Err(Reason::ActorOfNoAncestor);
+    }
+    if clock.len() + usize::from(previous == 0) > MAX_AUTHORS {
+        return Err(Reason::TooManyAuthors);
     }
     Ok(())
 }

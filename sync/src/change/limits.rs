@@ -20,6 +20,10 @@ pub const MAX_EXPANDED_BYTES: u64 = 4 << 20;
 /// Actors a change may name beside its own: the predecessors of one edit come from few hands.
 pub const MAX_OTHER_ACTORS: u64 = 64;
 
+/// Actors among the ancestors of a change, itself included. Each process that edits a document is one; a document
+/// that outgrows this is closed with a successor (R7). Stored facts of a change stay below 128 KiB.
+pub const MAX_AUTHORS: usize = 4_096;
+
 /// The highest operation counter, 2^31: Automerge keeps counters in 32 bits and the local write after the last
 /// one panics. Half of the range is left as headroom.
 pub const MAX_COUNTER: u64 = 1 << 31;

@@ -149,6 +149,8 @@ reasons! {
     WrongStart = "wrong-start",
     /// R6 envelope: each other actor is the author of an ancestor.
     ActorOfNoAncestor = "actor-of-no-ancestor",
+    /// Decision 0007: more than 4,096 actors among the ancestors, itself included.
+    TooManyAuthors = "too-many-authors",
     /// R6 operations: the Text an operation names is made by no ancestor and not earlier in this change.
     TextUnknown = "text-unknown",
     /// R5: the object an operation names is no Text of a genesis.

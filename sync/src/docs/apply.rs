@@ -13,8 +13,13 @@ use super::{DocChanged, load, row};
 use crate::admission::{Full, full, stored};
 use crate::store::local::digest_sum;
 use crate::store::rows::{Arrival, DocRow, EnrolmentRow, IndexEntry, Verdict, Wait};
-use crate::store::tables::{LogNo, after_prefix, arrival_key, change_key, enrolment_key, read_record_key, record_key};
+use crate::store::tables::{
+    LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_key, read_record_key, record_key,
+};
 use crate::store::{Source, StoreError, Table, Writing, decode};
+
+/// Keys of waiting records to be judged again: from, up to.
+pub type Due = (Vec<u8>, Vec<u8>);
 
 /// One pass: records are judged one after the other, documents are loaded and saved once at the end.
 pub struct Pass<'a> {
@@ -35,7 +40,7 @@ impl<'a> Pass<'a> {
 
     /// Judges the next arrivals of a scope, at most `limit`. Returns how many there were.
     pub fn catch_up(&mut self, writing: &mut Writing<'_>, scope: &ScopeId, limit: usize) -> Result<usize, StoreError> {
-        let mut state = writing.local.scope(scope);
+        let mut state = writing.local().scope(scope);
         let from = arrival_key(scope, state.shown + 1);
         let end = arrival_key(scope, u64::MAX);
         let rows = writing.range(Table::Arrivals, &from, Some(&end), limit)?;
@@ -44,7 +49,7 @@ impl<'a> Pass<'a> {
             self.judge_at(writing, arrival.log, arrival.seq)?;
         }
         if !rows.is_empty() {
-            state = writing.local.scope(scope);
+            state = writing.local().scope(scope);
             state.shown += rows.len() as u64;
             writing.put_scope(*scope, state)?;
         }
@@ -87,18 +92,19 @@ impl<'a> Pass<'a> {
         self.ready.get(doc)
     }
 
-    /// Judges again whatever waits for this.
-    pub fn wake(&mut self, writing: &mut Writing<'_>, wait: &Wait) -> Result<(), StoreError> {
-        let key = wait.key();
-        for (row, _) in writing.prefixed(Table::Waiting, &key)? {
-            if let Some((no, seq)) = row.get(key.len()..).and_then(read_record_key) {
-                self.wake.push_back((no, seq));
+    /// Judges again at most `limit` of the records that wait under keys from `due.0` up to `due.1`. Returns where
+    /// to go on, if there are more.
+    pub fn wake(&mut self, writing: &mut Writing<'_>, due: &Due, limit: usize) -> Result<Option<Due>, StoreError> {
+        let rows = writing.range(Table::Waiting, &due.0, Some(&due.1), limit)?;
+        for (key, _) in &rows {
+            let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
+            if let Some((no, seq)) = place {
+                self.judge_at(writing, no, seq)?;
             }
         }
-        while let Some((no, seq)) = self.wake.pop_front() {
-            self.judge_at(writing, no, seq)?;
-        }
-        Ok(())
+        // What waits again, for something later, stands behind the end or where this pass has been.
+        let next = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| [key.as_slice(), &[0]].concat());
+        Ok(next.map(|from| (from, due.1.clone())))
     }
 
     fn settle(
@@ -194,12 +200,16 @@ impl<'a> Pass<'a> {
         accepted: Accepted,
         load: bool,
     ) -> Result<(), StoreError> {
-        let Accepted { doc, parsed, facts, at, birth } = accepted;
+        let Accepted { doc, parsed, facts, at, genesis, birth } = accepted;
         let key = change_key(&doc, &facts.actor, facts.seq);
         let known = row(writing, &doc)?;
         let before = known.as_ref().map(|row| row.digest(&doc));
         let mut row = match (known, birth) {
-            (Some(known), _) => known,
+            (Some(mut known), birth) => {
+                known.births.extend(birth.into_iter().flat_map(|row| row.births));
+                known.births.sort_unstable_by_key(|birth| birth.genesis);
+                known
+            }
             (None, Some(birth)) => birth,
             (None, None) => return Err(StoreError::Missing { what: "a document" }),
         };
@@ -208,14 +218,14 @@ impl<'a> Pass<'a> {
         row.heads.sort_unstable();
         writing.put(Table::Docs, &doc.0, &row.to_bytes())?;
         writing.put(Table::Applied, &facts.hash.0, &key)?;
-        let mut scope = writing.local.scope(&row.scope);
+        let mut scope = writing.local().scope(&row.scope);
         if let Some(before) = before {
             digest_sum(&mut scope.digest, &before, false);
         }
         digest_sum(&mut scope.digest, &row.digest(&doc), true);
         writing.put_scope(row.scope, scope)?;
         let author = record.record.skeleton.author;
-        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, facts };
+        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, genesis, facts };
         writing.put(Table::Changes, &key, &entry.to_bytes())?;
         if load {
             self.touched.entry(doc).or_default().push(parsed.into_change());
@@ -237,6 +247,7 @@ impl<'a> Pass<'a> {
             if let Some(saved) = saved {
                 writing.put(Table::Snapshots, &doc.0, &saved)?;
             }
+            writing.put(Table::Stale, &doc.0, &[])?;
             if let Some(DocRow { kind, scope, .. }) = row(writing, &doc)? {
                 changed.push(DocChanged { doc, kind, scope });
             }

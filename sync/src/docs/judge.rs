@@ -12,7 +12,7 @@ use schema::codec::Canonical;
 use schema::doc::DocKind;
 use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
 use schema::policy::{AuthorityLog, Pinned, Policy};
-use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor, scope_of};
+use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, scope_of};
 use schema::time::Hlc;
 
 use super::{StoredHistory, entry_by_hash, row};
@@ -20,7 +20,7 @@ use crate::admission::{Full, read_body, records_naming};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Verdict as Judged, judge as judge_change, parse, scan,
 };
-use crate::store::rows::{DocRow, EnrolmentRow, Verdict, Wait};
+use crate::store::rows::{Birth, DocRow, EnrolmentRow, Verdict, Wait};
 use crate::store::tables::{LogNo, enrolment_key, record_key};
 use crate::store::{Source, StoreError, Table};
 
@@ -35,6 +35,8 @@ pub struct Accepted {
     pub facts: Facts,
     /// Its time, never before its causal parents in the document (R28).
     pub at: Hlc,
+    /// The genesis it descends from (itself, if it is one); of several, the smallest hash.
+    pub genesis: ChangeHash,
     /// Set by a genesis: the row of the document it gives birth to (heads are left to `apply`).
     pub birth: Option<DocRow>,
 }
@@ -145,7 +147,7 @@ fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author
     }
 }
 
-/// What a site's own log says of a user.
+/// What a site's own log says of a user: there is one record that may, since the user's id names its place.
 pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<Enrolment>, StoreError> {
     let row: Option<EnrolmentRow> = source.get_as(Table::Enrolments, &enrolment_key(user, site))?;
     Ok(row.map(|row| row.enrolment))
@@ -165,24 +167,16 @@ pub fn as_entry(enrolment: Enrolment, site: &SiteId) -> UserEntry {
 fn judge_enrolment(authority: &AuthorityLog, full: &Full) -> Result<Enrolment, Stop> {
     let header = &full.record.header;
     let policy = pinned(authority, full)?;
-    if !policy.holds(&header.log.site, &header.log.scope) || header.log.scope != policy.org_scope() {
-        return Err(void(access::Refusal::Site.code()));
-    }
     let [body] = full.bodies.as_slice() else {
         return Err(void("enrolment-body"));
     };
     let enrolment = Enrolment::from_bytes(body).map_err(|_| void("enrolment-body"))?;
-    let may = policy.sites.get(&header.log.site).map(|site| site.enrols.as_slice()).unwrap_or_default();
-    let granted = |grant: &schema::authority::Grant| {
-        grant.role < schema::authority::Role::Admin
-            && grant.structure.is_some_and(|structure| may.binary_search(&structure).is_ok())
-    };
-    if enrolment.grants.is_empty() || !enrolment.grants.iter().all(granted) {
-        return Err(void(access::Refusal::Role.code()));
+    if enrolment.user != enrolled_user(&header.log, header.seq) {
+        return Err(void("enrolment-user"));
     }
-    if policy.users.contains_key(&enrolment.user) {
-        return Err(void("user-known"));
-    }
+    let author = &full.record.skeleton.author;
+    access::may_enrol(&policy, &header.log.site, &header.log.scope, author, &enrolment.grants)
+        .map_err(|refusal| void(refusal.code()))?;
     Ok(enrolment)
 }
 
@@ -199,8 +193,11 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
                 scope: header.log.scope,
                 kind: genesis.kind,
                 natural: genesis.natural.is_some(),
-                texts: text_keys(&parsed),
-                facts: GenesisFacts { requester: requester(&parsed) },
+                births: vec![Birth {
+                    genesis: parsed.hash(),
+                    texts: text_keys(&parsed),
+                    facts: GenesisFacts { requester: requester(&parsed) },
+                }],
                 heads: Vec::new(),
             })
         }
@@ -229,12 +226,23 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
     if history.by_seq(&author, facts.seq)?.is_some() {
         return Err(void("seq-taken"));
     }
+    // Facts of a genesis are read from ancestors, so that a second genesis changes nothing for those of the first.
+    let mut at = header.hlc;
+    let mut genesis = birth.is_some().then_some(parsed.hash());
+    for dependency in &facts.dependencies {
+        if let Some((_, entry)) = entry_by_hash(source, dependency)? {
+            at = at.max(Hlc(entry.at.0.saturating_add(1)));
+            genesis = Some(genesis.map_or(entry.genesis, |first| first.min(entry.genesis)));
+        }
+    }
+    let genesis = genesis.ok_or_else(|| void("no-dependencies"))?;
     if birth.is_none() {
         let known = row(source, &entry.doc)?.filter(|row| row.scope == header.log.scope);
         let known = known.ok_or_else(|| void("foreign-document"))?;
+        let birth = known.birth(&genesis).ok_or(StoreError::Missing { what: "the genesis of a document" })?;
         // A put without predecessors on a Text's key would hide the Text (docs/decisions/0002).
         let on_text =
-            |operation: &Operation| operation.key().is_some_and(|key| known.texts.iter().any(|text| text == key));
+            |operation: &Operation| operation.key().is_some_and(|key| birth.texts.iter().any(|text| text == key));
         if parsed.operations().iter().any(on_text) {
             return Err(void("put-on-text"));
         }
@@ -243,13 +251,7 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
             return Err(void("of-birth-only"));
         }
     }
-    let mut at = header.hlc;
-    for dependency in &facts.dependencies {
-        if let Some((_, entry)) = entry_by_hash(source, dependency)? {
-            at = at.max(Hlc(entry.at.0.saturating_add(1)));
-        }
-    }
-    Ok(Accepted { doc: entry.doc, parsed, facts, at, birth })
+    Ok(Accepted { doc: entry.doc, parsed, facts, at, genesis, birth })
 }
 
 /// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
@@ -334,10 +336,11 @@ fn put_text(parsed: &Parsed, wanted: &str) -> Option<String> {
 }
 
 fn facts_of(source: &impl Source, accepted: &Accepted) -> Result<GenesisFacts, StoreError> {
-    match &accepted.birth {
-        Some(row) => Ok(row.facts.clone()),
-        None => Ok(row(source, &accepted.doc)?.map(|row| row.facts).unwrap_or_default()),
-    }
+    let known = match &accepted.birth {
+        Some(row) => Some(row.clone()),
+        None => row(source, &accepted.doc)?,
+    };
+    Ok(known.and_then(|row| row.birth(&accepted.genesis).map(|birth| birth.facts.clone())).unwrap_or_default())
 }
 
 fn kind_of(source: &impl Source, accepted: &Accepted) -> Result<DocKind, StoreError> {

@@ -27,6 +27,7 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
         id: *doc,
         scope: row.scope,
         kind: row.kind,
+        facts: row.facts(),
         values: BTreeMap::new(),
         texts: BTreeMap::new(),
         changes: Vec::new(),

@@ -22,6 +22,8 @@ pub struct Here<'a> {
     pub authority: (AuthorityRef, [u8; 32]),
     /// Logs and scopes.
     pub local: &'a Local,
+    /// Whether everything held, in every scope, is judged and applied.
+    pub settled: bool,
     /// This store.
     pub store: StoreId,
     /// This generation.

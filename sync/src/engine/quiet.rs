@@ -43,6 +43,12 @@ impl Engine {
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
+        // A question that crossed an older answer is asked again: without a vector the lanes never start.
+        let asked = sync.vector_said.is_some_and(|at| now.since(at) < VECTOR_INTERVAL);
+        if sync.begun && !sync.has_started() && !asked {
+            self.say_vector(turn, id, scope, true);
+            return;
+        }
         if !sync.begun || !sync.is_idle() || now.since(sync.touched) < DIGEST_INTERVAL {
             return;
         }

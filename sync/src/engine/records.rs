@@ -104,6 +104,7 @@ impl Engine {
             return;
         }
         sync.touched = now;
+        sync.in_step &= runs.is_empty();
         for run in &runs {
             sync.holds((run.log.site, run.log.generation), run.to());
         }
@@ -148,6 +149,7 @@ impl Engine {
                 let stopped = sync.lane(lane).fetched(now, mark, !runs.is_empty());
                 if !runs.is_empty() {
                     sync.touched = now;
+                    sync.in_step = false;
                     for run in &runs {
                         sync.holds((run.log.site, run.log.generation), run.to());
                     }
@@ -213,6 +215,10 @@ impl Engine {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
             for scope in &grown {
+                let sync = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(scope));
+                if let Some(sync) = sync {
+                    sync.in_step = false;
+                }
                 self.pump(turn, id, *scope);
             }
         }

@@ -143,6 +143,11 @@ impl ScopeSync {
         self.lanes.iter_mut().for_each(|lane| lane.waits_from = lane.waits_from.min(now));
     }
 
+    /// Whether it is known where each lane begins.
+    pub fn has_started(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.sent.is_some())
+    }
+
     /// Whether both lanes have begun and have nothing on the way.
     pub fn is_idle(&self) -> bool {
         self.lanes.iter().all(|lane| lane.sent.is_some() && lane.in_flight == 0 && !lane.fetching)

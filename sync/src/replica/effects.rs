@@ -10,7 +10,7 @@ use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Reject, Run, admit, full, stored};
+use crate::admission::{Admitted, Full, Reject, Run, admit, full, stored};
 use crate::engine::{Admission, Effect, Event, Fetched, SessionId};
 use crate::limits::{AUTHORITY_BATCH, FRAME_TARGET_BYTES, MAX_SCAN};
 use crate::store::local::Held;
@@ -18,6 +18,10 @@ use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
 use crate::store::{Firmness, Source, StoreError, Table, decode};
 use crate::wire::{Lane, Mark, Message, PackedRun};
+
+/// Most bytes of a record in a frame beside its bodies, and of each of its entries.
+const RECORD_BYTES: usize = 192;
+const ENTRY_BYTES: usize = 48;
 
 /// What a fetch looks for.
 struct Wanted {
@@ -118,8 +122,9 @@ impl Replica {
                 }
                 let found = stored(&reading, arrival.log, arrival.seq)?;
                 let signature = found.signature;
-                bytes += found.record.body_bytes();
-                open.push(full(&reading, found)?);
+                let read = full(&reading, found)?;
+                bytes += packed_bytes(&read);
+                open.push(read);
                 if let Some(signature) = signature {
                     let run = Run { log, records: std::mem::take(&mut open), signature };
                     runs.push(PackedRun::pack(&run));
@@ -169,7 +174,7 @@ impl Replica {
                         }
                     }
                     Admitted::Known | Admitted::BeyondCut => {}
-                    Admitted::UnknownSite => whole = false,
+                    Admitted::UnknownSite | Admitted::TooManyGenerations => whole = false,
                 }
             }
             if whole {
@@ -273,9 +278,14 @@ impl Replica {
     }
 }
 
+/// About how many bytes a record takes in a frame before compression.
+fn packed_bytes(full: &Full) -> usize {
+    full.record.body_bytes() + RECORD_BYTES + full.record.skeleton.entries().len() * ENTRY_BYTES
+}
+
 /// The hash of the record before a run, as held here.
 fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Option<RecordHash>, StoreError> {
-    let Some(state) = source.local.logs.get(&run.log) else {
+    let Some(state) = source.local().logs.get(&run.log) else {
         return Ok(None);
     };
     match run.from.checked_sub(1) {

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use automerge::Automerge;
-use schema::authority::Enrolment;
+use schema::authority::{Enrolment, Grant, Standing};
 use schema::codec::Canonical;
 use schema::doc::{DocKind, Edits, View};
-use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId};
+use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, UserId};
 use schema::identity::Secret;
 use schema::policy::AuthorityLog;
 use schema::record::{
     Author, BodyKind, CommandName, Content, Entry, FORMAT, Genesis, Header, MAX_BODY_BYTES, MAX_RUN_BYTES,
-    MAX_RUN_RECORDS, Previous, Record, SCHEMA_VERSION, Skeleton, actor, body_hash, nonce,
+    MAX_RUN_RECORDS, Previous, Record, SCHEMA_VERSION, Skeleton, actor, body_hash, enrolled_user, nonce,
 };
 use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
 
-use super::{Output, Replica, ReplicaError};
+use super::{Output, Replica, ReplicaError, forget_shown};
 use crate::admission::{Full, append_one, named_command, sign, stored};
 use crate::docs::apply::Pass;
 use crate::docs::{edit, load, row, view};
@@ -67,12 +67,14 @@ impl Replica {
     ) -> Result<(T, Vec<Output>), WriteError> {
         let policy = self.policy().cloned().ok_or(WriteError::NotJoined)?;
         let mut hlc = self.hlc;
+        let noted = &self.noted;
         let (key, generation, authority) = (&self.key, self.generation, &self.authority);
         let firmness = match crate::planted::acknowledges_before_commit() {
             true => Firmness::Derived,
             false => Firmness::Durable,
         };
         let (value, changed, verdicts) = self.store.write(firmness, |writing| {
+            forget_shown(writing, noted)?;
             let mut batch = Batch {
                 pass: Pass::new(authority),
                 writing,
@@ -97,6 +99,7 @@ impl Replica {
             Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts))
         })?;
         self.hlc = hlc;
+        self.noted.clear();
         self.count(verdicts);
         self.changed.extend(changed);
         let outputs = self.run(now, Event::Arrived).map_err(|error| match error {
@@ -148,7 +151,7 @@ impl<'b, 't> Batch<'b, 't> {
             return Ok(Written { docs, repeated: true });
         }
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        let seq = self.writing.local.logs.get(&log).map_or(1, |state| state.seq + 1);
+        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
         let skeleton = Skeleton { command: name, author, content: Content::Edit(Vec::new()) };
         let mut command =
             Command { batch: self, log, seq, skeleton, entries: Vec::new(), bodies: Vec::new(), docs: BTreeMap::new() };
@@ -170,21 +173,24 @@ impl<'b, 't> Batch<'b, 't> {
     pub fn newer(&mut self, author: Author, scope: ScopeId, kind: u8, body: &[u8]) -> Result<(), WriteError> {
         self.hostile = true;
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        let seq = self.writing.local.logs.get(&log).map_or(1, |state| state.seq + 1);
+        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
         let content = Content::Opaque { hash: body_hash(body), length: body.len() as u32 };
         let skeleton = Skeleton { command: CommandName::Place, author, content };
         self.record(log, seq, BodyKind::from_number(kind), skeleton, vec![body.to_vec()], BTreeMap::new())
     }
 
-    /// Says something of this site's people (R15).
-    pub fn enrol(&mut self, author: Author, enrolment: &Enrolment) -> Result<(), WriteError> {
+    /// Enrols somebody at this site (R15) and answers with their id, which is drawn from the record's place.
+    pub fn enrol(&mut self, author: Author, login: &str, grants: Vec<Grant>) -> Result<UserId, WriteError> {
         let policy = self.authority.current().ok_or(WriteError::NotJoined)?;
         let log = LogId { site: self.key.public(), generation: self.generation, scope: policy.org_scope() };
-        let seq = self.writing.local.logs.get(&log).map_or(1, |state| state.seq + 1);
+        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
+        let user = enrolled_user(&log, seq);
+        let enrolment = Enrolment { user, login: login.to_owned(), grants, standing: Standing::Active };
         let body = enrolment.to_bytes();
         let content = Content::Opaque { hash: body_hash(&body), length: body.len() as u32 };
         let skeleton = Skeleton { command: CommandName::Place, author, content };
-        self.record(log, seq, BodyKind::Enrolment, skeleton, vec![body], BTreeMap::new())
+        self.record(log, seq, BodyKind::Enrolment, skeleton, vec![body], BTreeMap::new())?;
+        Ok(user)
     }
 
     fn written_before(
@@ -238,7 +244,7 @@ impl<'b, 't> Batch<'b, 't> {
             skeleton: skeleton.hash(),
         };
         let full = Full { record: Record { header, skeleton }, bodies };
-        let known = self.writing.local.logs.get(&log);
+        let known = self.writing.local().logs.get(&log);
         let no = known.map_or_else(|| self.writing.next_log_number(), |state| state.no);
         if known.is_none() {
             self.reserve(log, no)?;
@@ -259,7 +265,7 @@ impl<'b, 't> Batch<'b, 't> {
             return Err(WriteError::Refused(verdict.code().to_owned()));
         }
         append_one(self.writing, log, &full, None)?;
-        let mut scope = self.writing.local.scope(&log.scope);
+        let mut scope = self.writing.local().scope(&log.scope);
         if scope.shown + 1 == scope.arrivals {
             scope.shown += 1;
             self.writing.put_scope(log.scope, scope)?;
@@ -281,10 +287,10 @@ impl<'b, 't> Batch<'b, 't> {
     /// What the next record of a log follows (R1): for the first of a generation, the last log of this site in
     /// the scope that no other follows yet.
     fn previous(&self, log: &LogId) -> Result<Previous, StoreError> {
-        if let Some(state) = self.writing.local.logs.get(log).filter(|state| state.seq > 0) {
+        if let Some(state) = self.writing.local().logs.get(log).filter(|state| state.seq > 0) {
             return Ok(Previous::Record(state.hash));
         }
-        let logs = self.writing.local.logs.values();
+        let logs = self.writing.local().logs.values();
         let own = logs.filter(|state| state.id.site == log.site && state.id.scope == log.scope && state.seq > 0);
         Ok(own.max_by_key(|state| state.hlc).map_or(Previous::First, |state| Previous::After {
             generation: state.id.generation,

@@ -26,8 +26,19 @@ pub struct LogState {
     pub hlc: Hlc,
     /// The authority position it pins.
     pub authority: AuthorityRef,
-    /// The generation it follows and the last seq known when it began (R1).
-    pub follows: Option<(GenerationId, u64)>,
+    /// The generation it follows, as far as known when it began (R1).
+    pub follows: Option<Closing>,
+}
+
+/// Where a generation ended, as the first record of its successor says: both belong to its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Closing {
+    /// The generation that ended.
+    pub generation: GenerationId,
+    /// Its last seq.
+    pub seq: u64,
+    /// The hash there.
+    pub hash: RecordHash,
 }
 
 impl Canonical for LogState {
@@ -38,9 +49,10 @@ impl Canonical for LogState {
         self.hash.write(out);
         self.hlc.write(out);
         self.authority.write(out);
-        out.option(self.follows.as_ref(), |out, (generation, seq)| {
-            generation.write(out);
-            out.u64(*seq);
+        out.option(self.follows.as_ref(), |out, closing| {
+            closing.generation.write(out);
+            out.u64(closing.seq);
+            closing.hash.write(out);
         });
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -51,7 +63,10 @@ impl Canonical for LogState {
             hash: Canonical::read(input)?,
             hlc: Canonical::read(input)?,
             authority: Canonical::read(input)?,
-            follows: input.option("follows", |input| Ok((Canonical::read(input)?, input.u64("seq")?)))?,
+            follows: input.option("follows", |input| {
+                let generation = Canonical::read(input)?;
+                Ok(Closing { generation, seq: input.u64("seq")?, hash: Canonical::read(input)? })
+            })?,
         })
     }
 }
@@ -131,23 +146,24 @@ impl Local {
     }
 
     /// The vector of a scope, sorted: one line per log, except that a generation named by its successor's
-    /// first record and held exactly to the seq named there has none (R1). One that is named and not held
-    /// to there has a line, with seq 0 if nothing of it is held, so that a missing line always means "held".
+    /// first record and held exactly to the seq and hash named there has none (R1). One that is named and not
+    /// held to there has a line, with seq 0 if nothing of it is held, so that a missing line always means
+    /// "held", and equal vectors prove equal records.
     pub fn vector(&self, scope: &ScopeId) -> Vec<Line> {
         let in_scope = || self.logs.values().filter(|state| state.id.scope == *scope);
         let mut lines: BTreeMap<(SiteId, GenerationId), (u64, RecordHash)> =
             in_scope().map(|state| ((state.id.site, state.id.generation), (state.seq, state.hash))).collect();
         // Copies of a site may follow one generation at different places: the last one counts.
-        let mut closings: BTreeMap<(SiteId, GenerationId), u64> = BTreeMap::new();
+        let mut closings: BTreeMap<(SiteId, GenerationId), Closing> = BTreeMap::new();
         for state in in_scope() {
-            if let Some((generation, seq)) = state.follows {
-                let closing = closings.entry((state.id.site, generation)).or_default();
-                *closing = seq.max(*closing);
+            if let Some(closing) = state.follows {
+                let last = closings.entry((state.id.site, closing.generation)).or_insert(closing);
+                *last = closing.max(*last);
             }
         }
         for (log, closing) in closings {
             let line = lines.entry(log).or_insert((0, RecordHash([0; 32])));
-            if line.0 == closing {
+            if *line == (closing.seq, closing.hash) {
                 lines.remove(&log);
             }
         }
@@ -162,7 +178,10 @@ impl Local {
             .logs
             .values()
             .filter(|state| state.id.scope == *scope)
-            .filter_map(|state| state.follows.map(|(before, seq)| (state.id.site, state.id.generation, before, seq)))
+            .filter_map(|state| {
+                let Closing { generation, seq, .. } = state.follows?;
+                Some((state.id.site, state.id.generation, generation, seq))
+            })
             .collect();
         // Each round settles at least one generation, so there are at most as many rounds as generations.
         loop {
@@ -181,10 +200,48 @@ impl Local {
         }
     }
 
+    /// How many generations of a site have a log in the scope that no successor has closed.
+    pub fn open_generations(&self, site: &SiteId, scope: &ScopeId) -> usize {
+        let logs = || self.logs.values().filter(|state| state.id.site == *site && state.id.scope == *scope);
+        let closed: std::collections::BTreeSet<GenerationId> =
+            logs().filter_map(|state| state.follows.map(|closing| closing.generation)).collect();
+        logs().filter(|state| !closed.contains(&state.id.generation)).count()
+    }
+
+    /// Takes back what a transaction did, newest first.
+    pub(super) fn take_back(&mut self, undo: Vec<Undo>) {
+        for step in undo.into_iter().rev() {
+            match step {
+                Undo::Log(id, Some(before)) => {
+                    self.numbers.insert(before.no, id);
+                    self.logs.insert(id, before);
+                }
+                Undo::Log(id, None) => {
+                    if let Some(state) = self.logs.remove(&id) {
+                        self.numbers.remove(&state.no);
+                    }
+                }
+                Undo::Scope(id, Some(before)) => drop(self.scopes.insert(id, before)),
+                Undo::Scope(id, None) => drop(self.scopes.remove(&id)),
+                Undo::StoreId(before) => self.store_id = before,
+                Undo::Statements(before) => self.statements = before,
+            }
+        }
+    }
+
     /// How many records of the scope are held.
     pub fn records(&self, scope: &ScopeId) -> u64 {
         self.logs.values().filter(|state| state.id.scope == *scope).map(|state| state.seq).sum()
     }
+}
+
+/// What something of [`Local`] was before a transaction changed it.
+#[derive(Debug)]
+pub(super) enum Undo {
+    Log(LogId, Option<LogState>),
+    Scope(ScopeId, Option<ScopeState>),
+    StoreId(Option<StoreId>),
+    Statements(u64),
 }
 
 /// The digest of a vector: equal digests of hash chains prove equal records.
@@ -212,7 +269,9 @@ impl Writing<'_> {
     pub fn put_log(&mut self, state: LogState) -> Result<(), StoreError> {
         self.put(Table::Logs, &state.no.to_be_bytes(), &state.to_bytes())?;
         self.local.numbers.insert(state.no, state.id);
-        self.local.logs.insert(state.id, state);
+        let id = state.id;
+        let before = self.local.logs.insert(id, state);
+        self.undo.push(Undo::Log(id, before));
         Ok(())
     }
 
@@ -220,7 +279,9 @@ impl Writing<'_> {
     pub fn drop_log(&mut self, id: &LogId) -> Result<(), StoreError> {
         if let Some(state) = self.local.logs.remove(id) {
             self.local.numbers.remove(&state.no);
-            self.remove(Table::Logs, &state.no.to_be_bytes())?;
+            let no = state.no;
+            self.undo.push(Undo::Log(*id, Some(state)));
+            self.remove(Table::Logs, &no.to_be_bytes())?;
         }
         Ok(())
     }
@@ -234,14 +295,24 @@ impl Writing<'_> {
     pub fn put_scope(&mut self, scope: ScopeId, state: ScopeState) -> Result<(), StoreError> {
         let key = [b"scope/".as_slice(), &scope.0].concat();
         self.put(Table::Meta, &key, &state.to_bytes())?;
-        self.local.scopes.insert(scope, state);
+        let before = self.local.scopes.insert(scope, state);
+        self.undo.push(Undo::Scope(scope, before));
         Ok(())
     }
 
     /// Writes who this store is.
     pub fn put_store_id(&mut self, id: StoreId) -> Result<(), StoreError> {
         self.put(Table::Meta, b"store", &id.0)?;
-        self.local.store_id = Some(id);
+        let before = self.local.store_id.replace(id);
+        self.undo.push(Undo::StoreId(before));
+        Ok(())
+    }
+
+    /// Counts the statements after some were written.
+    pub fn count_statements(&mut self) -> Result<(), StoreError> {
+        let count = self.count(Table::Authority)?;
+        let before = std::mem::replace(&mut self.local.statements, count);
+        self.undo.push(Undo::Statements(before));
         Ok(())
     }
 }
@@ -261,7 +332,11 @@ mod tests {
             hash: RecordHash([no as u8; 32]),
             hlc: Hlc(1),
             authority: AuthorityRef::default(),
-            follows: follows.map(|(generation, seq)| (GenerationId([generation; 16]), seq)),
+            follows: follows.map(|(generation, seq)| Closing {
+                generation: GenerationId([generation; 16]),
+                seq,
+                hash: RecordHash([generation; 32]),
+            }),
         };
         let with = |states: Vec<LogState>| Local {
             logs: states.into_iter().map(|state| (state.id, state)).collect(),
@@ -277,6 +352,10 @@ mod tests {
         assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 0, "it must be sent");
         let peer = whole.expand(&scope, &said(&whole));
         assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 5, "no line: held to the closing seq");
+        let mut other = state(1, 5, None);
+        other.hash = RecordHash([8; 32]);
+        let forked = with(vec![other, state(2, 3, Some((1, 5)))]);
+        assert_eq!(forked.vector(&scope).len(), 2, "held to the same seq of another chain: not the same records");
     }
 
     #[test]

@@ -12,6 +12,14 @@ use schema::time::Hlc;
 use super::tables::{LogNo, record_key};
 use crate::change::Facts;
 
+/// First bytes of keys of what waits.
+const AUTHORITY: u8 = 2;
+const VERSION: u8 = 3;
+
+/// Items, or bytes, of one list in a stored value. What others may make long is bounded where it is judged
+/// (`limits::MAX_AUTHORS`, `limits::MAX_OPEN_GENERATIONS`); what is stored here must always be read again.
+const MAX_STORED_ITEMS: usize = 1 << 28;
+
 /// A record as stored: with the signature if it ends a run (R3), and where it stands in its scope's arrivals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
@@ -62,15 +70,50 @@ pub struct DocRow {
     pub kind: DocKind,
     /// Whether its id comes from a natural key (then it has no Text, R5).
     pub natural: bool,
-    /// Keys under which its genesis made Texts: nothing else is ever put there.
-    pub texts: Vec<String>,
-    /// What rights need of its genesis.
-    pub facts: GenesisFacts,
+    /// What each genesis fixed, by its hash: one, unless two sites gave birth to one document.
+    pub births: Vec<Birth>,
     /// The frontier of its changes, sorted.
     pub heads: Vec<ChangeHash>,
 }
 
+/// What a genesis fixes for every change that descends from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Birth {
+    /// The genesis.
+    pub genesis: ChangeHash,
+    /// Keys under which it made Texts: nothing else is ever put there.
+    pub texts: Vec<String>,
+    /// What rights need of it.
+    pub facts: GenesisFacts,
+}
+
+impl Canonical for Birth {
+    fn write(&self, out: &mut Writer) {
+        self.genesis.write(out);
+        out.list(&self.texts, |out, key| out.text(key));
+        out.option(self.facts.requester.as_ref(), |out, requester| requester.write(out));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            genesis: Canonical::read(input)?,
+            texts: input.list(4096, "text keys", |input| input.text(256, "text key"))?,
+            facts: GenesisFacts { requester: input.option("requester", Canonical::read)? },
+        })
+    }
+}
+
 impl DocRow {
+    /// What the genesis with this hash fixed.
+    pub fn birth(&self, genesis: &ChangeHash) -> Option<&Birth> {
+        self.births.iter().find(|birth| birth.genesis == *genesis)
+    }
+
+    /// What rights need of the document, wherever there is one genesis: of several, the one with the smallest
+    /// hash counts, as it does for changes that descend from several.
+    pub fn facts(&self) -> GenesisFacts {
+        self.births.first().map(|birth| birth.facts.clone()).unwrap_or_default()
+    }
+
     /// The document's part of the scope's digest (R22).
     pub fn digest(&self, doc: &DocId) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 document digest");
@@ -87,8 +130,7 @@ impl Canonical for DocRow {
         self.scope.write(out);
         out.u16(self.kind.number());
         out.flag(self.natural);
-        out.list(&self.texts, |out, key| out.text(key));
-        out.option(self.facts.requester.as_ref(), |out, requester| requester.write(out));
+        out.list(&self.births, |out, birth| birth.write(out));
         out.list(&self.heads, |out, head| head.write(out));
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -96,9 +138,8 @@ impl Canonical for DocRow {
             scope: Canonical::read(input)?,
             kind: DocKind::from_number(input.u16("kind")?),
             natural: input.flag("natural")?,
-            texts: input.list(4096, "text keys", |input| input.text(256, "text key"))?,
-            facts: GenesisFacts { requester: input.option("requester", Canonical::read)? },
-            heads: input.list(65_536, "heads", Canonical::read)?,
+            births: input.list(MAX_STORED_ITEMS, "births", Canonical::read)?,
+            heads: input.list(MAX_STORED_ITEMS, "heads", Canonical::read)?,
         })
     }
 }
@@ -114,6 +155,8 @@ pub struct IndexEntry {
     pub author: Author,
     /// When: the record's time, never before its causal parents in this document (R28).
     pub at: Hlc,
+    /// The genesis it descends from; of several, the smallest hash.
+    pub genesis: ChangeHash,
     /// Envelope and ancestors.
     pub facts: Facts,
 }
@@ -124,6 +167,7 @@ impl Canonical for IndexEntry {
         out.u64(self.seq);
         self.author.write(out);
         self.at.write(out);
+        self.genesis.write(out);
         out.bytes(&self.facts.encode());
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -132,7 +176,8 @@ impl Canonical for IndexEntry {
             seq: input.u64("seq")?,
             author: Canonical::read(input)?,
             at: Canonical::read(input)?,
-            facts: Facts::decode(input.bytes(1 << 20, "facts")?)
+            genesis: Canonical::read(input)?,
+            facts: Facts::decode(input.bytes(MAX_STORED_ITEMS, "facts")?)
                 .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
         })
     }
@@ -188,16 +233,29 @@ impl Wait {
         }
     }
 
-    /// The key under which records that wait for this are found. All waits for the authority log stand
-    /// together: any growth of it may answer them.
+    /// The key under which records that wait for this are found. Those that wait for the authority log stand in
+    /// the order of its positions.
     pub fn key(&self) -> Vec<u8> {
         match self {
             Self::Change(hash) => [&[1], hash.0.as_slice()].concat(),
-            Self::Authority(_) => vec![2],
-            Self::Version => vec![3],
+            Self::Authority(at) => {
+                [&[AUTHORITY], at.epoch.to_be_bytes().as_slice(), &at.position.to_be_bytes()].concat()
+            }
+            Self::Version => vec![VERSION],
             Self::Enrolment(user, site) => [&[4], user.0.as_slice(), site.0.as_slice()].concat(),
             Self::Earlier(doc, log) => [&[5], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
         }
+    }
+
+    /// The keys under which every record stands that waits for the authority log up to this place.
+    pub fn for_authority(head: AuthorityRef) -> (Vec<u8>, Vec<u8>) {
+        let after = Self::Authority(AuthorityRef { position: head.position.saturating_add(1), ..head });
+        (vec![AUTHORITY], after.key())
+    }
+
+    /// The keys under which every record stands that waits for a newer version of this program.
+    pub fn for_version() -> (Vec<u8>, Vec<u8>) {
+        (vec![VERSION], vec![VERSION + 1])
     }
 
     /// The key of one waiting record.

@@ -25,6 +25,8 @@ pub enum Table {
     Docs,
     /// Document 32 -> saved Automerge document. A cache of the records.
     Snapshots,
+    /// Document 32 -> nothing: what changed and may not be in the read model yet (R27).
+    Stale,
     /// Document 32, actor 16, seq u64 -> `IndexEntry`: envelope and ancestor checks, authorship, history.
     Changes,
     /// Change hash 32 -> key in `Changes`.
@@ -49,7 +51,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Logs,
         Self::Records,
@@ -58,6 +60,7 @@ impl Table {
         Self::Named,
         Self::Docs,
         Self::Snapshots,
+        Self::Stale,
         Self::Changes,
         Self::Applied,
         Self::Quarantine,
@@ -81,6 +84,7 @@ impl Table {
             Self::Named => "named-1",
             Self::Docs => "docs-1",
             Self::Snapshots => "snapshots-1",
+            Self::Stale => "stale-1",
             Self::Changes => "changes-1",
             Self::Applied => "applied-1",
             Self::Quarantine => "quarantine-1",
@@ -107,8 +111,11 @@ impl Table {
 /// Number of a log in this store.
 pub type LogNo = u32;
 
+/// Bytes of the key of a record.
+pub const RECORD_KEY_BYTES: usize = 12;
+
 /// Key of a record, or of anything by record.
-pub fn record_key(log: LogNo, seq: u64) -> [u8; 12] {
+pub fn record_key(log: LogNo, seq: u64) -> [u8; RECORD_KEY_BYTES] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&log.to_be_bytes());
     key[4..].copy_from_slice(&seq.to_be_bytes());

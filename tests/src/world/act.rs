@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::authority::Enrolment;
-use schema::authority::Standing;
 use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::{DocId, LogId, StructureId, UserId};
 use schema::record::{Author, CommandName, scope_of};
@@ -233,18 +231,16 @@ impl World {
     /// A site enrols somebody, often with a login that another site takes too (R15).
     fn enrol(&mut self, at: usize) {
         let now = self.clock(at);
-        let user = UserId(self.rng.bytes());
         let login = format!("neu{}", self.rng.below(4));
-        let enrolment = Enrolment { user, login: login.clone(), grants: Self::grants(), standing: Standing::Active };
         let (me, org) = (self.key_of(at), self.org);
         let Some(replica) = self.sites[at].replica_mut() else {
             return;
         };
-        let written = replica.write(now, |batch| batch.enrol(Author::Site, &enrolment));
+        let written = replica.write(now, |batch| batch.enrol(Author::Site, &login, Self::grants()));
         let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
         let seq = replica.store().local().logs.get(&log).map_or(0, |state| state.seq);
         match written {
-            Ok(((), outputs)) => {
+            Ok((user, outputs)) => {
                 self.count("enrolment");
                 self.commands += 1;
                 let doc = DocId([0; 32]);

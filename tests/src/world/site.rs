@@ -105,7 +105,8 @@ impl World {
             let mut views = Views::in_memory()?;
             while replica.catch_up(now)? {}
             replica.take_changed();
-            views.catch_up(&replica.read()?, replica.store().local())?;
+            let shown = views.catch_up(&replica.read()?, replica.store().local())?;
+            replica.shown(shown);
             let highest = query::highest_number(views.conn(), &format!("S{}", self.sites[at].place))?;
             let numbers = Numbers::new(highest, marked);
             Ok(Process { replica, views, numbers })
@@ -162,6 +163,7 @@ impl World {
             let changed = replica.take_changed();
             if !changed.is_empty() {
                 views.apply(&replica.read()?, &changed, replica.store().local())?;
+                replica.shown(changed.iter().map(|changed| changed.doc));
             }
             Ok(replica.take_outputs())
         })();

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use automerge::{AutoCommit, ObjType, ROOT, transaction::Transactable};
 
-use super::desk::{ANA, BEN, CLEO, DORA, Desk, at, bytes, change, delete, erase, insert, put};
+use super::desk::{ANA, BEN, CLEO, DORA, Desk, add, at, bytes, change, delete, erase, insert, put};
 use super::hostile::number;
 use crate::change::campaign::raw::{Raw, put_signed};
+use crate::change::limits::MAX_AUTHORS;
 use crate::change::{
     Actor, Facts, Genesis, Hash, History, JudgeError, MemoryHistory, Operation, Reason, Verdict, judge, parse, scan,
 };
@@ -197,4 +198,29 @@ fn the_caps_are_the_last_that_passes() {
         assert_eq!(scan(&bomb(4_097, key)).err(), Some(Reason::TooManyRootOperations));
     }
     assert_eq!(scan(&bomb(4_096, &longest)).map(|scan| scan.expanded_bytes()).ok(), Some(1 << 20));
+}
+
+#[test]
+fn a_document_has_a_bounded_number_of_authors() {
+    let mut desk = Desk::new();
+    let mut heads = vec![desk.ben.hash];
+    let author = |number: usize| {
+        let mut id = [0xf0; 16];
+        id[..2].copy_from_slice(&(number as u16).to_be_bytes());
+        Actor(id)
+    };
+    // With Ana's genesis and Ben, one more than a document may have.
+    for number in 0..MAX_AUTHORS - 1 {
+        let key = format!("key{number}");
+        let theirs = change(author(number), 1, 8, &[desk.genesis.hash], vec![put(&key, "v", &[])]);
+        heads.push(add(&mut desk.history, theirs, author(number), Genesis::No).hash);
+    }
+    let over = |heads: &[Hash]| bytes(change(BEN, 2, 9, heads, vec![put("status", "v", &[at(1, ANA)])]));
+    assert_eq!(
+        desk.verdict(&over(&heads), BEN, Genesis::No),
+        Ok(Verdict::Void(Reason::TooManyAuthors)),
+        "one ancestor's author too many"
+    );
+    heads.pop();
+    assert!(matches!(desk.verdict(&over(&heads), BEN, Genesis::No), Ok(Verdict::Applied(_))), "just as many as may be");
 }

@@ -1,0 +1,157 @@
+//! What the command line asks the node that runs on the same folder.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use schema::fold::fold;
+use schema::id::UserId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::folder::{Folder, write_private};
+use crate::http::MAX_IMPORT;
+use crate::refusal::{OrRefuse as _, Refusal, codes, shown};
+use crate::site;
+
+/// Bytes of an answer.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// How the running node can be reached by its own command line: a file that its owner alone can read.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Running {
+    /// Where it listens.
+    pub(super) url: String,
+    /// Acts as an administrator.
+    pub(super) token: String,
+}
+
+impl Running {
+    /// Says in the folder how to reach the node.
+    pub(super) fn keep(&self, folder: &Folder) -> anyhow::Result<()> {
+        write_private(&folder.running(), &serde_json::to_vec(self)?).or_refuse(&codes::FOLDER_WRITE)?;
+        Ok(())
+    }
+
+    /// How to reach the node of a folder. Errors: no site lives there, its node is not running.
+    pub(super) fn read(folder: &Folder) -> Result<Self, Refusal> {
+        folder.key()?;
+        let text = std::fs::read_to_string(folder.running());
+        let text = text.map_err(|_| Refusal::with(&codes::NODE_STOPPED, folder.path().display()))?;
+        // The file holds a token, so nothing of it is quoted.
+        serde_json::from_str(&text).map_err(|_| Refusal::with(&codes::NODE_STOPPED, folder.running().display()))
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&[u8]>) -> anyhow::Result<Value> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("{}{path}", self.url);
+        let authorization = format!("Bearer {}", self.token);
+        let answer = match (method, body) {
+            ("GET", _) => agent.get(&url).header("authorization", &authorization).call(),
+            (_, body) => agent
+                .post(&url)
+                .header("authorization", &authorization)
+                .header("content-type", "application/json")
+                .send(body.unwrap_or(b"{}")),
+        };
+        let mut answer = answer.or_refuse(&codes::NODE_STOPPED)?;
+        let status = answer.status();
+        let read = answer.body_mut().with_config().limit(MAX_ANSWER).read_json();
+        let value: Value = read.or_refuse(&codes::NODE_ANSWER)?;
+        if status.is_success() {
+            return Ok(value);
+        }
+        let answered: Answered = serde_json::from_value(value).or_refuse(&codes::NODE_ANSWER)?;
+        Err(answered.into())
+    }
+}
+
+/// What the node answered instead of doing it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answered {
+    code: String,
+    safe: String,
+    happened: String,
+    todo: String,
+    #[serde(default)]
+    params: Value,
+}
+
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let detail = match &self.params["detail"] {
+            Value::String(detail) => Some(detail.clone()),
+            _ => self.params.as_object().filter(|params| !params.is_empty()).map(|_| self.params.to_string()),
+        };
+        f.write_str(&shown([&self.safe, &self.happened, &self.todo], &self.code, detail.as_deref()))
+    }
+}
+
+impl std::error::Error for Answered {}
+
+/// A user by login, asked of the running node or, if there is none, read from the store.
+pub(super) fn user_by_login(folder: &Folder, login: &str) -> anyhow::Result<UserId> {
+    folder.key()?;
+    let unknown = || Refusal::with(&codes::LOGIN_UNKNOWN, login);
+    let wanted = fold(login);
+    let is_one = !wanted.is_empty() && wanted.chars().all(|letter| !letter.is_control() && letter != ' ');
+    if !is_one {
+        return Err(unknown().into());
+    }
+    let asked = Running::read(folder).map_err(anyhow::Error::from);
+    match asked.and_then(|running| running.call("GET", &format!("/api/v1/users/{}", encoded(&wanted)), None)) {
+        Ok(found) => Ok(found["id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(unknown)?),
+        Err(error) if error.is::<Answered>() => Err(unknown().into()),
+        Err(error) => match Refusal::of(error) {
+            refusal if refusal.code == &codes::NODE_STOPPED => {
+                let mut opened = site::open(folder.path())?;
+                let policy = opened.replica().policy().cloned();
+                Ok(policy.and_then(|policy| policy.logins.get(&wanted).copied()).ok_or_else(unknown)?)
+            }
+            refusal => Err(refusal.into()),
+        },
+    }
+}
+
+/// A text as one part of an address.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Prints a line for a new site.
+pub(super) fn invite(folder: &Folder, code: &str, name: &str, structures: &[String]) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let mut body = serde_json::json!({ "code": code, "name": name });
+    if !structures.is_empty() {
+        let known = running.call("GET", "/api/v1/structures", None)?;
+        let find = |wanted: &String| {
+            let mut items = known["items"].as_array().into_iter().flatten();
+            let found = items.find(|item| item["label"].as_str() == Some(wanted)).map(|item| item["id"].clone());
+            found.ok_or_else(|| Refusal::with(&codes::STRUCTURE_UNKNOWN, wanted))
+        };
+        body["structures"] = structures.iter().map(find).collect::<Result<Vec<_>, _>>()?.into();
+    }
+    let made = running.call("POST", "/api/v1/invitations", Some(&serde_json::to_vec(&body)?))?;
+    println!("{}", made["line"].as_str().unwrap_or_default());
+    Ok(())
+}
+
+/// Imports a file and prints what came of it.
+pub(super) fn import(folder: &Folder, path: &Path, until: Option<u64>) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let unread = |error| Refusal::with(&codes::IMPORT_READ, format!("{}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(unread)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_IMPORT as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if bytes.len() > MAX_IMPORT {
+        return Err(Refusal::new(&codes::IMPORT_LARGE).into());
+    }
+    let query = until.map(|until| format!("?until={until}")).unwrap_or_default();
+    let report = running.call("POST", &format!("/api/v1/imports/incident-log{query}"), Some(&bytes))?;
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    let skipped = report["skipped_total"].as_u64().unwrap_or(0);
+    if skipped > 0 {
+        eprintln!("archipel: {skipped} rows were skipped; `skipped` in the report names them by line");
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Commands that are not written as they must be, or ask for what is not there.
+
+use crate::site::{Area, Node, command, files, finish, founding, run, same};
+
+#[test]
+fn an_organisation_that_cannot_be_founded_leaves_nothing() {
+    let area = Area::new("founding");
+    let kit = area.at("kit.txt");
+    let good = founding(&kit);
+    let changed = |option: &str, value: &str| {
+        let mut arguments = good.clone();
+        let at = arguments.iter().position(|argument| argument == option).expect("an option of init");
+        arguments[at + 1] = value.to_owned();
+        arguments
+    };
+    let long = "x".repeat(300);
+    let cases: Vec<(&str, Vec<String>, &[u8], &str)> = vec![
+        ("a code of small letters", changed("--code", "par"), b"long enough it is", "SITE-CODE"),
+        ("a code too long", changed("--code", "PARIS1"), b"long enough it is", "SITE-CODE"),
+        ("no name", changed("--name", " "), b"long enough it is", "NAME-FORM"),
+        ("a name of 300 letters", changed("--organisation", &long), b"long enough it is", "NAME-FORM"),
+        ("a structure without a name", changed("--structure", ""), b"long enough it is", "NAME-FORM"),
+        ("a login of two words", changed("--login", "ana b"), b"long enough it is", "INIT-REFUSED"),
+        ("a kit in no folder", changed("--kit", "/proc/nothing/kit"), b"long enough it is", "KIT-WRITE"),
+        ("no password", good.clone(), b"", "PASSWORD-EMPTY"),
+        ("an empty password", good.clone(), b"\n", "PASSWORD-EMPTY"),
+        ("a short password", good.clone(), b"hunter2-x\n", "PASSWORD-SHORT"),
+        ("a password of bytes", good.clone(), b"\xff\xfe\xfd and so on and on\n", "PASSWORD-FORM"),
+        ("a password of 5000 letters", good.clone(), &[b'x'; 5000], "PASSWORD-FORM"),
+    ];
+    for (case, arguments, input, code) in &cases {
+        let told = run(&area.at("new"), arguments, input);
+        told.refused(code, case);
+        assert!(!told.err.contains("hunter2"), "{case}: a password is never told");
+        assert!(!area.at("new").join("site.key").exists() && !kit.exists(), "{case}: neither a site nor a kit is left");
+    }
+    std::fs::write(&kit, b"another organisation's").unwrap();
+    run(&area.at("new"), &good, b"long enough it is").refused("KIT-EXISTS", "a kit is there already");
+    assert_eq!(std::fs::read(&kit).unwrap(), b"another organisation's", "a kit exists once in the world");
+    let paris = area.founded("paris");
+    let before = files(&paris);
+    run(&paris, &founding(&area.at("second.txt")), b"long enough it is").refused("FOLDER-USED", "twice in one folder");
+    same(&paris, &before, "twice in one folder");
+    assert!(!area.at("second.txt").exists(), "no kit without its organisation");
+}
+
+#[test]
+fn a_command_that_asks_for_nothing_there_changes_nothing() {
+    let area = Area::new("commands");
+    let paris = area.founded("paris");
+    let cases: &[(&str, &[&str], &[u8], &str)] = &[
+        ("no command", &[], b"", "USAGE"),
+        ("an unknown command", &["fly"], b"", "USAGE"),
+        ("an unknown option", &["run", "--fast"], b"", "USAGE"),
+        ("a missing option", &["token", "create"], b"", "USAGE"),
+        ("an unknown login", &["token", "create", "--login", "bob"], b"", "LOGIN-UNKNOWN"),
+        ("an empty login", &["token", "create", "--login", ""], b"", "LOGIN-UNKNOWN"),
+        ("a login like a path", &["token", "create", "--login", "../structures?x=#"], b"", "LOGIN-UNKNOWN"),
+        ("a login with an escape", &["password", "--login", "ana\u{1b}[2J"], b"long enough it is", "LOGIN-UNKNOWN"),
+        ("a password of nobody", &["password", "--login", "bob"], b"long enough it is", "LOGIN-UNKNOWN"),
+        ("an empty password", &["password", "--login", "ana"], b"\n", "PASSWORD-EMPTY"),
+        ("a short password", &["password", "--login", "ana"], b"hunter2-x\n", "PASSWORD-SHORT"),
+    ];
+    let before = files(&paris);
+    for (case, arguments, input, code) in cases {
+        run(&paris, arguments, input).refused(code, case);
+        assert!(files(&paris).keys().eq(before.keys()), "{case}: files came or went");
+        let elsewhere = if *code == "USAGE" { code } else { "FOLDER-EMPTY" };
+        run(&area.at("nowhere"), arguments, input).refused(elsewhere, case);
+    }
+    assert!(!area.at("nowhere").exists(), "a folder that was misspelt is not made");
+    run(&paris, &["invite", "--code", "LYO", "--name", "Lyon"], b"").refused("NODE-STOPPED", "nobody serves");
+    let node = Node::start(&paris);
+    for (case, arguments, input, code) in cases {
+        run(&paris, arguments, input).refused(code, &format!("{case}, while the node runs"));
+    }
+    let invite = |more: &[&str]| run(&paris, &[&["invite"], more].concat(), b"");
+    invite(&["--code", "lyon", "--name", "Lyon"]).refused("SITE-CODE", "a code of small letters");
+    invite(&["--code", "LYO", "--name", ""]).refused("NAME-FORM", "no name");
+    invite(&["--code", "LYO", "--name", &"x".repeat(300)]).refused("NAME-FORM", "a name no statement holds");
+    let unknown = invite(&["--code", "LYO", "--name", "Lyon", "--structure", "Nope"]);
+    unknown.refused("STRUCTURE-UNKNOWN", "no such structure");
+    assert!(unknown.err.contains("Nope"), "the structure is named: {}", unknown.err);
+    drop(node);
+    std::fs::write(paris.join("running.json"), format!("{{\"token\": \"{}", crate::site::PASSWORD)).unwrap();
+    invite(&["--code", "LYO", "--name", "Lyon"])
+        .refused("NODE-STOPPED", "half of a token's file, of which nothing is told");
+    assert_eq!(run(&paris, &["verify"], b"").code, Some(0), "and every record is as it was");
+}
+
+#[test]
+fn the_environment_is_no_back_door() {
+    let area = Area::new("environment");
+    let paris = area.founded("paris");
+    let before = files(&paris);
+    let mut bad = command(&paris, &["verify"]);
+    bad.env("ARCHIPEL_LOG", "warn,node=loud=er");
+    finish(bad, b"").refused("LOG-FILTER", "a log filter that is none");
+    same(&paris, &before, "a log filter that is none");
+    let mut empty = std::process::Command::new(env!("CARGO_BIN_EXE_archipel"));
+    empty.env("ARCHIPEL_DATA", "").arg("verify").current_dir(area.at(""));
+    finish(empty, b"").refused("USAGE", "an empty folder name");
+}

@@ -1,0 +1,177 @@
+//! A folder, the program run on it, and what it told.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first administrator's password; no error may repeat it.
+pub const PASSWORD: &str = "correct-horse-battery";
+/// How long a command may take: the longest waits for a site that is not there.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A place for folders that goes when the test ends.
+pub struct Area(PathBuf);
+
+impl Area {
+    /// An empty one; `name` is the test's own.
+    pub fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doors-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+    /// A path in it.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+    /// A founded site, reachable by others on this machine.
+    pub fn founded(&self, name: &str) -> PathBuf {
+        let folder = self.at(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!("http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:{port}\"\n");
+        std::fs::write(folder.join("archipel.toml"), config).unwrap();
+        let told = run(&folder, &founding(&self.at(&format!("{name}-kit.txt"))), PASSWORD.as_bytes());
+        assert_eq!(told.code, Some(0), "a site is founded: {}", told.err);
+        folder
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A good `init`.
+pub fn founding(kit: &Path) -> Vec<String> {
+    let words = "init --organisation Exemple --code PAR --name Paris --structure IT --login ana --person Ana --kit";
+    words.split(' ').map(str::to_owned).chain([kit.display().to_string()]).collect()
+}
+
+/// What a command told.
+#[derive(Debug)]
+pub struct Told {
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Told {
+    /// Asserts that nothing was done, and that the error is one.
+    pub fn refused(&self, code: &str, case: &str) {
+        let Self { err, out, .. } = self;
+        assert!(self.code.is_some_and(|code| (1..=2).contains(&code)), "{case}: ends with {:?}: {err}", self.code);
+        let told = err.lines().find(|line| line.starts_with("archipel: ")).unwrap_or_default();
+        assert!(told.ends_with(&format!("[{code}]")), "{case}: expected {code}, got {err:?} {out:?}");
+        assert!(told.matches(". ").count() >= 2, "{case}: safe, happened, to do: {told}");
+        for never in ["panicked", "RUST_BACKTRACE", PASSWORD, "\u{1b}"] {
+            assert!(!err.contains(never) && !out.contains(never), "{case}: tells {never:?}: {err}");
+        }
+        assert!(err.len() < 8000, "{case}: an error is read by a person: {} bytes", err.len());
+    }
+}
+
+/// A command on a folder, without what is set for a person's own site.
+pub fn command(data: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_archipel"));
+    command.env_remove("ARCHIPEL_DATA").env_remove("ARCHIPEL_LOG").arg("--data").arg(data).args(arguments);
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(data: &Path, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Told {
+    finish(command(data, arguments), input)
+}
+
+/// Runs a prepared command to its end.
+pub fn finish(mut command: Command, input: &[u8]) -> Told {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("archipel starts");
+    // A command that reads nothing has ended already.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    let reading = |mut from: Box<dyn std::io::Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = reading(Box::new(child.stdout.take().expect("piped")));
+    let err = reading(Box::new(child.stderr.take().expect("piped")));
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Told { code: child.wait().unwrap().code(), out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+/// A node that serves, until this goes.
+pub struct Node {
+    child: Child,
+    /// `127.0.0.1:PORT` of its page.
+    pub address: String,
+    /// An administrator's token.
+    pub token: String,
+}
+
+impl Node {
+    /// Starts the node of a folder and waits until it listens.
+    pub fn start(folder: &Path) -> Self {
+        let mut command = command(folder, &["run"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("archipel starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").expect("the node says where").to_owned();
+        let running: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("running.json")).unwrap()).unwrap();
+        Self { child, address, token: running["token"].as_str().expect("a token").to_owned() }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every file of a folder, so that "nothing was changed" can be looked at.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.insert(entry.path(), std::fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    found
+}
+
+/// Copies a folder's files.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for path in files(from).into_keys() {
+        std::fs::copy(&path, to.join(path.file_name().expect("a file has a name"))).unwrap();
+    }
+}
+
+/// Asserts that a folder holds what it held, byte by byte.
+pub fn same(folder: &Path, before: &BTreeMap<PathBuf, Vec<u8>>, case: &str) {
+    let after = files(folder);
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&after), names(before), "{case}: files came or went");
+    let changed: Vec<_> = after.keys().filter(|path| after[*path] != before[*path]).collect();
+    assert!(changed.is_empty(), "{case}: {changed:?} changed");
+}
