@@ -1,4 +1,6 @@
-//! Several sites in one process: a seeded network, a hand-turned clock, disks that lose what was not
+//! Several sites: in one process, and as real processes on this machine.
+//!
+//! In one process there is a seeded network, a hand-turned clock, disks that lose what was not
 //! synced, and a naive model that says what must come out.
 //!
 //! [`world::World`] runs the same replica, admission, engine, frames and read model as production; only
@@ -7,5 +9,6 @@
 pub mod disk;
 pub mod model;
 pub mod rng;
+pub mod sites;
 #[cfg(feature = "planted")]
 pub mod world;

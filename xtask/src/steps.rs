@@ -93,6 +93,13 @@ pub const STEPS: &[Step] = &[
         ..PLAIN
     },
     Step {
+        name: "endurance",
+        run: Run::Own("endure", &["--kills", "6", "--tickets", "500", "--minute", "10"]),
+        after: Some("build"),
+        long: true,
+        ..PLAIN
+    },
+    Step {
         name: "quiet network",
         run: Run::Script(&["tests/scripts/no_packet_leaves.sh"]),
         needs: &[Tool::Ip, Tool::Tcpdump],

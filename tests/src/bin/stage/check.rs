@@ -16,51 +16,17 @@ mod search;
 mod split;
 mod world;
 
-use std::time::Instant;
+use tests::sites::process::end_all;
+use tests::sites::report::Report;
+use tests::sites::signal::on_signal;
 
 use crate::arguments::Arguments;
-use crate::process::end_all;
-use crate::run;
 use world::World;
-
-/// What held and what did not, printed as it is found.
-pub struct Report {
-    begun: Instant,
-    failed: Vec<String>,
-}
-
-impl Report {
-    fn new() -> Self {
-        Self { begun: Instant::now(), failed: Vec::new() }
-    }
-
-    /// Prints a finding with its figures.
-    pub fn holds(&mut self, holds: bool, told: impl Into<String>) {
-        let told = told.into();
-        println!("  {}  {told}", if holds { "ok    " } else { "FAILED" });
-        if !holds {
-            self.failed.push(told);
-        }
-    }
-
-    /// Prints the heading of a step.
-    pub fn step(&self, name: &str) {
-        println!("{:>6.1} s  {name}", self.begun.elapsed().as_secs_f64());
-    }
-
-    /// Runs a step; one that breaks off is a finding too, and the next ones go on.
-    fn run(&mut self, name: &str, step: impl FnOnce(&mut Self) -> anyhow::Result<()>) {
-        self.step(name);
-        if let Err(error) = step(self) {
-            self.holds(false, format!("{name}: broke off: {error:#}"));
-        }
-    }
-}
 
 /// Plays it; `true` if all held. The folder stays where something did not.
 pub fn check(arguments: &Arguments) -> anyhow::Result<bool> {
-    let mut report = Report::new();
-    run::on_signal(|| {
+    let mut report = Report::begin();
+    on_signal(|| {
         end_all();
         std::process::exit(130);
     });
@@ -82,20 +48,6 @@ pub fn check(arguments: &Arguments) -> anyhow::Result<bool> {
     report.run("Montréal's folder is copied and both copies run", |report| roads::copied(&world, report));
     report.run("What no client should send", |report| door::door(&world, report));
     report.run("The incident log by an outside script", |report| log::outside(&world, report));
-    let seconds = report.begun.elapsed().as_secs_f64();
     drop(world);
-    if report.failed.is_empty() {
-        // Only a temporary folder; one that stays is no failure of the story.
-        let _ = std::fs::remove_dir_all(&folder);
-        let _ = std::fs::remove_file(folder.with_extension("lock"));
-        println!("All held, in {seconds:.0} s.");
-        return Ok(true);
-    }
-    println!(
-        "{} did not hold, in {seconds:.0} s; the sites' folders are in {}:",
-        report.failed.len(),
-        folder.display()
-    );
-    report.failed.iter().for_each(|told| println!("  {told}"));
-    Ok(false)
+    Ok(report.close(&folder))
 }

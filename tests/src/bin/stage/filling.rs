@@ -12,10 +12,10 @@ use anyhow::Context;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
+use tests::sites::api::{Api, text};
+use tests::sites::cast::{Cast, Member, structures};
+use tests::sites::place::{APART, PLACES, new_password};
 
-use crate::api::{Api, text};
-use crate::cast::{Cast, Member};
-use crate::place::{APART, PLACES, SHARED, new_password};
 use words::{FIRST_NAMES, LAST_NAMES, NOTES, REPLIES, REQUESTS, Request, WAITING};
 
 /// Tickets of a new demo.
@@ -100,16 +100,6 @@ fn enrol(cast: &Cast) -> anyhow::Result<Vec<Person>> {
 
 fn count(list: &Value) -> usize {
     list["items"].as_array().map_or(0, Vec::len)
-}
-
-/// The ids of the two structures: the one that every site holds, and the one that Dakar lacks.
-pub fn structures(api: &Api) -> anyhow::Result<(String, String)> {
-    let known = api.get("/api/v1/structures")?;
-    let id = |name: &str| {
-        let mut items = known["items"].as_array().into_iter().flatten();
-        items.find(|item| item["label"] == name).map(|item| text(item, "id"))
-    };
-    Ok((id(SHARED).context("no shared structure")?, id(APART).context("no second structure")?))
 }
 
 /// Writes one ticket with its replies and moves.

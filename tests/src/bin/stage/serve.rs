@@ -16,12 +16,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tests::sites::api::text;
+use tests::sites::cast::{Cast, Member};
+use tests::sites::place::{LOGIN, PLACES};
+use tests::sites::watch::{self, Seen};
 
-use crate::api::text;
-use crate::cast::{Cast, Member};
-use crate::place::{LOGIN, PLACES};
 use crate::story::{self, Story};
-use crate::watch::{self, Seen};
 
 /// How often the sites are asked how they are.
 const LOOK: Duration = Duration::from_millis(250);

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-
-use crate::api::{Api, text};
-use crate::cast::Cast;
-use crate::filling::structures;
-use crate::watch;
+use tests::sites::api::{Api, text};
+use tests::sites::cast::Cast;
+use tests::sites::cast::structures;
+use tests::sites::watch;
 
 /// Between two steps, so that people can follow.
 const BREATH: Duration = Duration::from_millis(1600);

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Report;
+use tests::sites::api::text;
+use tests::sites::report::Report;
+
 use super::world::World;
-use crate::api::text;
 
 /// Who writes at once.
 const WRITERS: usize = 4;

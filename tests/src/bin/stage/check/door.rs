@@ -1,11 +1,11 @@
 //! What no client should send: each gets a clear answer, nothing is written, and the site goes on.
 
 use serde_json::Value;
+use tests::sites::api::{Answer, Api, text};
+use tests::sites::report::Report;
 
-use super::Report;
 use super::split::doors;
 use super::world::World;
-use crate::api::{Answer, Api, text};
 
 /// How deep the deep one is.
 const DEEP: usize = 10_000;

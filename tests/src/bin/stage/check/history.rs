@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tests::sites::api::Api;
+use tests::sites::place::PLACES;
+use tests::sites::report::Report;
 
-use super::Report;
 use super::split::doors;
 use super::world::{Edit, World};
-use crate::api::Api;
-use crate::place::PLACES;
 
 /// Reads the histories of every ticket touched, each at one of the sites in turn.
 pub fn history(world: &World, report: &mut Report) -> anyhow::Result<()> {

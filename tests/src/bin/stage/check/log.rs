@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use tests::sites::report::Report;
+use tests::sites::watch;
 
-use super::Report;
 use super::split::doors;
 use super::world::World;
 use crate::filling::{import, incident_log};
-use crate::watch;
 
 /// The first portion's last line.
 const FIRST_LINES: u64 = 1700;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use tests::sites::api::{Api, text};
+use tests::sites::place::{PLACES, SHARED};
+use tests::sites::report::Report;
+use tests::sites::watch::{self, hashes};
 
-use super::Report;
 use super::split::doors;
 use super::world::{PATIENCE, World};
-use crate::api::{Api, text};
-use crate::place::{PLACES, SHARED};
-use crate::watch;
 
 /// Tickets compared byte by byte.
 const SAMPLE: usize = 200;
@@ -77,10 +77,6 @@ pub fn compare(world: &World, report: &mut Report) -> anyhow::Result<()> {
 
 fn first(list: &[String]) -> String {
     list.first().map_or(String::new(), |first| format!(", not {first}"))
-}
-
-fn hashes(apis: &[Api]) -> anyhow::Result<Vec<String>> {
-    apis.iter().map(|api| Ok(text(&api.get("/api/v1/sync/hash")?, "views"))).collect()
 }
 
 fn bytes_differ(apis: &[Api], ids: &[String]) -> anyhow::Result<Vec<String>> {

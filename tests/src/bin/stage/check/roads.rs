@@ -1,36 +1,21 @@
 //! Other roads: around a cut cable, into an empty folder, and out of a copied one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::sites::api::{Api, text};
+use tests::sites::cast::{START, write_config};
+use tests::sites::place::{copy_folder, udp_ports};
+use tests::sites::process::Process;
+use tests::sites::report::Report;
+use tests::sites::watch::{alarms, told, wait};
 
-use super::Report;
 use super::split::doors;
 use super::world::{PATIENCE, World};
-use crate::api::{Api, text};
-use crate::cast::{START, write_config};
-use crate::place::udp_ports;
-use crate::process::Process;
 
 /// Tickets written at each of two copies.
 const COPY_TICKETS: usize = 20;
-
-fn wait(patience: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
-    let begun = Instant::now();
-    while !holds() {
-        if begun.elapsed() > patience {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Some(begun.elapsed())
-}
-
-fn told(waited: Option<Duration>) -> String {
-    waited.map_or("never".to_owned(), |waited| format!("after {:.2} s", waited.as_secs_f64()))
-}
 
 /// What a site says of its road to another.
 fn road(api: &Api, code: &str) -> (String, String) {
@@ -84,7 +69,7 @@ pub fn copied(world: &World, report: &mut Report) -> anyhow::Result<()> {
     world.equal(report, "before the copy");
     montreal.process.stop();
     let folder = montreal.folder.with_file_name("montreal-copy");
-    copy(&montreal.folder, &folder)?;
+    copy_folder(&montreal.folder, &folder)?;
     let http = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     write_config(&folder, http, udp_ports(&[0, 0, 0])?[0], world.cast.stage_port(), None)?;
     // Nobody lets either of the two in: they have one key, so that one cut is for both.
@@ -128,22 +113,5 @@ pub fn copied(world: &World, report: &mut Report) -> anyhow::Result<()> {
     report.holds(alarm.is_some(), format!("CLONE-RUNNING is shown {}", told(alarm)));
     copy.stop();
     world.equal(report, "one copy stopped");
-    Ok(())
-}
-
-fn alarms(api: &Api) -> BTreeSet<String> {
-    let sync = api.sync().unwrap_or_default();
-    sync["alarms"].as_array().into_iter().flatten().map(|alarm| text(alarm, "code")).collect()
-}
-
-/// Copies a site's folder while it does not run, as somebody who restores a backup on a second machine.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name() != "running.json" {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
     Ok(())
 }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tests::sites::api::{Api, encode, text};
+use tests::sites::place::PLACES;
+use tests::sites::report::Report;
 
-use super::Report;
 use super::mend::is_shared;
 use super::split::doors;
 use super::world::World;
-use crate::api::{Api, encode, text};
-use crate::place::PLACES;
 
 /// A word that stands in an internal note and nowhere else.
 const HIDDEN: &str = "ornithorynque";

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use tests::sites::api::{Api, text};
+use tests::sites::place::PLACES;
+use tests::sites::report::Report;
 
-use super::Report;
 use super::model::Model;
 use super::world::{Edit, Person, World};
-use crate::api::{Api, text};
-use crate::place::PLACES;
 
 /// Tickets made at each site.
 const NEW: usize = 100;
@@ -237,5 +237,5 @@ fn two_priorities(world: &mut World, report: &mut Report) -> anyhow::Result<()> 
 
 /// The administrator's door at each site.
 pub fn doors(world: &World) -> Vec<Api> {
-    world.cast.members.iter().map(crate::cast::Member::api).collect()
+    world.cast.members.iter().map(tests::sites::cast::Member::api).collect()
 }

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use tests::sites::api::{Api, text};
+use tests::sites::cast::{Cast, Member, structures};
+use tests::sites::ground::ground;
+use tests::sites::place::{SHARED, new_password};
+use tests::sites::report::Report;
+use tests::sites::watch;
 
-use super::Report;
 use super::model::Model;
-use crate::api::{Api, text};
-use crate::cast::{Cast, Member};
-use crate::filling::{self, structures};
-use crate::place::{SHARED, new_password};
-use crate::{run, watch};
+use crate::filling;
 
 /// How long the sites may take to agree when nothing is cut.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,7 +66,7 @@ impl World {
     /// Founds the sites, fills them, and waits until they agree.
     pub fn found(folder: &Path, port: Option<u16>, report: &mut Report) -> anyhow::Result<Self> {
         let begun = Instant::now();
-        let ground = run::ground(folder, port, false)?;
+        let ground = ground(folder, port, false)?;
         let (cast, _) = Cast::enter(ground)?;
         report.holds(true, format!("three sites run and have joined, {:.1} s", begun.elapsed().as_secs_f64()));
         filling::fill(&cast)?;

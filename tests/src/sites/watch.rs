@@ -1,12 +1,12 @@
 //! What the sites say of themselves, asked a few times a second, and whether they agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::api::text;
-use crate::cast::{Cast, Member};
+use super::api::{Api, text};
+use super::cast::{Cast, Member};
 
 /// Between two looks while waiting.
 const BETWEEN: Duration = Duration::from_millis(40);
@@ -119,4 +119,32 @@ pub fn wait_until_equal(cast: &Cast, patience: Duration) -> Option<Duration> {
         }
         std::thread::sleep(BETWEEN);
     }
+}
+
+/// Waits until something holds; answers after how long it did, `None` if not in time.
+pub fn wait(patience: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
+    let begun = Instant::now();
+    while !holds() {
+        if begun.elapsed() > patience {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(begun.elapsed())
+}
+
+/// What [`wait`] answered, for people.
+pub fn told(waited: Option<Duration>) -> String {
+    waited.map_or("never".to_owned(), |waited| format!("after {:.2} s", waited.as_secs_f64()))
+}
+
+/// The codes of the alarms that a site shows.
+pub fn alarms(api: &Api) -> BTreeSet<String> {
+    let sync = api.sync().unwrap_or_default();
+    sync["alarms"].as_array().into_iter().flatten().map(|alarm| text(alarm, "code")).collect()
+}
+
+/// The hash over every table of each site's read model.
+pub fn hashes(apis: &[Api]) -> anyhow::Result<Vec<String>> {
+    apis.iter().map(|api| Ok(text(&api.get("/api/v1/sync/hash")?, "views"))).collect()
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::api::Api;
-use crate::place::{APART, Kept, LOGIN, PLACES, Place, SHARED, new_password};
-use crate::process::Process;
-use crate::program;
+use super::api::{Api, text};
+use super::ground::Ground;
+use super::place::{APART, LOGIN, PLACES, Place, SHARED, new_password};
+use super::process::Process;
+use super::{program, watch};
 
 /// How long a site may take to serve.
 pub const START: Duration = Duration::from_secs(20);
@@ -42,20 +43,6 @@ impl Member {
     pub fn program(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         program::run(&self.folder, arguments, input)
     }
-}
-
-/// Where the demo lives and which ports it has.
-pub struct Ground {
-    /// The folder of all three; absolute.
-    pub folder: PathBuf,
-    /// The stage's port.
-    pub stage: u16,
-    /// The sites' HTTP ports.
-    pub http: [u16; 3],
-    /// What is kept between runs.
-    pub kept: Kept,
-    /// The folder is this process's own while this lives.
-    pub _lock: std::fs::File,
 }
 
 /// The three sites.
@@ -148,7 +135,7 @@ impl Cast {
             self.join(member)?;
         }
         // A site that has just joined marks its numbers with letters until it has caught up (decision 0004).
-        crate::watch::wait_until_equal(self, START);
+        watch::wait_until_equal(self, START);
         std::thread::sleep(CAUGHT_UP);
         Ok(())
     }
@@ -299,4 +286,14 @@ pub fn write_config(
     );
     std::fs::write(folder.join("archipel.toml"), text)?;
     Ok(())
+}
+
+/// The ids of the two structures: the one that every site holds, and the one that Dakar lacks.
+pub fn structures(api: &Api) -> anyhow::Result<(String, String)> {
+    let known = api.get("/api/v1/structures")?;
+    let id = |name: &str| {
+        let mut items = known["items"].as_array().into_iter().flatten();
+        items.find(|item| item["label"] == name).map(|item| text(item, "id"))
+    };
+    Ok((id(SHARED).context("no shared structure")?, id(APART).context("no second structure")?))
 }

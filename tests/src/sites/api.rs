@@ -58,10 +58,24 @@ impl Api {
 
     /// Sends bytes; any answer is an answer. Errors: the site cannot be reached.
     pub fn send(&self, method: &str, path: &str, body: Option<&[u8]>) -> anyhow::Result<Answer> {
+        self.send_named(method, path, body, None)
+    }
+
+    /// Sends bytes under a name of the client's own (sixteen hexadecimal digits): asking twice makes one thing.
+    pub fn send_named(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+        name: Option<&str>,
+    ) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.url);
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        if let Some(name) = name {
+            request = request.header("idempotency-key", name);
         }
         if body.is_some_and(|bytes| bytes.len() > ANNOUNCED) {
             request = request.header("expect", "100-continue");

@@ -84,13 +84,13 @@ impl Kept {
     }
 }
 
-/// Takes the folder for this process: a second stage on it would end the first one's sites.
-/// Errors: another stage has it. The lock goes with the returned file.
+/// Takes the folder for this process: a second one on it would end the first one's sites.
+/// Errors: another process has it. The lock goes with the returned file.
 pub fn take(folder: &Path) -> anyhow::Result<std::fs::File> {
     std::fs::create_dir_all(folder)?;
     let path = folder.with_extension("lock");
     let lock = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    ensure!(lock.try_lock().is_ok(), "a stage is running in {} already", folder.display());
+    ensure!(lock.try_lock().is_ok(), "another program runs sites in {} already", folder.display());
     Ok(lock)
 }
 
@@ -139,4 +139,19 @@ pub fn udp_ports(http: &[u16]) -> anyhow::Result<[u16; 3]> {
         *port = socket.local_addr()?.port();
     }
     Ok(ports)
+}
+
+/// Copies a site's folder while it does not run, as somebody who restores a backup on a second machine.
+pub fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name() != "running.json" {
+            let copy = to.join(entry.file_name());
+            std::fs::copy(entry.path(), &copy)?;
+            // On the disk now: the next one to sync a file there would wait for all of this.
+            std::fs::File::open(&copy)?.sync_all()?;
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// Where `archipel` is: built together with the stage.
+/// Where `archipel` is: built together with this program.
 pub fn path() -> anyhow::Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name(format!("archipel{}", std::env::consts::EXE_SUFFIX));
     if beside.is_file() { Ok(beside) } else { bail!("{} is missing: build the workspace", beside.display()) }

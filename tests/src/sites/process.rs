@@ -1,4 +1,4 @@
-//! A running `archipel`: started, watched, started again when it ends unasked, ended with the stage.
+//! A running `archipel`: started, watched, started again when it ends unasked, ended with this program.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::program;
+use super::program;
 
 /// How often the watcher looks whether a process has ended: a killed site is back after this and its own start.
 const WATCH: Duration = Duration::from_millis(20);
@@ -27,9 +27,9 @@ struct State {
     starts: u64,
 }
 
-/// Every process of this stage, so that whoever ends the stage at any moment ends them all.
+/// Every process, so that whoever ends this program at any moment ends them all.
 static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
-/// The stage is ending: nothing is started any more.
+/// This program is ending: nothing is started any more.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Ends every process, now and for good.
@@ -95,17 +95,27 @@ impl Process {
         }
     }
 
+    /// kill -9, and it stays down until it is started.
+    pub fn kill_for_good(&self) {
+        let mut state = self.lock();
+        state.wanted = false;
+        if let Some(mut child) = state.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// How often it was started: tells a process from the one before it.
     pub fn starts(&self) -> u64 {
         self.lock().starts
     }
 
     fn spawn(&self, state: &mut State) -> anyhow::Result<()> {
-        anyhow::ensure!(!ENDING.load(Ordering::SeqCst), "the stage is ending");
+        anyhow::ensure!(!ENDING.load(Ordering::SeqCst), "this program is ending");
         let log = OpenOptions::new().create(true).append(true).open(&self.log).context("cannot write a log")?;
         let mut command = program::command(&self.folder)?;
         command.arg("run").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // A group of its own: Ctrl-C in the terminal ends the stage, and the stage ends the sites.
+        // A group of its own: Ctrl-C in the terminal ends this program, which ends the sites.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         state.child = Some(command.spawn().context("archipel did not start")?);
@@ -146,7 +156,7 @@ fn terminate(child: &Child) {
     }
 }
 
-/// Ends processes that an earlier stage left on these folders (it was killed and could not end them).
+/// Ends processes that an earlier run left on these folders (it was killed and could not end them).
 /// Only where the system tells what a process runs; each is known by its own folder in its own arguments.
 pub fn end_leftovers(folders: &[PathBuf]) {
     let Ok(entries) = std::fs::read_dir("/proc") else {
