@@ -61,6 +61,9 @@ pub enum Reject {
     /// More than a run may hold.
     #[error("a run is larger than its limits")]
     Size,
+    /// It refers to a record that is not held here: the sender takes more for held than is.
+    #[error("a run refers to a record that is not held here")]
+    Reference,
     /// Records are missing before it.
     #[error("log {log} ends at {have} here, the run begins at {from}")]
     Gap {

@@ -7,6 +7,7 @@
 
 mod effects;
 mod people;
+mod references;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,8 @@
 //! What two sites say to one another (`docs/formats/frame.md`): messages and their frames.
 
+mod layout;
 pub mod runs;
+pub mod stripped;
 
 use schema::authority::{AuthorityRef, Signed};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
@@ -266,7 +268,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             scope.write(out);
             out.u8(lane.number());
             mark.write(out);
-            runs::write(runs, out);
+            layout::write(runs, out);
         }
         Message::Ack { scope, lane, mark } => {
             out.u8(5);
@@ -328,7 +330,7 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
         4 => {
             let scope = Canonical::read(input)?;
             let (lane, mark) = (Lane::read(input)?, Canonical::read(input)?);
-            Message::Runs { scope, lane, mark, runs: runs::read(&scope, input)? }
+            Message::Runs { scope, lane, mark, runs: layout::read(&scope, input)? }
         }
         5 => Message::Ack { scope: Canonical::read(input)?, lane: Lane::read(input)?, mark: Canonical::read(input)? },
         6 => {

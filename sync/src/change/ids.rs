@@ -5,6 +5,8 @@ use std::fmt;
 pub use schema::id::{ActorId as Actor, ChangeHash as Hash};
 use sha2::{Digest, Sha256};
 
+use super::varint::put_unsigned;
+
 /// One operation: the `counter`-th of its document as `actor` counted (Lamport), from 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, std::hash::Hash)]
 pub struct OpId {
@@ -21,7 +23,20 @@ impl fmt::Debug for OpId {
 }
 
 /// What every chunk begins with.
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+pub(super) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+
+/// An uncompressed change chunk around `body`, with its checksum.
+pub(super) fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut chunk = Vec::with_capacity(body.len() + 16);
+    chunk.extend_from_slice(&MAGIC);
+    chunk.extend_from_slice(&[0; 4]);
+    chunk.push(1);
+    put_unsigned(&mut chunk, body.len() as u64);
+    chunk.extend_from_slice(body);
+    let hash: [u8; 32] = Sha256::digest(&chunk[8..]).into();
+    chunk[4..8].copy_from_slice(&hash[..4]);
+    chunk
+}
 
 /// The hash that Automerge gives a chunk: SHA-256 of type, length and body, without decoding anything.
 /// `None` for bytes whose head is not magic and the hash's first four bytes: so that the hash in a signed

@@ -4,13 +4,11 @@
 //! would expand to is known before anything is expanded (R6).
 
 use super::columns::{Columns, Counts};
-use super::ids::{Actor, Hash};
+use super::ids::{Actor, Hash, MAGIC};
 use super::limits::{MAX_COUNTER, MAX_OTHER_ACTORS, MAX_SEQ};
 use super::reason::Reason;
 use super::varint::Reader;
 
-/// The first bytes of every Automerge chunk.
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 /// The chunk type of an uncompressed change.
 const CHANGE: u8 = 1;
 

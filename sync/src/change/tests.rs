@@ -1,6 +1,6 @@
 //! The campaign as a test; hostile changes, one for each reason, are in `tests/hostile.rs`.
 
-mod desk;
+pub(super) mod desk;
 mod hostile;
 mod verdicts;
 

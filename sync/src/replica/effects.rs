@@ -9,14 +9,16 @@ use schema::id::{RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 
+use super::references::{Held, References};
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
 use crate::admission::{Admitted, Full, Reject, Run, admit, full, stored};
 use crate::engine::{Admission, Effect, Event, Fetched, SessionId};
 use crate::limits::{AUTHORITY_BATCH, FRAME_TARGET_BYTES, MAX_SCAN};
-use crate::store::local::Held;
+use crate::store::local::Held as HeldSeqs;
 use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
 use crate::store::{Firmness, Source, StoreError, Table, decode};
+use crate::wire::runs::UnpackError;
 use crate::wire::{Lane, Mark, Message, PackedRun};
 
 /// Most bytes of a record in a frame beside its bodies, and of each of its entries.
@@ -28,7 +30,7 @@ struct Wanted {
     scope: ScopeId,
     lane: Lane,
     after: (u64, Option<[u8; 16]>),
-    held: Held,
+    held: HeldSeqs,
     young_after: u64,
     direct: BTreeSet<SiteId>,
 }
@@ -109,6 +111,8 @@ impl Replica {
         let from = arrival_key(&wanted.scope, after + 1);
         let end = arrival_key(&wanted.scope, u64::MAX);
         let (mut runs, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut sender =
+            References { reading: &reading, local: self.store.local(), scope: wanted.scope, held: wanted.held.clone() };
         for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
             let arrival: Arrival = decode(Table::Arrivals, value)?;
             let counter = after + 1 + index as u64;
@@ -127,7 +131,8 @@ impl Replica {
                 open.push(read);
                 if let Some(signature) = signature {
                     let run = Run { log, records: std::mem::take(&mut open), signature };
-                    runs.push(PackedRun::pack(&run));
+                    sender.held.insert((log.site, log.generation), arrival.seq);
+                    runs.push(PackedRun::pack(&run, &sender)?);
                 }
             }
             mark = Mark { counter, chain: arrival.chain };
@@ -162,8 +167,16 @@ impl Replica {
         let outcome = self.store.write(Firmness::Durable, |writing| {
             let mut whole = true;
             for packed in runs {
+                if !policy.sites.contains_key(&packed.log.site) {
+                    whole = false;
+                    continue;
+                }
                 let before = hash_before(writing, &packed)?;
-                let run = packed.unpack(&policy.org, before);
+                let held = Held { writing, scope };
+                let run = packed.unpack(&policy.org, before, &held).map_err(|error| match error {
+                    UnpackError::Reference => Reject::Reference,
+                    UnpackError::Store(error) => Reject::Store(error),
+                })?;
                 let admitted = admit(writing, &policy, &run)?;
                 match admitted {
                     Admitted::Stored(_) => {
@@ -197,7 +210,9 @@ impl Replica {
             Err(reject) => {
                 let code = refusal(&reject);
                 tracing::warn!(session, code, error = %reject, "a peer's records were refused");
-                if let Some(visit) = self.engine.sessions().get(&session) {
+                // Each side may honestly be wrong about what the other holds; the next session begins with the truth.
+                let visit = self.engine.sessions().get(&session).filter(|_| !matches!(reject, Reject::Reference));
+                if let Some(visit) = visit {
                     let peer = visit.peer;
                     self.alarm(now, Alarm::Refused(peer, code));
                 }
@@ -299,6 +314,7 @@ fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Op
 fn refusal(reject: &Reject) -> &'static str {
     match reject {
         Reject::Size => "run-too-large",
+        Reject::Reference => "unknown-reference",
         Reject::Gap { .. } => "gap",
         Reject::Chain { .. } => "broken-chain",
         Reject::Fork { .. } => "fork",

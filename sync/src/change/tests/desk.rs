@@ -17,7 +17,7 @@ pub(super) const NOBODY: Actor = Actor([0xe; 16]);
 /// `ana` makes the document: 1 puts status, 2 makes description with 3..=5 "abc", 6 makes notes with 7 "x".
 /// `ben` then puts title (8), and `dora` puts place over that (9). `cleo`, who has seen neither, deletes "a" (8) and
 /// puts due (9).
-pub(super) struct Desk {
+pub(in crate::change) struct Desk {
     pub(super) history: MemoryHistory,
     pub(super) genesis: Facts,
     pub(super) ben: Facts,
@@ -26,7 +26,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    pub(in crate::change) fn new() -> Self {
         let mut history = MemoryHistory::default();
         let description = at(2, ANA);
         let genesis = change(
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// Ben's second change with one honest operation, as bytes.
-    pub(super) fn plain(&self) -> Vec<u8> {
+    pub(in crate::change) fn plain(&self) -> Vec<u8> {
         bytes(self.bens(vec![put("status", "closed", &[at(1, ANA)])]))
     }
 

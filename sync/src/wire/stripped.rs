@@ -1,0 +1,116 @@
+//! Changes on the wire: what an author alone knows of them (R2), with references into logs for the rest.
+//!
+//! A receiver reads the hashes of dependencies, and the document, from the skeletons of records that it holds.
+//! The sender strips only what it knows the receiver can put back; anything else travels whole.
+
+use schema::id::{ActorId, ChangeHash, DocId, GenerationId, SiteId};
+use schema::record::actor;
+
+use crate::change::Outline;
+use crate::store::StoreError;
+
+/// References of one change that may be stripped: bounds what a short frame opens to.
+pub const MAX_REFERENCES: u64 = 256;
+
+/// A log of the scope that a message is about.
+pub type LogName = (SiteId, GenerationId);
+
+/// An entry of a record: it names a document and a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// In which log.
+    pub log: LogName,
+    /// Which record.
+    pub seq: u64,
+    /// Which of its entries.
+    pub entry: u64,
+}
+
+/// A change without what its receiver computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stripped {
+    /// Its place among those of its author.
+    pub seq: u64,
+    /// The counter of its first operation.
+    pub start_op: u64,
+    /// Where the changes that it depends on stand.
+    pub dependencies: Vec<Place>,
+    /// The logs of the other actors.
+    pub others: Vec<LogName>,
+    /// The columns, as in the chunk.
+    pub columns: Vec<u8>,
+}
+
+/// What a sender can look up: all of it among records that the receiver holds by then.
+pub trait Sender {
+    /// An entry that names this change, and the document it names there.
+    fn place(&self, change: &ChangeHash) -> Result<Option<(Place, DocId)>, StoreError>;
+    /// The log whose author is this actor in this document.
+    fn author(&self, doc: &DocId, actor: &ActorId) -> Result<Option<LogName>, StoreError>;
+}
+
+/// What a receiver looks up among the records that it holds.
+pub trait Receiver {
+    /// What an entry names; `None` if it is not held here.
+    fn entry(&self, place: &Place) -> Result<Option<(DocId, ChangeHash)>, StoreError>;
+}
+
+/// Strips a change of `author` in `doc`. `named`: the receiver takes the document from the first dependency.
+/// `None` if it must travel whole.
+pub fn strip(
+    sender: &impl Sender,
+    author: LogName,
+    doc: &DocId,
+    named: bool,
+    body: &[u8],
+) -> Result<Option<Stripped>, StoreError> {
+    let Some(outline) = Outline::read(body) else {
+        return Ok(None);
+    };
+    let references = outline.dependencies.len().max(outline.others.len()) as u64;
+    if outline.actor != actor(&author.0, &author.1, doc) || references > MAX_REFERENCES {
+        return Ok(None);
+    }
+    let mut dependencies = Vec::with_capacity(outline.dependencies.len());
+    for hash in &outline.dependencies {
+        match sender.place(hash)? {
+            Some((place, of)) if of == *doc || !named || !dependencies.is_empty() => dependencies.push(place),
+            Some(_) | None => return Ok(None),
+        }
+    }
+    if named && dependencies.is_empty() {
+        return Ok(None);
+    }
+    let mut others = Vec::with_capacity(outline.others.len());
+    for other in &outline.others {
+        match sender.author(doc, other)? {
+            Some(log) => others.push(log),
+            None => return Ok(None),
+        }
+    }
+    let Outline { seq, start_op, columns, .. } = outline;
+    Ok(Some(Stripped { seq, start_op, dependencies, others, columns }))
+}
+
+impl Stripped {
+    /// What the first dependency names: the document, where no genesis names it.
+    pub fn doc(&self, receiver: &impl Receiver) -> Result<Option<DocId>, StoreError> {
+        let first = self.dependencies.first().map(|place| receiver.entry(place)).transpose()?;
+        Ok(first.flatten().map(|(doc, _)| doc))
+    }
+
+    /// The chunk; `None` if something that it refers to is not held here.
+    pub fn whole(self, receiver: &impl Receiver, author: LogName, doc: &DocId) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut dependencies = Vec::with_capacity(self.dependencies.len());
+        for place in &self.dependencies {
+            match receiver.entry(place)? {
+                Some((_, change)) => dependencies.push(change),
+                None => return Ok(None),
+            }
+        }
+        let named = |(site, generation): &LogName| actor(site, generation, doc);
+        let Self { seq, start_op, columns, .. } = self;
+        let others = self.others.iter().map(named).collect();
+        Ok(Some(Outline { dependencies, actor: named(&author), seq, start_op, others, columns }.write()))
+    }
+}
