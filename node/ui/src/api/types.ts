@@ -47,6 +47,7 @@ export interface Ticket extends Summary {
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
 
 export interface HistoryItem {
+  change?: string;
   at: string;
   author: Ref | null;
   site: Place;
@@ -74,7 +75,7 @@ export interface Peer {
   to_receive: number;
   scopes: PeerShare[];
 }
-export interface Alarm { code: string; params: Params; at: string }
+export interface Alarm { code: string; params: Params; at: string; words?: string }
 export interface Sync {
   site: Place;
   alone_since?: string | null;

@@ -82,11 +82,28 @@ export const en = {
     mend_cable: (site: string) => `Mend the link to ${site}`,
   },
 
+  /** Why a change is held, for the codes a person can do something about; others are told by their state. */
+  reasons: {
+    'site-may-not': 'Made at a site that may not change this',
+    'not-its-user': 'Made in the name of somebody from another site',
+    'user-disabled': 'Made by somebody whose account is closed',
+    'role-may-not': 'Made by somebody who may not do this',
+    'waiting-version': 'Waiting for a newer version of Archipel here',
+    'waiting-authority': 'Waiting for the rules of the organisation to arrive',
+    'waiting-enrolment': 'Waiting for news of its author’s account',
+  },
+
   alarms: {
     'CLONE-RUNNING': (p: Params) =>
       `A second copy of ${p.site ?? 'a site'} is running. The work of both is kept. Stop the copy, then tell your administrator.`,
     'CLOCK-OFF': (p: Params) => `The clock at ${p.site ?? 'a site'} is wrong. Times may look strange; the order of changes is right.`,
     'DISK-LOW': (_: Params) => 'The disk of this site is nearly full. Make room soon.',
+    'OWN-RECORDS-BACK': (_: Params) => 'This site was restored from an older copy. What it had lost came back from the other sites. Nothing to do.',
+    'DOCS-DIVERGED': (_: Params) =>
+      'Two sites have the same changes and show them differently. They are read again by themselves; tell your administrator if this stays.',
+    'LOG-FORKED': (p: Params) => `The key of ${p.site ?? 'a site'} was used in two places. Tell your administrator: somebody else may hold it.`,
+    'PEER-REFUSED': (p: Params) =>
+      `${p.site ?? 'A site'} sent something that no healthy site sends. It was refused and changed nothing. Tell its administrator.`,
   },
 
   list: {
@@ -115,7 +132,9 @@ export const en = {
     fresh: (n: number) => `Show ${count(n, 'change', 'changes')}`,
     empty: 'No ticket here',
     empty_text: 'Nothing matches these filters.',
+    empty_open: 'No open ticket for now.',
     reset: 'Show all open tickets',
+    search_all: 'Search all tickets, closed ones too',
     more: 'Show more',
     two_values: 'Two values',
     columns: {
@@ -133,7 +152,7 @@ export const en = {
     no_description: 'No description.',
     edit_title: 'Edit the title',
     edit_description: 'Edit the description',
-    opened: (who: string, site: string, time: string) => `${who} at ${site}, ${time}`,
+    opened: (who: string, site: string, time: string) => `Opened for ${who} at ${site}, ${time}`,
     opened_unknown: (site: string, time: string) => `Opened at ${site}, ${time}`,
     unsaved: 'Not saved yet',
     saving: 'Saving…',
@@ -165,6 +184,8 @@ export const en = {
     public_hint: 'Write to the requester…',
     internal_hint: 'A note for the team, never shown to the requester…',
     public_who: 'The requester reads this.',
+    own_hint: 'Write to the team…',
+    own_who: 'The team reads this.',
     internal_who: 'Only the team reads this.',
     send_public: 'Send reply',
     send_internal: 'Save note',
@@ -287,6 +308,36 @@ export const en = {
       safe: 'Nothing was changed.',
       happened: 'Your role does not allow this.',
       todo: 'Ask an administrator if you need it.',
+    }),
+    'FIELD-INVALID': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'A value does not fit its field.',
+      todo: 'Correct it and try again.',
+    }),
+    'BODY-FORM': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This page and the desk do not understand each other; the page may be of an older version.',
+      todo: 'Load the page again; your drafts stay. If it comes back, quote the code.',
+    }),
+    'BODY-TOO-LARGE': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The text is longer than a desk takes at once.',
+      todo: 'Shorten it, or send it in several parts.',
+    }),
+    'SITE-BUSY': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The desk is starting, stopping, or has too much to do.',
+      todo: 'Try again in a moment.',
+    }),
+    'RULE-REFUSED': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The rules of the organisation do not allow this.',
+      todo: 'Ask an administrator.',
+    }),
+    'SITE-FAULT': (_: Params) => ({
+      safe: 'What was saved before is safe.',
+      happened: 'Something failed inside the desk.',
+      todo: 'Try again; tell your administrator the code.',
     }),
   },
 

@@ -83,12 +83,29 @@ export const fr: typeof en = {
     mend_cable: (site) => `Rétablir la liaison vers ${site}`,
   },
 
+  reasons: {
+    'site-may-not': 'Faite sur un site qui n’en a pas le droit',
+    'not-its-user': 'Faite au nom d’une personne d’un autre site',
+    'user-disabled': 'Faite par une personne dont le compte est fermé',
+    'role-may-not': 'Faite par une personne qui n’en a pas le droit',
+    'waiting-version': 'En attente d’une version plus récente d’Archipel ici',
+    'waiting-authority': 'En attente des règles de l’organisation',
+    'waiting-enrolment': 'En attente de nouvelles du compte de son auteur',
+  },
+
   alarms: {
     'CLONE-RUNNING': (p) =>
       `Une seconde copie de ${p.site ?? 'un site'} est en marche. Le travail des deux est conservé. Arrêtez la copie, puis prévenez votre administrateur.`,
     'CLOCK-OFF': (p) =>
       `L’horloge de ${p.site ?? 'un site'} est déréglée. Des heures peuvent surprendre\u00a0; l’ordre des modifications est juste.`,
     'DISK-LOW': (_) => 'Le disque de ce site est presque plein. Faites bientôt de la place.',
+    'OWN-RECORDS-BACK': (_) => 'Ce site a été restauré depuis une copie plus ancienne. Ce qu’il avait perdu est revenu des autres sites. Rien à faire.',
+    'DOCS-DIVERGED': (_) =>
+      'Deux sites ont les mêmes modifications et les montrent autrement. Elles sont relues d’elles-mêmes\u00a0; prévenez votre administrateur si cela dure.',
+    'LOG-FORKED': (p) =>
+      `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
+    'PEER-REFUSED': (p) =>
+      `Reçu de ${p.site ?? 'un site'}\u00a0: quelque chose qu’aucun site sain n’envoie. C’est refusé et rien n’a changé ici. Prévenez son administrateur.`,
   },
 
   list: {
@@ -117,7 +134,9 @@ export const fr: typeof en = {
     fresh: (n) => `Voir ${count(n, 'changement', 'changements')}`,
     empty: 'Aucun ticket ici',
     empty_text: 'Rien ne correspond à ces filtres.',
+    empty_open: 'Aucun ticket ouvert pour l’instant.',
     reset: 'Voir tous les tickets ouverts',
+    search_all: 'Chercher dans tous les tickets, clos compris',
     more: 'En voir plus',
     two_values: 'Deux valeurs',
     columns: {
@@ -135,7 +154,7 @@ export const fr: typeof en = {
     no_description: 'Pas de description.',
     edit_title: 'Modifier le titre',
     edit_description: 'Modifier la description',
-    opened: (who, site, time) => `${who} à ${site}, ${time}`,
+    opened: (who, site, time) => `Ouvert pour ${who} à ${site}, ${time}`,
     opened_unknown: (site, time) => `Ouvert à ${site}, ${time}`,
     unsaved: 'Pas encore enregistré',
     saving: 'Enregistrement…',
@@ -167,6 +186,8 @@ export const fr: typeof en = {
     public_hint: 'Écrire au demandeur…',
     internal_hint: 'Une note pour l’équipe, jamais montrée au demandeur…',
     public_who: 'Le demandeur lira ceci.',
+    own_hint: 'Écrire à l’équipe…',
+    own_who: 'L’équipe lira ceci.',
     internal_who: 'Seule l’équipe lira ceci.',
     send_public: 'Envoyer la réponse',
     send_internal: 'Enregistrer la note',
@@ -286,6 +307,36 @@ export const fr: typeof en = {
       safe: 'Rien n’a été modifié.',
       happened: 'Votre rôle ne permet pas cela.',
       todo: 'Demandez à un administrateur si vous en avez besoin.',
+    }),
+    'FIELD-INVALID': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Une valeur ne convient pas à son champ.',
+      todo: 'Corrigez-la et réessayez.',
+    }),
+    'BODY-FORM': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Cette page et le bureau ne se comprennent pas\u00a0; la page est peut-être d’une version plus ancienne.',
+      todo: 'Rechargez la page\u00a0: vos brouillons restent. Si cela revient, citez le code.',
+    }),
+    'BODY-TOO-LARGE': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Le texte est trop long pour un seul envoi.',
+      todo: 'Raccourcissez-le, ou envoyez-le en plusieurs parties.',
+    }),
+    'SITE-BUSY': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Le bureau démarre, s’arrête ou a trop à faire.',
+      todo: 'Réessayez dans un instant.',
+    }),
+    'RULE-REFUSED': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Les règles de l’organisation ne le permettent pas.',
+      todo: 'Demandez à un administrateur.',
+    }),
+    'SITE-FAULT': (_) => ({
+      safe: 'Ce qui était enregistré est en sûreté.',
+      happened: 'Quelque chose a échoué dans le bureau.',
+      todo: 'Réessayez\u00a0; donnez le code à votre administrateur.',
     }),
   },
 

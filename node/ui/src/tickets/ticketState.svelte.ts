@@ -92,7 +92,8 @@ export class TicketState {
     return this.#wish('status', to, async () => {
       // A move that was tried before the node went away may have arrived.
       const present = await calls.ticket(this.#read!.id);
-      return present.status === to ? present : calls.moveTicket(present.id, to, reason);
+      const settled = !present.conflict_list.some((conflict) => conflict.field === 'status');
+      return present.status === to && settled ? present : calls.moveTicket(present.id, to, reason);
     });
   }
 
