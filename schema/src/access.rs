@@ -64,6 +64,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Site, Self::Speaker, Self::Disabled, Self::Role, Self::Scope];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {

@@ -310,6 +310,9 @@ impl Engine {
 
     fn tick(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now;
+        for (_, at) in self.recent.values_mut().flat_map(|recent| &mut recent.steps) {
+            *at = now.min(*at);
+        }
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
             let Some(session) = self.sessions.get_mut(&id) else {

@@ -3,6 +3,7 @@
 mod act;
 mod check;
 mod fault;
+mod hostile;
 mod site;
 
 use std::cmp::Reverse;
@@ -149,6 +150,8 @@ pub struct World {
     sequencer: Secret,
     /// Faults are over.
     calm: bool,
+    /// Tickets that only hostile members write to.
+    grounds: BTreeSet<schema::id::DocId>,
     /// What went wrong, first thing first.
     pub failures: Vec<String>,
 }
@@ -194,6 +197,7 @@ impl World {
             statements: Vec::new(),
             sequencer,
             calm: false,
+            grounds: BTreeSet::new(),
             failures: Vec::new(),
             options,
         };

@@ -5,6 +5,7 @@
 //! panic, any document that cannot be loaded, any difference between the orders is a failure, printed with the
 //! mutant. Same seed, same campaign. Left to others: how many mutants are enough (tests choose).
 
+mod forge;
 mod honest;
 mod meet;
 mod mutate;
@@ -14,6 +15,7 @@ mod report;
 mod rng;
 mod world;
 
+pub use forge::{Grown, bomb, forge, onto_key};
 pub use report::{FamilyReport, Report, Timing};
 
 use std::time::Instant;

@@ -33,9 +33,17 @@ pub(super) fn sealed(body: &[u8]) -> Vec<u8> {
     chunk.push(1);
     put_unsigned(&mut chunk, body.len() as u64);
     chunk.extend_from_slice(body);
-    let hash: [u8; 32] = Sha256::digest(&chunk[8..]).into();
-    chunk[4..8].copy_from_slice(&hash[..4]);
+    seal_head(&mut chunk);
     chunk
+}
+
+/// Sets magic bytes and checksum of what is behind them.
+pub(super) fn seal_head(chunk: &mut [u8]) {
+    if let Some((head, body)) = chunk.split_at_mut_checked(8) {
+        let hash: [u8; 32] = Sha256::digest(body).into();
+        head[..4].copy_from_slice(&MAGIC);
+        head[4..].copy_from_slice(&hash[..4]);
+    }
 }
 
 /// The hash that Automerge gives a chunk: SHA-256 of type, length and body, without decoding anything.

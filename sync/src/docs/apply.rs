@@ -70,20 +70,21 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Takes a change made here: judged like any other, with the document as it already is.
+    /// Takes a record made here: judged like any other, with its documents as they already are (`None`: as its
+    /// bytes make them).
     pub fn own(
         &mut self,
         writing: &mut Writing<'_>,
         no: LogNo,
         record: &Full,
-        docs: BTreeMap<DocId, Automerge>,
+        docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<Option<Verdict>, StoreError> {
         let outcome = judge(writing, self.authority, no, record)?;
         if let Outcome::Held(verdict) = outcome {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
         }
-        self.settle(writing, no, record, outcome, Some(docs))?;
+        self.settle(writing, no, record, outcome, docs)?;
         Ok(None)
     }
 

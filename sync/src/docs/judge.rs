@@ -18,7 +18,8 @@ use schema::time::Hlc;
 use super::{StoredHistory, entry_by_hash, row};
 use crate::admission::{Full, read_body, records_naming};
 use crate::change::{
-    Facts, Genesis, History as _, JudgeError, Operation, Parsed, Verdict as Judged, judge as judge_change, parse, scan,
+    Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, judge as judge_change,
+    parse, scan,
 };
 use crate::store::rows::{Birth, DocRow, EnrolmentRow, Verdict, Wait};
 use crate::store::tables::{LogNo, enrolment_key, record_key};
@@ -63,7 +64,25 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// Why a record is void, beside the reasons of [`crate::change::Reason`] and of [`access::Refusal`].
+pub const REASONS: [&str; 10] = [
+    "depends-on-void",
+    "enrolment-body",
+    "enrolment-user",
+    "foreign-document",
+    "genesis-id",
+    "of-birth-only",
+    "put-on-text",
+    "seq-taken",
+    "wrong-nonce",
+    "wrong-structure",
+];
+
 fn void(code: &str) -> Stop {
+    let known = REASONS.contains(&code)
+        || access::Refusal::ALL.iter().any(|refusal| refusal.code() == code)
+        || Reason::from_code(code).is_some();
+    debug_assert!(known, "{code} is in no list of reasons");
     Stop::Held(Verdict::Void(code.to_owned()))
 }
 

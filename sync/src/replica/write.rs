@@ -1,5 +1,8 @@
 //! Writing for people here: commands into records, one group commit for many (R26).
 
+#[cfg(feature = "planted")]
+mod forge;
+
 use std::collections::BTreeMap;
 
 use automerge::Automerge;
@@ -162,21 +165,10 @@ impl<'b, 't> Batch<'b, 't> {
         }
         let changed = entries.iter().map(|entry| entry.doc).collect();
         let skeleton = Skeleton { content: Content::Edit(entries), ..skeleton };
-        let recorded = self.record(log, seq, BodyKind::Edit, skeleton, bodies, docs);
+        let recorded = self.record(log, seq, BodyKind::Edit, skeleton, bodies, Some(docs));
         self.broken |= matches!(recorded, Err(WriteError::Store(_)));
         recorded.map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
-    }
-
-    /// Writes a record of a body kind that this version does not know: a newer member, for the simulator.
-    #[cfg(feature = "planted")]
-    pub fn newer(&mut self, author: Author, scope: ScopeId, kind: u8, body: &[u8]) -> Result<(), WriteError> {
-        self.hostile = true;
-        let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
-        let content = Content::Opaque { hash: body_hash(body), length: body.len() as u32 };
-        let skeleton = Skeleton { command: CommandName::Place, author, content };
-        self.record(log, seq, BodyKind::from_number(kind), skeleton, vec![body.to_vec()], BTreeMap::new())
     }
 
     /// Enrols somebody at this site (R15) and answers with their id, which is drawn from the record's place.
@@ -189,7 +181,7 @@ impl<'b, 't> Batch<'b, 't> {
         let body = enrolment.to_bytes();
         let content = Content::Opaque { hash: body_hash(&body), length: body.len() as u32 };
         let skeleton = Skeleton { command: CommandName::Place, author, content };
-        self.record(log, seq, BodyKind::Enrolment, skeleton, vec![body], BTreeMap::new())?;
+        self.record(log, seq, BodyKind::Enrolment, skeleton, vec![body], None)?;
         Ok(user)
     }
 
@@ -218,7 +210,7 @@ impl<'b, 't> Batch<'b, 't> {
         kind: BodyKind,
         skeleton: Skeleton,
         bodies: Vec<Vec<u8>>,
-        docs: BTreeMap<DocId, Automerge>,
+        docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<(), WriteError> {
         let bytes: usize = bodies.iter().map(Vec::len).sum();
         if bytes > MAX_BODY_BYTES {

@@ -247,6 +247,10 @@ impl Wait {
         }
     }
 
+    /// Every stable code.
+    pub const CODES: [&str; 5] =
+        ["waiting-change", "waiting-authority", "waiting-version", "waiting-enrolment", "waiting-earlier"];
+
     /// The keys under which every record stands that waits for the authority log up to this place.
     pub fn for_authority(head: AuthorityRef) -> (Vec<u8>, Vec<u8>) {
         let after = Self::Authority(AuthorityRef { position: head.position.saturating_add(1), ..head });

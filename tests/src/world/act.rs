@@ -1,4 +1,4 @@
-//! What people do, and now and then a hostile member.
+//! What people do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use schema::id::{DocId, LogId, StructureId, UserId};
 use schema::record::{Author, CommandName, scope_of};
 use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
 use schema::ticket::{Field, Status};
-use sync::replica::{Batch, Output, Replica, WriteError};
+use sync::replica::{Output, Replica, WriteError};
 use sync::store::{Source, Table};
 
 use super::{ADMIN, Answered, CANARY, HR, IT, World, requester, technician};
@@ -38,7 +38,7 @@ impl World {
             return;
         }
         let at = *self.rng.pick(&running);
-        match self.rng.below(24) {
+        match self.rng.below(30) {
             0..=5 => self.open_ticket(at),
             6..=12 => self.change_field(at),
             13..=15 => self.reply_or_note(at),
@@ -46,7 +46,8 @@ impl World {
             20 => self.enrol(at),
             21 => self.act_as_enrolled(at),
             22 => self.write_newer(at),
-            _ => self.be_hostile(at),
+            23 => self.be_hostile(at),
+            _ => self.forge(at),
         }
     }
 
@@ -150,14 +151,16 @@ impl World {
         });
     }
 
-    /// A ticket that an instance shows, and its structure.
-    fn some_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
+    /// A ticket that an instance shows, and its structure; none of those that hostile members made.
+    pub(super) fn some_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
         let views = self.sites[at].views()?;
         let mut found = views.conn().prepare_cached("SELECT id, structure FROM tickets ORDER BY id").ok()?;
         let rows = found.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()?;
         let tickets: Vec<(DocId, StructureId)> =
             rows.flatten().filter_map(|(id, structure)| Some((id.parse().ok()?, structure.parse().ok()?))).collect();
         drop(found);
+        let known: BTreeSet<DocId> = self.model.docs().into_iter().collect();
+        let tickets: Vec<_> = tickets.into_iter().filter(|(doc, _)| known.contains(doc)).collect();
         if tickets.is_empty() { None } else { Some(*self.rng.pick(&tickets)) }
     }
 
@@ -277,59 +280,6 @@ impl World {
             Ok(Done { puts: shown(&edits), ..Done::to(doc) })
         });
     }
-
-    /// A member of a newer version writes a record of a kind that nobody here knows (R13).
-    fn write_newer(&mut self, at: usize) {
-        let (now, scope) = (self.clock(at), self.scope(&IT));
-        let Some(replica) = self.sites[at].replica_mut() else {
-            return;
-        };
-        if let Ok(((), outputs)) = replica.write(now, |batch| batch.newer(Author::Site, scope, 99, b"from tomorrow")) {
-            self.count("fault:newer-version");
-            self.take(at, Some(Ok::<_, String>(outputs)));
-        }
-    }
-
-    /// A member writes what the rules refuse; nobody may be moved by it (I3).
-    fn be_hostile(&mut self, at: usize) {
-        let Some((doc, _)) = self.some_ticket(at).filter(|(_, structure)| *structure == IT) else {
-            return;
-        };
-        let (now, scope, place) = (self.clock(at), self.scope(&IT), self.sites[at].place);
-        let others = technician((place + 1) % self.options.sites);
-        let (author, edits) = match self.rng.below(5) {
-            0 => (others, hostile_edits("title")),
-            1 => (requester(place), hostile_edits("title")),
-            2 => (technician(place), hostile_edits("description")),
-            3 => (UserId([0xee; 16]), hostile_edits("title")),
-            _ => (requester(place), hostile_edits("priority")),
-        };
-        let Some(replica) = self.sites[at].replica_mut() else {
-            return;
-        };
-        let written = replica.write(now, |batch: &mut Batch<'_, '_>| {
-            batch.hostile = true;
-            let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
-                command.edit(doc, &edits).map(|_| ())
-            });
-            batch.hostile = false;
-            Ok(outcome.is_ok())
-        });
-        match written {
-            Ok((true, outputs)) => {
-                self.count("fault:hostile");
-                self.take(at, Some(Ok::<_, String>(outputs)));
-            }
-            Ok((false, outputs)) => self.take(at, Some(Ok::<_, String>(outputs))),
-            Err(error) => self.fail(format!("instance {at} could not be hostile: {error}")),
-        }
-    }
-}
-
-fn hostile_edits(key: &str) -> Edits {
-    let mut edits = Edits::default();
-    edits.put(key, Value::Text("gehackt".into()));
-    edits
 }
 
 fn refused(error: schema::ticket::command::CommandError) -> WriteError {

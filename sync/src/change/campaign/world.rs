@@ -26,6 +26,7 @@ impl Member {
 }
 
 /// A history in causal order: honest changes, and mutants that passed.
+#[derive(Default)]
 pub(super) struct World {
     pub(super) members: Vec<Member>,
     pub(super) memory: MemoryHistory,

@@ -1,0 +1,277 @@
+//! What hostile members write, and those of a newer version: nobody may be moved by it, everybody must agree on it.
+
+use std::collections::BTreeMap;
+
+use schema::authority::{Enrolment, Grant, Role, Standing};
+use schema::codec::Canonical as _;
+use schema::doc::{DocKind, Edits, Value};
+use schema::id::{DocId, ScopeId, UserId};
+use schema::record::{Author, BodyKind, CommandName, Genesis, enrolled_user};
+use schema::ticket::Field;
+use schema::ticket::command::{NewTicket, create};
+use sync::change::campaign::{bomb, forge, onto_key};
+use sync::replica::{Batch, WriteError};
+
+use super::{HR, IT, World, requester, technician};
+use crate::rng::Rng;
+
+/// What one forging needs: where, about which document, and chance.
+struct Forgery {
+    rng: Rng,
+    scope: ScopeId,
+    org_scope: ScopeId,
+    /// A scope that the site does not hold, if there is one.
+    foreign: Option<ScopeId>,
+    me: schema::id::SiteId,
+    /// A document that the model knows nothing of, if this instance has one.
+    ground: Option<DocId>,
+}
+
+impl World {
+    /// A member of a newer version writes a record of a kind that nobody here knows (R13).
+    pub(super) fn write_newer(&mut self, at: usize) {
+        let scope = self.scope(&IT);
+        let kind = BodyKind::from_number(99);
+        self.write_strangely(at, "fault:newer-version", |batch| {
+            batch.forge_opaque(scope, kind, b"from tomorrow".to_vec()).map(|()| true)
+        });
+    }
+
+    /// A member writes what the rules refuse; nobody may be moved by it (I3).
+    pub(super) fn be_hostile(&mut self, at: usize) {
+        let Some((doc, _)) = self.some_ticket(at).filter(|(_, structure)| *structure == IT) else {
+            return;
+        };
+        let (scope, place) = (self.scope(&IT), self.sites[at].place);
+        let others = technician((place + 1) % self.options.sites);
+        let (author, edits) = match self.rng.below(5) {
+            0 => (others, hostile_edits("title")),
+            1 => (requester(place), hostile_edits("title")),
+            2 => (technician(place), hostile_edits("description")),
+            3 => (UserId([0xee; 16]), hostile_edits("title")),
+            _ => (requester(place), hostile_edits("priority")),
+        };
+        self.write_strangely(at, "fault:hostile", |batch| {
+            batch.hostile = true;
+            let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
+                command.edit(doc, &edits).map(|_| ())
+            });
+            batch.hostile = false;
+            Ok(outcome.is_ok())
+        });
+    }
+
+    /// A member writes records whose content breaks a rule, or very nearly does. What passes has its effect, on
+    /// documents that are there for nothing else; all must agree on what does not, and why.
+    pub(super) fn forge(&mut self, at: usize) {
+        let grounds: Vec<DocId> = self.grounds.iter().copied().collect();
+        let ground = (!grounds.is_empty()).then(|| *self.rng.pick(&grounds));
+        let mut forgery = Forgery {
+            rng: Rng::new(self.rng.number()),
+            scope: self.scope(&IT),
+            org_scope: schema::record::scope_of(&self.org, None),
+            foreign: (!self.holders(&self.scope(&HR)).contains(&at)).then(|| self.scope(&HR)),
+            me: self.key_of(at),
+            ground,
+        };
+        let mut made = None;
+        self.write_strangely(at, "fault:forged", |batch| {
+            forgery.ground = match forgery.ground {
+                Some(doc) if batch.has(&doc)? => Some(doc),
+                Some(_) | None => None,
+            };
+            match forgery.ground {
+                Some(doc) => forgery.write(batch, doc),
+                None => {
+                    made = Some(forgery.found(batch)?);
+                    Ok(false)
+                }
+            }
+        });
+        self.grounds.extend(made);
+    }
+
+    fn write_strangely(
+        &mut self,
+        at: usize,
+        name: &str,
+        work: impl FnOnce(&mut Batch<'_, '_>) -> Result<bool, WriteError>,
+    ) {
+        let now = self.clock(at);
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        match replica.write(now, work) {
+            Ok((written, outputs)) => {
+                if written {
+                    self.count(name);
+                }
+                self.take(at, Some(Ok::<_, String>(outputs)));
+            }
+            Err(error) => self.fail(format!("instance {at} could not do {name}: {error}")),
+        }
+    }
+}
+
+impl Forgery {
+    /// A ticket like any other, for later forgeries.
+    fn found(&mut self, batch: &mut Batch<'_, '_>) -> Result<DocId, WriteError> {
+        let (edits, mut doc) = (self.ticket(IT), None);
+        batch.command::<WriteError>(Author::Site, CommandName::Place, self.scope, |command| {
+            doc = Some(command.create(DocKind::Ticket, None, &edits)?);
+            Ok(())
+        })?;
+        doc.ok_or(WriteError::Unknown)
+    }
+
+    fn ticket(&mut self, structure: schema::id::StructureId) -> Edits {
+        let number = format!("HOSTILE-{}", self.rng.number());
+        let fields = BTreeMap::from([(Field::Title, "Terrain".to_owned())]);
+        let ticket = NewTicket { number, structure, home: self.me, description: "rien à voir".into(), fields };
+        create(&ticket).expect("an honest ticket's fields fit")
+    }
+
+    /// Edits of every shape: puts, deletes, text.
+    fn edits(&mut self) -> Edits {
+        let mut edits = Edits::default();
+        for _ in 0..=self.rng.below(3) {
+            let value = Value::Text(format!("w{}", self.rng.below(100)));
+            match self.rng.below(5) {
+                0 => edits.put("title", value),
+                1 => edits.put("category", value),
+                2 => edits.put(format!("free/{}", self.rng.below(6)), value),
+                3 => drop(edits.puts.insert(format!("free/{}", self.rng.below(6)), None)),
+                _ => drop(edits.texts.insert("description".into(), format!("rien à {}", self.rng.below(50)))),
+            }
+        }
+        edits
+    }
+
+    fn write(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        match self.rng.below(24) {
+            0 => self.twice(batch, doc),
+            1 => self.over_void(batch, doc),
+            2 => self.over_text(batch, doc),
+            3 => self.elsewhere(batch, doc),
+            8 => self.bomb(batch, doc),
+            4..=6 => self.birth(batch),
+            7 => self.enrolment(batch),
+            _ => self.mutant(batch, doc),
+        }
+    }
+
+    fn mutant(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let (edits, document) = (self.edits(), batch.grown(&doc)?);
+        let Some(honest) = batch.honest(&doc, &edits, &[])? else {
+            return Ok(false);
+        };
+        let mutant = forge(self.rng.number(), &document, &(honest, sync::change::Genesis::No));
+        self.forged(batch, self.scope, doc, None, mutant)
+    }
+
+    /// Two changes in one place: the second has none.
+    fn twice(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let (one, other) = (self.edits(), self.edits());
+        let (one, other) = (batch.honest(&doc, &one, &[])?, batch.honest(&doc, &other, &[])?);
+        self.forged(batch, self.scope, doc, None, one)?;
+        self.forged(batch, self.scope, doc, None, other)
+    }
+
+    /// A change of what a birth alone says, and one that builds on it.
+    fn over_void(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let mut number = Edits::default();
+        number.put("number", Value::Text("1".into()));
+        let Some(void) = batch.honest(&doc, &number, &[])? else {
+            return Ok(false);
+        };
+        let next = batch.honest(&doc, &self.edits(), std::slice::from_ref(&void))?;
+        self.forged(batch, self.scope, doc, None, Some(void))?;
+        self.forged(batch, self.scope, doc, None, next)
+    }
+
+    fn bomb(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let mut edits = Edits::default();
+        edits.put("title", Value::Text("trop".into()));
+        let bytes = batch.honest(&doc, &edits, &[])?;
+        self.forged(batch, self.scope, doc, None, bytes.and_then(|honest| bomb(&honest)))
+    }
+
+    fn over_text(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let mut edits = Edits::default();
+        edits.put(format!("free/{}", self.rng.number()), Value::Text("gone".into()));
+        let over = batch.honest(&doc, &edits, &[])?.and_then(|honest| onto_key(&honest, "description"));
+        self.forged(batch, self.scope, doc, None, over)
+    }
+
+    /// A change of a document of another scope than its record's.
+    fn elsewhere(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let honest = batch.honest(&doc, &self.edits(), &[])?;
+        self.forged(batch, self.org_scope, doc, None, honest)
+    }
+
+    fn birth(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {
+        let natural: Option<[u8; 16]> = Some(self.rng.bytes());
+        let mut person = Edits::default();
+        person.put("name", Value::Text("Personne".into()));
+        let (scope, kind, natural, edits, mutated) = match self.rng.below(8) {
+            0 => (self.scope, DocKind::Ticket, natural, self.ticket(IT), false),
+            1 => (self.scope, DocKind::Ticket, None, self.ticket(HR), false),
+            2 => (self.scope, DocKind::Person, natural, person, false),
+            3 => (self.scope, DocKind::from_number(99), None, person, false),
+            4 => {
+                person.texts.insert("description".into(), "no Text here".into());
+                (self.org_scope, DocKind::Person, natural, person, false)
+            }
+            5 => (self.org_scope, DocKind::Person, natural, person, true),
+            6 => (self.foreign.unwrap_or(self.scope), DocKind::Ticket, None, self.ticket(HR), false),
+            _ => (self.scope, DocKind::Ticket, None, self.ticket(IT), true),
+        };
+        let Some((doc, mut body)) = batch.born(scope, kind, natural, &edits) else {
+            return Ok(false);
+        };
+        if mutated {
+            let place = match natural {
+                Some(_) => sync::change::Genesis::NaturalKey,
+                None => sync::change::Genesis::Random,
+            };
+            match forge(self.rng.number(), &[], &(body, place)) {
+                Some(mutant) => body = mutant,
+                None => return Ok(false),
+            }
+        }
+        self.forged(batch, scope, doc, Some(Genesis { kind, natural }), Some(body))
+    }
+
+    fn enrolment(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {
+        let log =
+            schema::id::LogId { site: self.me, generation: schema::id::GenerationId([0; 16]), scope: self.org_scope };
+        let grants = vec![Grant { structure: Some(IT), role: Role::User }];
+        let user = enrolled_user(&log, 1);
+        let stranger = Enrolment { user, login: "intrus".into(), grants, standing: Standing::Active };
+        let body = match self.rng.below(2) {
+            0 => stranger.to_bytes(),
+            _ => b"no enrolment".to_vec(),
+        };
+        batch.forge_opaque(self.org_scope, BodyKind::Enrolment, body).map(|()| true)
+    }
+
+    fn forged(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        scope: ScopeId,
+        doc: DocId,
+        genesis: Option<Genesis>,
+        body: Option<Vec<u8>>,
+    ) -> Result<bool, WriteError> {
+        match body {
+            Some(body) => batch.forge(scope, doc, genesis, body).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+fn hostile_edits(key: &str) -> Edits {
+    let mut edits = Edits::default();
+    edits.put(key, Value::Text("gehackt".into()));
+    edits
+}
