@@ -19,7 +19,7 @@ ip netns add "$space"
 ip link add "aout$$" type veth peer name wan netns "$space"
 ip link set "aout$$" up
 inside ip link set lo up
-inside sysctl -qw net.ipv6.conf.wan.disable_ipv6=1
+inside sh -c 'echo 1 > /proc/sys/net/ipv6/conf/wan/disable_ipv6'
 inside ip addr add 198.51.100.2/24 dev wan
 inside ip link set wan up
 inside ip route add default via 198.51.100.1 dev wan

@@ -1,4 +1,5 @@
-//! `cargo xtask`: the demo, the tests and the benchmarks, from a machine that has Rust alone.
+//! `cargo xtask`: the demo, the tests and the benchmarks, from a machine that has Rust alone, with the linker that
+//! Rust itself asks for.
 //!
 //! Each command names what it needs (`tools`), fetches what is missing (`install`), builds, and hands over.
 //! Standard library only, so that this starts in seconds even where nothing else compiles yet.

@@ -78,16 +78,12 @@ pub const STEPS: &[Step] = &[
     },
     Step { name: "ui types", run: Run::Npm(&["run", "check"]), needs: &[Tool::Node], prepare: ui_packages, ..PLAIN },
     Step { name: "ui tests", run: Run::Npm(&["run", "test"]), needs: &[Tool::Node], prepare: ui_packages, ..PLAIN },
-    Step {
-        name: "tests",
-        run: Run::Cargo(&["test", "--workspace"]),
-        needs: &[Tool::Compiler, Tool::Node, Tool::Chromium, Tool::Ip, Tool::Tcpdump, Tool::Python],
-        ..PLAIN
-    },
+    Step { name: "tests", run: Run::Cargo(&["test", "--workspace"]), needs: &[Tool::Compiler, Tool::Node], ..PLAIN },
     Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, ..PLAIN },
     Step {
         name: "stage",
         run: Run::Own("stage", &["--check", "--no-prompt"]),
+        needs: &[Tool::Python],
         after: Some("build"),
         long: true,
         ..PLAIN

@@ -22,8 +22,6 @@ pub enum Tool {
     Rustfmt,
     Clippy,
     Deny,
-    /// Opens the pages as a person would.
-    Chromium,
     /// Makes network namespaces, so that tests have hosts and cables of their own.
     Ip,
     /// Shows that no packet leaves for a host nobody configured.
@@ -53,7 +51,6 @@ impl Tool {
             Tool::Rustfmt => "rustfmt",
             Tool::Clippy => "clippy",
             Tool::Deny => "cargo-deny",
-            Tool::Chromium => "Chromium",
             Tool::Ip => "ip (iproute2)",
             Tool::Tcpdump => "tcpdump and curl",
             Tool::Python => "Python 3",
@@ -68,7 +65,6 @@ impl Tool {
             Tool::Rustfmt => place.answer(cargo_with(place, "fmt")).is_some(),
             Tool::Clippy => place.answer(cargo_with(place, "clippy")).is_some(),
             Tool::Deny => has(place, "cargo-deny"),
-            Tool::Chromium => has(place, "chromium") || !linux(),
             Tool::Ip => has(place, "ip") || !linux(),
             Tool::Tcpdump => (has(place, "tcpdump") && has(place, "curl")) || !linux(),
             Tool::Python => has(place, "python3") || cfg!(windows),
@@ -83,7 +79,6 @@ impl Tool {
             Tool::Rustfmt => Source::Rustup("rustfmt"),
             Tool::Clippy => Source::Rustup("clippy"),
             Tool::Deny => Source::Cargo { name: "cargo-deny", version: DENY_VERSION },
-            Tool::Chromium => Source::Apt(&["chromium"]),
             Tool::Ip => Source::Apt(&["iproute2"]),
             Tool::Tcpdump => Source::Apt(&["tcpdump", "curl"]),
             Tool::Python => Source::Apt(&["python3"]),
@@ -91,7 +86,7 @@ impl Tool {
     }
 }
 
-/// Namespaces, captures and the packaged browser are Debian's; elsewhere the tests that use them are not built.
+/// Namespaces and captures are Linux's; elsewhere the tests that use them are not built.
 fn linux() -> bool {
     cfg!(target_os = "linux")
 }

@@ -71,6 +71,11 @@ impl Workplace {
         self.prepared(Command::new(self.built(name)))
     }
 
+    /// A program of this workspace in the release profile, built before.
+    pub fn released(&self, name: &str) -> Command {
+        self.prepared(Command::new(self.target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))))
+    }
+
     /// What `program ARGS` printed, trimmed; `None` if it could not be started or failed.
     pub fn answer(&self, mut command: Command) -> Option<String> {
         let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

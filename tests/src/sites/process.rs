@@ -110,6 +110,11 @@ impl Process {
         self.lock().starts
     }
 
+    /// The system's number for it; `None` while it does not run.
+    pub fn id(&self) -> Option<u32> {
+        self.lock().child.as_ref().map(Child::id)
+    }
+
     fn spawn(&self, state: &mut State) -> anyhow::Result<()> {
         anyhow::ensure!(!ENDING.load(Ordering::SeqCst), "this program is ending");
         let log = OpenOptions::new().create(true).append(true).open(&self.log).context("cannot write a log")?;
@@ -149,10 +154,15 @@ fn watch(watched: &Weak<Process>) {
     }
 }
 
-/// SIGTERM, by the system's own `kill`: the standard library has only SIGKILL. Elsewhere it is killed at once.
+/// SIGTERM, which the standard library does not have. Elsewhere the process is killed at once.
 fn terminate(child: &Child) {
+    signal("TERM", child.id());
+}
+
+/// By the shell's own `kill`: a program of that name is not on every machine.
+fn signal(name: &str, process: u32) {
     if cfg!(unix) {
-        let _ = std::process::Command::new("kill").arg(child.id().to_string()).status();
+        let _ = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
     }
 }
 
@@ -174,7 +184,7 @@ pub fn end_leftovers(folders: &[PathBuf]) {
         let ours = arguments.first().is_some_and(|program| program.ends_with(b"archipel"));
         if ours && arguments.contains(&b"run".as_slice()) && folders.iter().any(on) {
             eprintln!("A site of an earlier run is ended (process {id}).");
-            let _ = std::process::Command::new("kill").args(["-9", &id.to_string()]).status();
+            signal("KILL", id);
             std::thread::sleep(Duration::from_millis(100));
         }
     }
