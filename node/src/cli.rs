@@ -223,7 +223,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn beside(path: &Path, name: &str) -> PathBuf {
-    path.parent().unwrap_or(Path::new(".")).join(name)
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).join(name)
 }
 
 /// Reads a line that is not shown in a process list. On a terminal it is asked for.
@@ -245,7 +246,8 @@ fn read_secret(question: &str) -> anyhow::Result<String> {
 
 async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let folder = Folder::new(path);
-    let opened = site::open(path)?;
+    let mut opened = site::open(path)?;
+    membership::tell_addresses(opened.replica(), &config)?;
     let listener = tokio::net::TcpListener::bind(config.http).await;
     let listener = listener.map_err(|error| Refusal::with(&codes::HTTP_BIND, format!("{}: {error}", config.http)))?;
     let (site, net) = opened.start_with_net(&config).await?;

@@ -146,6 +146,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     // A power cut must not bring the old file back.
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         std::fs::File::open(folder)?.sync_all()?;
     }
     Ok(())

@@ -232,6 +232,19 @@ pub struct Invited {
     pub structures: Vec<StructureId>,
 }
 
+/// Tells the organisation where the sequencer's site is now, if its configuration says otherwise than its authority
+/// log. Other sites' addresses are told when they join.
+pub fn tell_addresses(replica: &mut Replica, config: &Config) -> anyhow::Result<()> {
+    let (me, wanted) = (replica.me(), config.addresses());
+    let entry = replica.policy().and_then(|policy| policy.sites.get(&me)).map(|entry| SiteEntry::clone(entry));
+    let Some(entry) = entry.filter(|entry| replica.is_sequencer() && entry.addresses != wanted && !wanted.is_empty())
+    else {
+        return Ok(());
+    };
+    replica.say(now(), &Body::Site(SiteEntry { addresses: wanted, ..entry }))?;
+    Ok(())
+}
+
 /// Makes an invitation, at the site that has the sequencer's key.
 pub fn invite(policy: &Policy, me: &SiteId, local: &LocalDb, invited: &Invited) -> anyhow::Result<String> {
     is_site(&invited.code, &invited.name)?;

@@ -101,3 +101,25 @@ fn the_environment_is_no_back_door() {
     empty.env("ARCHIPEL_DATA", "").arg("verify").current_dir(area.at(""));
     finish(empty, b"").refused("USAGE", "an empty folder name");
 }
+
+#[test]
+fn a_site_is_founded_in_a_bare_folder_and_learns_its_address_later() {
+    let area = Area::new("later");
+    // A name without a folder before it, from where a person stands.
+    let mut init = command(std::path::Path::new("fresh"), &founding(std::path::Path::new("kit.txt")));
+    init.current_dir(area.at("."));
+    let told = finish(init, b"long enough it is");
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let fresh = area.at("fresh");
+    let invite = ["invite", "--code", "LYO", "--name", "Lyon", "--structure", "IT"];
+    std::fs::write(fresh.join("archipel.toml"), "http = \"127.0.0.1:0\"\nnet = \"0.0.0.0:0\"\n").unwrap();
+    let node = Node::start(&fresh);
+    run(&fresh, &invite, b"").refused("SITE-ADDRESS", "nobody can call it");
+    drop(node);
+    let config = "http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:0\"\nadvertise = [\"127.0.0.1:4711\"]\n";
+    std::fs::write(fresh.join("archipel.toml"), config).unwrap();
+    let node = Node::start(&fresh);
+    let told = run(&fresh, &invite, b"");
+    assert!(told.out.contains("archipel1-"), "as the error told to do: {} {}", told.out, told.err);
+    drop(node);
+}
