@@ -343,7 +343,7 @@ export const en = {
 
   stage: {
     title: 'Three sites, one desk',
-    agree: (n: string) => `All ${n} agree`,
+    agree: (n: string) => `All ${n} agree on what they share`,
     words: { '2': 'two', '3': 'three', '4': 'four', '5': 'five' } as Record<string, string>,
     differ: 'Not the same yet',
     same_print: (print: string) => `same fingerprint ${print}`,

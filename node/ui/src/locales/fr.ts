@@ -342,7 +342,7 @@ export const fr: typeof en = {
 
   stage: {
     title: 'Trois sites, un seul bureau',
-    agree: (n) => `Les ${n} sont d’accord`,
+    agree: (n) => `Les ${n} sont d’accord sur ce qu’ils partagent`,
     words: { '2': 'deux', '3': 'trois', '4': 'quatre', '5': 'cinq' },
     differ: 'Pas encore identiques',
     same_print: (print) => `même empreinte ${print}`,
