@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -95,6 +95,10 @@ async fn own_page(State(stage): State<Stage>, request: Request, next: Next) -> R
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if !own || !(reads || origin) {
         return problem(StatusCode::FORBIDDEN, "ORIGIN-FOREIGN", "The request came from another page.");
+    }
+    // The sites' pages let themselves be framed by this name alone.
+    if request.uri().path() == "/" && host != format!("archipel.localhost:{port}") {
+        return Redirect::temporary(&format!("http://archipel.localhost:{port}/")).into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
