@@ -63,7 +63,10 @@ impl Views {
 
     fn start(conn: Connection) -> Result<Self, ViewError> {
         // Derived data: losing the last transactions in a power cut costs making them again, never truth.
-        conn.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")?;
+        conn.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; \
+             PRAGMA cache_size=-16000;",
+        )?;
         tables::create(&conn)?;
         Ok(Self { conn })
     }

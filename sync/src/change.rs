@@ -40,6 +40,6 @@ pub use ids::{Actor, Hash, OpId, chunk_hash};
 pub use judge::{Genesis, JudgeError, Verdict, judge};
 pub use operation::Operation;
 pub use outline::Outline;
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, operations, parse};
 pub use reason::Reason;
 pub use scan::{Scan, scan};

@@ -19,7 +19,7 @@ use schema::doc::DocKind;
 use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId};
 
 use crate::admission::read_body;
-use crate::change::{Facts, History, Operation, parse};
+use crate::change::{Facts, History, Operation, operations};
 use crate::store::rows::{DocRow, IndexEntry};
 use crate::store::tables::change_key;
 use crate::store::{LogNo, LogState, Source, StoreError, Table, decode};
@@ -124,8 +124,8 @@ impl<S: Source> History for StoredHistory<'_, S> {
         }
         let body =
             read_body(self.source, &facts.hash.0)?.ok_or(StoreError::Missing { what: "the body of a change" })?;
-        let parsed = parse(&body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?;
-        self.operations.borrow_mut().insert(facts.hash, parsed.operations().clone());
-        Ok(parsed.operations().clone())
+        let operations = operations(&body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?;
+        self.operations.borrow_mut().insert(facts.hash, operations.clone());
+        Ok(operations)
     }
 }

@@ -6,6 +6,7 @@
 //! other difference between them.
 
 mod effects;
+mod fetch;
 mod people;
 mod references;
 mod write;

@@ -63,7 +63,8 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     words.extend(ticket.external.as_deref());
     words.extend(ticket.comments.iter().map(|comment| comment.body.as_str()));
     let row = search_row(conn, &id)?;
-    conn.prepare_cached("UPDATE search SET public = ? WHERE rowid = ?")?.execute(params![words.join("\n"), row])?;
+    conn.prepare_cached("UPDATE search SET public = ?1 WHERE rowid = ?2 AND public <> ?1")?
+        .execute(params![words.join("\n"), row])?;
     Ok(())
 }
 
@@ -75,7 +76,8 @@ pub fn write_notes(conn: &Connection, view: &View, ticket: &DocId) -> rusqlite::
     write_comments(conn, ticket, true, &notes)?;
     let words: Vec<&str> = notes.iter().map(|note| note.body.as_str()).collect();
     let row = search_row(conn, ticket)?;
-    conn.prepare_cached("UPDATE search SET internal = ? WHERE rowid = ?")?.execute(params![words.join("\n"), row])?;
+    conn.prepare_cached("UPDATE search SET internal = ?1 WHERE rowid = ?2 AND internal <> ?1")?
+        .execute(params![words.join("\n"), row])?;
     Ok(())
 }
 

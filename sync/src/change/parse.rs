@@ -33,6 +33,15 @@ pub fn parse(chunk: &[u8]) -> Result<Parsed, Reason> {
     catch_unwind(AssertUnwindSafe(|| decode(chunk, &scan))).unwrap_or(Err(Reason::PanicsOnDecode))
 }
 
+/// The operations of a change that passed [`parse`] before, whose bytes its hash has kept.
+pub fn operations(chunk: &[u8]) -> Result<Arc<[Operation]>, Reason> {
+    let read = || {
+        let change = Change::try_from(chunk).map_err(|_| Reason::DoesNotParse)?;
+        change.decode().operations.iter().map(Operation::from_decoded).collect()
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(Reason::PanicsOnDecode))
+}
+
 fn decode(chunk: &[u8], scan: &Scan<'_>) -> Result<Parsed, Reason> {
     let change = Change::try_from(chunk).map_err(|_| Reason::DoesNotParse)?;
     let decoded = change.decode();

@@ -9,31 +9,15 @@ use schema::id::{RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 
-use super::references::{Held, References};
+use super::fetch::Wanted;
+use super::references::Held;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Full, Reject, Run, admit, full, stored};
-use crate::engine::{Admission, Effect, Event, Fetched, SessionId};
-use crate::limits::{AUTHORITY_BATCH, FRAME_TARGET_BYTES, MAX_SCAN};
-use crate::store::local::Held as HeldSeqs;
-use crate::store::rows::Arrival;
-use crate::store::tables::arrival_key;
-use crate::store::{Firmness, Source, StoreError, Table, decode};
+use crate::admission::{Admitted, Reject, admit, stored};
+use crate::engine::{Admission, Effect, Event, SessionId};
+use crate::limits::AUTHORITY_BATCH;
+use crate::store::{Firmness, StoreError, Table};
 use crate::wire::runs::UnpackError;
 use crate::wire::{Lane, Mark, Message, PackedRun};
-
-/// Most bytes of a record in a frame beside its bodies, and of each of its entries.
-const RECORD_BYTES: usize = 192;
-const ENTRY_BYTES: usize = 48;
-
-/// What a fetch looks for.
-struct Wanted {
-    scope: ScopeId,
-    lane: Lane,
-    after: (u64, Option<[u8; 16]>),
-    held: HeldSeqs,
-    young_after: u64,
-    direct: BTreeSet<SiteId>,
-}
 
 impl Replica {
     /// Lets the engine decide and does what it says, until nothing is left to do.
@@ -94,59 +78,6 @@ impl Replica {
 
     fn send(&mut self, session: SessionId, message: &Message) {
         self.out.push_back(Output::Send(session, crate::wire::encode(message)));
-    }
-
-    /// Reads what a peer lacks of a lane, whole runs, about one frame's worth (R21).
-    fn fetch(&self, wanted: &Wanted) -> Result<Fetched, StoreError> {
-        let reading = self.store.read()?;
-        let (after, chain) = wanted.after;
-        let at = |counter| reading.get_as::<Arrival>(Table::Arrivals, &arrival_key(&wanted.scope, counter));
-        let mut mark = Mark { counter: after, chain: [0; 16] };
-        if after > 0 {
-            match at(after)? {
-                Some(arrival) if chain.is_none_or(|chain| chain == arrival.chain) => mark.chain = arrival.chain,
-                Some(_) | None => return Ok(Fetched::CursorRefused),
-            }
-        }
-        let from = arrival_key(&wanted.scope, after + 1);
-        let end = arrival_key(&wanted.scope, u64::MAX);
-        let (mut runs, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut sender =
-            References { reading: &reading, local: self.store.local(), scope: wanted.scope, held: wanted.held.clone() };
-        for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
-            let arrival: Arrival = decode(Table::Arrivals, value)?;
-            let counter = after + 1 + index as u64;
-            let log = self.store.local().numbers.get(&arrival.log).copied();
-            let log = log.ok_or(StoreError::Missing { what: "a log" })?;
-            let lane = if log.site == self.me() { Lane::Own } else { Lane::Others };
-            let has = wanted.held.get(&(log.site, log.generation)).is_some_and(|seq| *seq >= arrival.seq);
-            if lane == wanted.lane && !has {
-                if counter > wanted.young_after && lane == Lane::Others && wanted.direct.contains(&log.site) {
-                    break;
-                }
-                let found = stored(&reading, arrival.log, arrival.seq)?;
-                let signature = found.signature;
-                let read = full(&reading, found)?;
-                bytes += packed_bytes(&read);
-                open.push(read);
-                if let Some(signature) = signature {
-                    let run = Run { log, records: std::mem::take(&mut open), signature };
-                    sender.held.insert((log.site, log.generation), arrival.seq);
-                    runs.push(PackedRun::pack(&run, &sender)?);
-                }
-            }
-            mark = Mark { counter, chain: arrival.chain };
-            if open.is_empty() && bytes >= FRAME_TARGET_BYTES {
-                break;
-            }
-        }
-        if !open.is_empty() {
-            // The scan ended inside a run, which happens only at its bound: go back to the run's first record.
-            let first = open.len() as u64;
-            let back = at(mark.counter.saturating_sub(first))?;
-            mark = back.map_or(Mark::default(), |arrival| Mark { counter: mark.counter - first, chain: arrival.chain });
-        }
-        Ok(Fetched::Runs(mark, runs))
     }
 
     /// Log admission of one frame, in one transaction with the cursor.
@@ -291,11 +222,6 @@ impl Replica {
         }
         Ok(())
     }
-}
-
-/// About how many bytes a record takes in a frame before compression.
-fn packed_bytes(full: &Full) -> usize {
-    full.record.body_bytes() + RECORD_BYTES + full.record.skeleton.entries().len() * ENTRY_BYTES
 }
 
 /// The hash of the record before a run, as held here.

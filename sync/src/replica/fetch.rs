@@ -1,0 +1,135 @@
+//! Reading what a peer lacks (R21): whole runs in the order of arrival, about one frame's worth.
+
+use std::collections::BTreeSet;
+
+use schema::id::{LogId, ScopeId, SiteId};
+use schema::identity::Signature;
+use schema::record::{MAX_RUN_BYTES, MAX_RUN_RECORDS};
+
+use super::Replica;
+use super::references::References;
+use crate::admission::{Full, Run, full, stored};
+use crate::engine::Fetched;
+use crate::limits::{FRAME_TARGET_BYTES, MAX_SCAN};
+use crate::store::local::Held as HeldSeqs;
+use crate::store::rows::Arrival;
+use crate::store::tables::arrival_key;
+use crate::store::{Source, StoreError, Table, decode};
+use crate::wire::{Lane, Mark, PackedRun};
+
+/// Most bytes of a record in a frame beside its bodies, and of each of its entries.
+const RECORD_BYTES: usize = 192;
+const ENTRY_BYTES: usize = 48;
+
+/// What a fetch looks for.
+pub(super) struct Wanted {
+    pub(super) scope: ScopeId,
+    pub(super) lane: Lane,
+    pub(super) after: (u64, Option<[u8; 16]>),
+    pub(super) held: HeldSeqs,
+    pub(super) young_after: u64,
+    pub(super) direct: BTreeSet<SiteId>,
+}
+
+impl Replica {
+    /// Reads what a peer lacks of a lane.
+    pub(super) fn fetch(&self, wanted: &Wanted) -> Result<Fetched, StoreError> {
+        let reading = self.store.read()?;
+        let (after, chain) = wanted.after;
+        let at = |counter| reading.get_as::<Arrival>(Table::Arrivals, &arrival_key(&wanted.scope, counter));
+        let mut mark = Mark { counter: after, chain: [0; 16] };
+        if after > 0 {
+            match at(after)? {
+                Some(arrival) if chain.is_none_or(|chain| chain == arrival.chain) => mark.chain = arrival.chain,
+                Some(_) | None => return Ok(Fetched::CursorRefused),
+            }
+        }
+        let from = arrival_key(&wanted.scope, after + 1);
+        let end = arrival_key(&wanted.scope, u64::MAX);
+        let local = self.store.local();
+        let sender = References { reading: &reading, local, scope: wanted.scope, held: wanted.held.clone() };
+        let (mut frame, mut open, mut bytes) = (Frame { sender, joined: None, runs: Vec::new() }, Vec::new(), 0);
+        for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
+            let arrival: Arrival = decode(Table::Arrivals, value)?;
+            let counter = after + 1 + index as u64;
+            let log = local.numbers.get(&arrival.log).copied();
+            let log = log.ok_or(StoreError::Missing { what: "a log" })?;
+            let lane = if log.site == self.me() { Lane::Own } else { Lane::Others };
+            let has = wanted.held.get(&(log.site, log.generation)).is_some_and(|seq| *seq >= arrival.seq);
+            if lane == wanted.lane && !has {
+                if counter > wanted.young_after && lane == Lane::Others && wanted.direct.contains(&log.site) {
+                    break;
+                }
+                let found = stored(&reading, arrival.log, arrival.seq)?;
+                let signature = found.signature;
+                let read = full(&reading, found)?;
+                bytes += packed_bytes(&read);
+                open.push(read);
+                if let Some(signature) = signature {
+                    frame.add(log, std::mem::take(&mut open), signature)?;
+                }
+            }
+            mark = Mark { counter, chain: arrival.chain };
+            if open.is_empty() && bytes >= FRAME_TARGET_BYTES {
+                break;
+            }
+        }
+        if !open.is_empty() {
+            // The scan ended inside a run, which happens only at its bound: go back to the run's first record.
+            let first = open.len() as u64;
+            let back = at(mark.counter.saturating_sub(first))?;
+            mark = back.map_or(Mark::default(), |arrival| Mark { counter: mark.counter - first, chain: arrival.chain });
+        }
+        frame.close()?;
+        Ok(Fetched::Runs(mark, frame.runs))
+    }
+}
+
+/// A frame's runs as they come together: runs of one log that follow one another become one, since the last
+/// signature ends what a send contains (R3).
+struct Frame<'s> {
+    sender: References<'s>,
+    joined: Option<Run>,
+    runs: Vec<PackedRun>,
+}
+
+impl Frame<'_> {
+    fn add(&mut self, log: LogId, records: Vec<Full>, signature: Signature) -> Result<(), StoreError> {
+        if let Some(run) = self.joined.as_mut().filter(|run| follows(run, log, &records)) {
+            run.records.extend(records);
+            run.signature = signature;
+            return Ok(());
+        }
+        self.close()?;
+        self.joined = Some(Run { log, records, signature });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        let Some(run) = self.joined.take() else {
+            return Ok(());
+        };
+        if let Some(last) = run.records.last() {
+            self.sender.held.insert((run.log.site, run.log.generation), last.record.header.seq);
+        }
+        self.runs.push(PackedRun::pack(&run, &self.sender)?);
+        Ok(())
+    }
+}
+
+/// Whether these records go on where a run ends, and both together are no larger than a run may be.
+fn follows(run: &Run, log: LogId, records: &[Full]) -> bool {
+    let (Some(last), Some(first)) = (run.records.last(), records.first()) else {
+        return false;
+    };
+    let bytes: usize = run.records.iter().chain(records).map(|full| full.record.body_bytes()).sum();
+    run.log == log
+        && last.record.header.seq + 1 == first.record.header.seq
+        && run.records.len() + records.len() <= MAX_RUN_RECORDS
+        && bytes <= MAX_RUN_BYTES
+}
+
+/// About how many bytes a record takes in a frame before compression.
+fn packed_bytes(full: &Full) -> usize {
+    full.record.body_bytes() + RECORD_BYTES + full.record.skeleton.entries().len() * ENTRY_BYTES
+}
