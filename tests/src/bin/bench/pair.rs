@@ -1,30 +1,52 @@
-//! Two sites on disk that talk in memory, bytes and turns counted.
+//! Two sites on disk that talk in memory: each with its store and its read model, bytes and turns counted.
+//!
+//! Everything runs on one thread, both sites in turn, so a time is the work of both.
+
+mod founding;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, Standing, UserEntry};
-use schema::doc::{DocKind, Edits, Value};
-use schema::id::{DocId, GenerationId, LogId, ScopeId, StoreId, StructureId, UserId};
-use schema::identity::{Secret, organisation};
-use schema::record::{Author, CommandName, scope_of};
-use schema::ticket::command::{NewTicket, create};
+use node::views::Views;
+use schema::doc::{DocKind, Edits, View};
+use schema::id::{DocId, LogId, ScopeId, StructureId, UserId};
+use schema::record::{Author, CommandName};
+use schema::ticket::command::{NewTicket, comment, create, patch};
 use schema::ticket::{Field, Level};
-use schema::time::{Hlc, Timestamp};
-use sync::replica::{Output, Replica, Start, WriteError};
-use sync::store::{Source, Store, Table};
+use schema::time::Timestamp;
+use sync::replica::{Command, Output, Replica, WriteError};
+use sync::store::{Reading, Source as _, Table};
+use tests::rng::Rng;
+
+use super::prose::Prose;
 
 /// The structure of all tickets.
 pub const IT: StructureId = StructureId([1; 16]);
-const ANA: UserId = UserId([7; 16]);
-const WORDS: [&str; 6] = ["imprimante", "réseau", "badge", "écran", "VPN", "mot de passe"];
+/// One in so many edits is a comment, the others set a field.
+const COMMENT_EVERY: u64 = 5;
+/// Fields that edits set.
+const EDITED: [Field; 10] = [
+    Field::Title,
+    Field::Kind,
+    Field::Impact,
+    Field::Urgency,
+    Field::Priority,
+    Field::Category,
+    Field::Assignee,
+    Field::Group,
+    Field::Location,
+    Field::External,
+];
+/// Categories, groups and places that tickets are given.
+const CHOICES: u64 = 24;
+/// Most time between two writes.
+const BETWEEN_MS: u64 = 60_000;
+/// Between two ticks.
+const TICK_MS: u64 = 600;
 
-/// A saved document and the changes it lacks.
-pub type Behind = (Vec<u8>, Vec<Vec<u8>>);
-
-/// What a meeting cost.
-#[derive(Debug, Default)]
+/// What a conversation cost.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Traffic {
     /// Bytes of frames both ways.
     pub bytes: usize,
@@ -32,74 +54,82 @@ pub struct Traffic {
     pub turns: usize,
 }
 
+/// How long it took until something is shown.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Shown {
+    /// Judging, applying and saving documents.
+    pub documents: Duration,
+    /// Writing the read model's rows.
+    pub rows: Duration,
+}
+
+/// A change that the other site lacks.
+pub struct Missing {
+    /// Its document.
+    pub doc: DocId,
+    /// Its bytes as Automerge made them.
+    pub change: Vec<u8>,
+}
+
 /// Two sites.
 pub struct Pair {
     /// Their replicas.
     pub sites: [Replica; 2],
-    folder: PathBuf,
+    /// Their read models.
+    pub views: [Views; 2],
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// Every ticket.
+    pub docs: Vec<DocId>,
+    prose: Prose,
+    users: Vec<UserId>,
     now: Timestamp,
     session: u64,
-    docs: Vec<DocId>,
-    edited: usize,
-}
-
-fn key(site: usize) -> Secret {
-    Secret::from_bytes([10 + site as u8; 32])
 }
 
 impl Pair {
     /// Founds an organisation of two sites in `folder`.
     pub fn new(folder: &Path) -> anyhow::Result<Self> {
         let now = Timestamp(1_800_000_000_000);
-        let statements = statements(now);
-        let site = |number: usize| -> anyhow::Result<Replica> {
-            let start = Start {
-                key: key(number),
-                sequencer: None,
-                generation: GenerationId([number as u8 + 1; 16]),
-                store_id: StoreId([number as u8 + 1; 16]),
-                copied: false,
-                now,
-            };
-            let mut replica = Replica::open(Store::open(&folder.join(format!("site{number}.redb")))?, start)?;
-            replica.found(statements.clone())?;
-            Ok(replica)
-        };
-        let sites = [site(0)?, site(1)?];
-        Ok(Self { sites, folder: folder.to_owned(), now, session: 0, docs: Vec::new(), edited: 0 })
+        let sites = founding::sites(folder, now)?;
+        let views = |number: usize| Views::open(&folder.join(format!("views{number}.sqlite")));
+        Ok(Self {
+            sites,
+            views: [views(0)?, views(1)?],
+            folder: folder.to_owned(),
+            docs: Vec::new(),
+            prose: Prose::new(1),
+            users: founding::users(),
+            now,
+            session: 0,
+        })
     }
 
-    /// Where the files are.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    fn scope(&self) -> ScopeId {
-        scope_of(&self.sites[0].policy().map(|policy| policy.org).unwrap_or(schema::id::OrgId([0; 32])), Some(&IT))
+    /// The scope of all tickets.
+    pub fn scope(&self) -> ScopeId {
+        founding::scope()
     }
 
     /// Opens `count` tickets at a site in one group commit.
-    pub fn tickets(&mut self, site: usize, from: usize, count: usize) -> anyhow::Result<()> {
-        let (scope, me) = (self.scope(), self.sites[site].me());
+    pub fn open(&mut self, site: usize, count: usize) -> anyhow::Result<()> {
+        self.pass_time();
+        let (scope, home, from) = (self.scope(), self.sites[site].me(), self.docs.len());
+        let (prose, users) = (&mut self.prose, &self.users);
         let (made, _) = self.sites[site].write(self.now, |batch| {
             let mut made = Vec::new();
             for number in from..from + count {
-                let word = WORDS[number % WORDS.len()];
-                let place = ["Dakar", "Paris", "Montréal"][number % 3];
-                let fields = BTreeMap::from([
-                    (Field::Title, format!("{word} {place} {number}")),
-                    (Field::Impact, Level::ALL[number % 3].word().to_owned()),
-                ]);
+                let author = Author::User(*prose.rng.pick(users));
+                let impact = prose.rng.pick(Level::ALL).word().to_owned();
                 let ticket = NewTicket {
                     number: format!("S{site}-{}", number + 1),
                     structure: IT,
-                    home: me,
-                    description: format!("La {word} du bureau {number} à {place} ne répond plus depuis ce matin."),
-                    fields,
+                    home,
+                    description: prose.description(),
+                    fields: BTreeMap::from([(Field::Title, prose.title()), (Field::Impact, impact)]),
                 };
                 let edits = create(&ticket).map_err(|error| WriteError::Refused(error.to_string()))?;
-                let written = batch.command::<WriteError>(Author::User(ANA), CommandName::Place, scope, |command| {
-                    command.create(DocKind::Ticket, None, &edits).map(|_| ())
+                let written = batch.command::<WriteError>(author, CommandName::Place, scope, |command| {
+                    command.create(DocKind::Ticket, None, &edits).map(drop)
                 })?;
                 made.extend(written.docs);
             }
@@ -109,82 +139,68 @@ impl Pair {
         Ok(())
     }
 
-    /// Edits `count` tickets at a site, one field or one comment each; half of them are edited at both sites.
-    pub fn edits(&mut self, site: usize, count: usize) -> anyhow::Result<()> {
+    /// Edits tickets at a site in one group commit: a comment or one field each.
+    pub fn edit(&mut self, site: usize, tickets: &[DocId]) -> anyhow::Result<()> {
+        self.pass_time();
         let scope = self.scope();
-        let step = (self.docs.len() / (count * 2).max(1)).max(1);
-        let picked: Vec<DocId> = (0..count)
-            .map(|number| {
-                let shared = number % 2 == 0;
-                let place = if shared { number * 2 } else { number * 2 + site };
-                self.docs[(place * step) % self.docs.len()]
-            })
-            .collect();
-        for portion in picked.chunks(50) {
-            let edited = self.edited;
-            self.sites[site].write(self.now, |batch| {
-                for (number, doc) in portion.iter().enumerate() {
-                    let mut edits = Edits::default();
-                    let text = format!("rappel {} du technicien {site}", edited + number);
-                    match number % 3 {
-                        0 => edits.put(format!("comment/{edited:08x}{number:02x}{site}/body"), Value::Text(text)),
-                        1 => edits.put("title", Value::Text(text)),
-                        _ => edits.put("urgency", Value::Text(Level::ALL[(edited + number) % 3].word().into())),
-                    }
-                    batch.command::<WriteError>(Author::User(ANA), CommandName::Place, scope, |command| {
-                        command.edit(*doc, &edits).map(|_| ())
-                    })?;
-                }
-                Ok(())
-            })?;
-            self.edited += portion.len();
-        }
+        let policy = self.sites[site].policy().cloned();
+        let people: Vec<DocId> = self.users.iter().filter_map(|user| Some(policy.as_ref()?.person_of(user))).collect();
+        let (prose, users) = (&mut self.prose, &self.users);
+        self.sites[site].write(self.now, |batch| {
+            for ticket in tickets {
+                let author = Author::User(*prose.rng.pick(users));
+                batch.command::<WriteError>(author, CommandName::Place, scope, |command| {
+                    let edits = edits(command, ticket, prose, &people)?;
+                    command.edit(*ticket, &edits).map(drop)
+                })?;
+            }
+            Ok(())
+        })?;
         Ok(())
     }
 
-    /// Lets the two talk until both are silent; documents are left behind unless `show`.
-    pub fn meet(&mut self, show: bool) -> anyhow::Result<Traffic> {
-        self.talk(8, show)
+    fn pass_time(&mut self) {
+        self.now = Timestamp(self.now.0 + 1 + self.prose.rng.below(BETWEEN_MS));
     }
 
-    /// Connects and says hello, without the quiet time after it.
-    pub fn meet_briefly(&mut self) -> anyhow::Result<Traffic> {
-        self.talk(0, false)
+    /// The tickets that two sites edit, `count` each in an order of its own: half of them are edited at both.
+    pub fn draw(&mut self, count: usize) -> [Vec<DocId>; 2] {
+        let rng = &mut self.prose.rng;
+        let mut docs = self.docs.clone();
+        shuffle(rng, &mut docs);
+        let (shared, others) = docs.split_at((count / 2).min(docs.len()));
+        let mut apart = others.iter().copied();
+        [(); 2].map(|()| {
+            let mut picked: Vec<DocId> = shared.iter().copied().chain(apart.by_ref().take(count - count / 2)).collect();
+            shuffle(rng, &mut picked);
+            picked
+        })
     }
 
-    fn talk(&mut self, ticks: usize, show: bool) -> anyhow::Result<Traffic> {
+    /// Connects the two and lets them talk until nothing is left to say: all is durable and acknowledged at both.
+    pub fn meet(&mut self) -> anyhow::Result<Traffic> {
         self.session += 1;
-        let mut traffic = Traffic::default();
-        let mut queue: VecDeque<(usize, Output)> = VecDeque::new();
-        let mut last = None;
+        let mut queue = VecDeque::new();
         for site in 0..2 {
             let peer = self.sites[1 - site].me();
             let outputs = self.sites[site].connected(self.now, self.session, peer)?;
             queue.extend(outputs.into_iter().map(|output| (site, output)));
         }
-        for tick in 0..=ticks {
-            while let Some((from, output)) = queue.pop_front() {
-                match output {
-                    Output::Send(session, frame) => {
-                        traffic.bytes += frame.len() + 4;
-                        traffic.turns += usize::from(last != Some(from));
-                        last = Some(from);
-                        let outputs = self.sites[1 - from].received(self.now, session, &frame)?;
-                        queue.extend(outputs.into_iter().map(|output| (1 - from, output)));
-                    }
-                    Output::Close(_, code) => anyhow::bail!("site {from} ended the session: {code}"),
-                    Output::Alarm(alarm) => anyhow::bail!("site {from} raised {alarm:?}"),
-                    Output::Authority => {}
-                }
+        self.talk(queue)
+    }
+
+    /// Lets some seconds pass with nothing new, and disconnects: digests and heights.
+    pub fn part(&mut self, ticks: usize) -> anyhow::Result<Traffic> {
+        let mut traffic = Traffic::default();
+        for _ in 0..ticks {
+            self.now = Timestamp(self.now.0 + TICK_MS);
+            let mut queue = VecDeque::new();
+            for site in 0..2 {
+                let outputs = self.sites[site].tick(self.now)?;
+                queue.extend(outputs.into_iter().map(|output| (site, output)));
             }
-            if tick < ticks {
-                self.now = Timestamp(self.now.0 + 600);
-                for site in 0..2 {
-                    while show && self.sites[site].catch_up(self.now)? {}
-                    let outputs = self.sites[site].tick(self.now)?;
-                    queue.extend(outputs.into_iter().map(|output| (site, output)));
-                }
-            }
+            let said = self.talk(queue)?;
+            traffic = Traffic { bytes: traffic.bytes + said.bytes, turns: traffic.turns + said.turns };
         }
         for site in &mut self.sites {
             site.closed(self.now, self.session)?;
@@ -192,11 +208,45 @@ impl Pair {
         Ok(traffic)
     }
 
-    /// Lets documents catch up at a site; answers with the time it took.
-    pub fn show(&mut self, site: usize) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
-        while self.sites[site].catch_up(self.now)? {}
-        Ok(begun.elapsed())
+    fn talk(&mut self, mut queue: VecDeque<(usize, Output)>) -> anyhow::Result<Traffic> {
+        let mut traffic = Traffic::default();
+        let mut last = None;
+        while let Some((from, output)) = queue.pop_front() {
+            match output {
+                Output::Send(session, frame) => {
+                    traffic.bytes += frame.len() + 4;
+                    traffic.turns += usize::from(last != Some(from));
+                    last = Some(from);
+                    let outputs = self.sites[1 - from].received(self.now, session, &frame)?;
+                    queue.extend(outputs.into_iter().map(|output| (1 - from, output)));
+                }
+                Output::Close(_, code) => anyhow::bail!("site {from} ended the session: {code}"),
+                Output::Alarm(alarm) => anyhow::bail!("site {from} raised {alarm:?}"),
+                Output::Authority => {}
+            }
+        }
+        Ok(traffic)
+    }
+
+    /// Brings documents and rows of a site up to what it holds, portion by portion as a running site does.
+    pub fn show(&mut self, site: usize) -> anyhow::Result<Shown> {
+        let mut shown = Shown::default();
+        loop {
+            let begun = Instant::now();
+            let more = self.sites[site].catch_up(self.now)?;
+            let caught_up = begun.elapsed();
+            let changed = self.sites[site].take_changed();
+            if !changed.is_empty() {
+                let reading = self.sites[site].read()?;
+                self.views[site].apply(&reading, &changed, self.sites[site].store().local())?;
+                self.sites[site].shown(changed.iter().map(|changed| changed.doc));
+            }
+            shown.documents += caught_up;
+            shown.rows += begun.elapsed() - caught_up;
+            if !more {
+                return Ok(shown);
+            }
+        }
     }
 
     /// Records that a site holds.
@@ -204,95 +254,76 @@ impl Pair {
         self.sites[site].store().local().records(&self.scope())
     }
 
-    /// Whether both hold and show the same.
-    pub fn agree(&self) -> bool {
-        let scope = self.scope();
-        let state = |site: usize| self.sites[site].store().local().scope(&scope);
-        state(0).digest == state(1).digest && state(0).arrivals == state(1).arrivals
+    /// Whether both hold and show the same, rows included.
+    pub fn agree(&self) -> anyhow::Result<bool> {
+        let state = |site: usize| self.sites[site].store().local().scope(&self.scope());
+        let rows = |site: usize| node::views::tables::hash(self.views[site].conn());
+        let same = state(0).digest == state(1).digest && state(0).arrivals == state(1).arrivals;
+        Ok(same && rows(0)? == rows(1)?)
     }
 
-    /// The changes that one of the two holds and the other does not.
-    pub fn missing_changes(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+    /// The changes that a site holds and the other does not, in the order of its logs.
+    pub fn missing_at_other(&self, site: usize) -> anyhow::Result<Vec<Missing>> {
+        let (local, other) = (self.sites[site].store().local(), self.sites[1 - site].store().local());
+        let reading = self.sites[site].read()?;
         let mut missing = Vec::new();
-        for site in 0..2 {
-            let other = self.sites[1 - site].store().local();
-            let local = self.sites[site].store().local();
-            let reading = self.sites[site].read()?;
-            for state in local.logs.values().filter(|state| state.id.scope == self.scope()) {
-                let has = other.logs.get(&LogId { ..state.id }).map_or(0, |state| state.seq);
-                for seq in has + 1..=state.seq {
-                    let stored = sync::admission::stored(&reading, state.no, seq)?;
-                    missing.extend(sync::admission::full(&reading, stored)?.bodies);
-                }
+        for state in local.logs.values().filter(|state| state.id.scope == self.scope()) {
+            let has = other.logs.get(&LogId { ..state.id }).map_or(0, |state| state.seq);
+            for seq in has + 1..=state.seq {
+                let full = sync::admission::full(&reading, sync::admission::stored(&reading, state.no, seq)?)?;
+                let docs: Vec<DocId> = full.record.skeleton.entries().iter().map(|entry| entry.doc).collect();
+                let changes = docs.into_iter().zip(full.bodies);
+                missing.extend(changes.map(|(doc, change)| Missing { doc, change }));
             }
         }
         Ok(missing)
     }
 
-    /// Each touched document as saved at a site that lacks some of the changes, with those.
-    pub fn documents_missing(&self, changes: &[Vec<u8>]) -> anyhow::Result<Vec<Behind>> {
-        let mut found = Vec::new();
-        for site in 0..2 {
-            let (here, there) = (self.sites[site].read()?, self.sites[1 - site].read()?);
-            let mut by_doc: BTreeMap<DocId, Vec<Vec<u8>>> = BTreeMap::new();
-            for change in changes {
-                let Some(hash) = sync::change::chunk_hash(change) else {
-                    continue;
-                };
-                if sync::docs::entry_by_hash(&here, &hash)?.is_none()
-                    && let Some((doc, _)) = sync::docs::entry_by_hash(&there, &hash)?
-                {
-                    by_doc.entry(doc).or_default().push(change.clone());
-                }
-            }
-            for (doc, missing) in by_doc {
-                found.extend(here.get(Table::Snapshots, &doc.0)?.map(|saved| (saved, missing)));
-            }
-        }
-        Ok(found)
+    /// A saved document of a site.
+    pub fn saved(reading: &Reading, doc: &DocId) -> anyhow::Result<Vec<u8>> {
+        reading.get(Table::Snapshots, &doc.0)?.ok_or_else(|| anyhow::anyhow!("{doc} is not saved"))
     }
 }
 
-fn statements(now: Timestamp) -> Vec<Signed> {
-    let (root, sequencer) = (Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32]));
-    let org = organisation(&root.public());
-    let mut scopes = vec![scope_of(&org, None), scope_of(&org, Some(&IT))];
-    scopes.sort_unstable();
-    let site = |number: usize| {
-        Body::Site(SiteEntry {
-            site: key(number).public(),
-            code: format!("S{number}"),
-            name: format!("Site {number}"),
-            standing: Standing::Active,
-            scopes: scopes.clone(),
-            enrols: vec![IT],
-            addresses: Vec::new(),
-        })
-    };
-    let mut sites = vec![key(0).public(), key(1).public()];
-    sites.sort_unstable();
-    let ana = UserEntry {
-        user: ANA,
-        login: "ana".into(),
-        grants: vec![Grant { structure: None, role: Role::Admin }],
-        sites,
-        standing: Standing::Active,
-    };
-    let bodies = [
-        Body::Found { name: "Bench".into(), root: root.public(), sequencer: sequencer.public() },
-        Body::Structure { structure: IT, name: "IT".into(), parent: None },
-        site(0),
-        site(1),
-        Body::User(ana),
-    ];
-    let (mut previous, mut hlc) = ([0; 32], Hlc::default());
-    let signed = bodies.iter().enumerate().map(|(position, body)| {
-        hlc = hlc.tick(now);
-        let at = AuthorityRef { epoch: 1, position: position as u64 };
-        let signer = if position == 0 { &root } else { &sequencer };
-        let signed = Signed::new(org, at, previous, hlc, body, signer);
-        previous = signed.statement.hash();
-        signed
-    });
-    signed.collect()
+/// A comment, or a field set to another value than it has.
+fn edits(
+    command: &Command<'_, '_, '_>,
+    ticket: &DocId,
+    prose: &mut Prose,
+    people: &[DocId],
+) -> Result<Edits, WriteError> {
+    let refused = |error: schema::ticket::command::CommandError| WriteError::Refused(error.to_string());
+    if prose.rng.below(COMMENT_EVERY) == 0 {
+        return comment(&command.id(), &prose.comment()).map_err(refused);
+    }
+    let view: View = command.view(ticket)?.ok_or(WriteError::Unknown)?;
+    loop {
+        let field = *prose.rng.pick(&EDITED);
+        let value = value(field, prose, people);
+        let edits = patch(&view, &BTreeMap::from([(field, Some(value))]), None).map_err(refused)?;
+        if !edits.is_empty() {
+            return Ok(edits);
+        }
+    }
+}
+
+fn value(field: Field, prose: &mut Prose, people: &[DocId]) -> String {
+    match field {
+        Field::Title => prose.title(),
+        Field::Kind => prose.rng.pick(schema::ticket::Kind::ALL).word().to_owned(),
+        Field::Impact | Field::Urgency => prose.rng.pick(Level::ALL).word().to_owned(),
+        Field::Priority => (1 + prose.rng.below(5)).to_string(),
+        Field::Requester | Field::Assignee => prose.rng.pick(people).to_string(),
+        Field::Category | Field::Group | Field::Location => {
+            let choice = format!("{} {}", field.word(), prose.rng.below(CHOICES));
+            DocId(*blake3::hash(choice.as_bytes()).as_bytes()).to_string()
+        }
+        Field::External => format!("INC{:07}", prose.rng.below(10_000_000)),
+    }
+}
+
+fn shuffle(rng: &mut Rng, docs: &mut [DocId]) {
+    for place in (1..docs.len()).rev() {
+        docs.swap(place, rng.below(place as u64 + 1) as usize);
+    }
 }
