@@ -6,6 +6,7 @@ import { cable, middle, path, severed } from '../src/stage/curve';
 import { frameAddress, homeOf } from '../src/stage/frames';
 import { linkState, toSend } from '../src/sync/words';
 import { columns } from '../src/tickets/columns';
+import { kept } from '../src/tickets/settle';
 import { into, slice } from '../src/tickets/window';
 
 const peer = (name: string, change: Partial<Peer> = {}): Peer => ({
@@ -80,5 +81,14 @@ describe('the stage', () => {
     expect(homeOf('http://paris.localhost:8101', 'archipel.localhost')).toBe('http://paris.archipel.localhost:8101/');
     expect(homeOf('http://127.0.0.1:8101/x?y', 'archipel.localhost')).toBe('http://127.0.0.1:8101/');
     expect(frameAddress('PAR', 'http://a.localhost:1', 'http://a.b.localhost:1/auth?token=T', undefined, 'b.localhost')).toContain('token=T');
+  });
+});
+
+describe('one of two values that is kept', () => {
+  it('is sent in the form that the node takes', () => {
+    expect(kept('priority', '4', 'P4')).toEqual({ sent: 4, shown: 4 });
+    expect(kept('urgency', 'high', 'High')).toEqual({ sent: 'high', shown: 'high' });
+    expect(kept('assignee', 'a1', 'Awa')).toEqual({ sent: 'a1', shown: { id: 'a1', label: 'Awa' } });
+    for (const none of [null, undefined, '']) expect(kept('priority', none, '')).toEqual({ sent: null, shown: null });
   });
 });
