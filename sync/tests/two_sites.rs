@@ -193,6 +193,10 @@ fn both_sides_of_a_split_are_kept_and_conflicts_seen() {
     pair.agree();
     let view = sync::docs::view::view(&pair.sites[1].read().unwrap(), &lamp).unwrap().unwrap();
     assert_eq!(view.distinct("impact").len(), 1, "the write that saw both settled it everywhere");
+    let steps = sync::docs::history::steps(&pair.sites[1].read().unwrap(), &view).unwrap();
+    let last = steps.iter().rfind(|step| step.key == "impact").expect("impact was changed");
+    let told = (last.before.as_deref(), last.after.as_deref());
+    assert_eq!(told, (Some("low"), Some("high")), "the history tells which value was not kept");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct Step {
     pub by: usize,
     /// The key.
     pub key: String,
-    /// What the author saw there, as text; `None` for nothing.
+    /// What the author saw there, as text; `None` for nothing. Of several values, one that they did not keep.
     pub before: Option<String>,
     /// What they put; `None` for a deletion.
     pub after: Option<String>,
@@ -42,6 +42,8 @@ pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError>
         };
         let mut texts = false;
         let mut found: BTreeMap<String, Step> = BTreeMap::new();
+        // Settling deletes all values of a key and puts one: both operations together saw what was there.
+        let mut replaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (index, op) in change.decode().operations.iter().enumerate() {
             let (ObjectId::Root, Key::Map(key)) = (&op.obj, &op.key) else {
                 texts = true;
@@ -55,7 +57,10 @@ pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError>
                     continue;
                 }
             };
-            let before = op.pred.iter().filter_map(|id: &OpId| seen.get(&place(id)).cloned().flatten()).max();
+            let values = replaced.entry(key.to_string()).or_default();
+            values.extend(op.pred.iter().filter_map(|id: &OpId| seen.get(&place(id)).cloned().flatten()));
+            let dropped = values.iter().filter(|value| Some(*value) != after.as_ref()).max();
+            let before = dropped.or(values.first()).cloned();
             let id = (change.start_op().get() + index as u64, stamp.actor.0.to_vec());
             seen.insert(id, after.clone());
             let key = key.to_string();
