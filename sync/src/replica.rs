@@ -263,6 +263,12 @@ impl Replica {
         self.noted.extend(docs);
     }
 
+    /// The read model has every document as it is now: it was made anew.
+    pub fn shown_all(&mut self) -> Result<(), StoreError> {
+        self.noted.clear();
+        self.store.write(Firmness::Durable, |writing| writing.clear(Table::Stale))
+    }
+
     /// A transport session with a proven peer stands.
     pub fn connected(&mut self, now: Timestamp, session: SessionId, peer: SiteId) -> Result<Vec<Output>, ReplicaError> {
         self.run(now, Event::Connected(session, peer))

@@ -12,7 +12,7 @@ use schema::identity::{Secret, organisation};
 use schema::record::{Author, CommandName, scope_of};
 use schema::time::{Hlc, Timestamp};
 use sync::replica::{Output, Replica, Start, WriteError};
-use sync::store::Store;
+use sync::store::{Source as _, Store, Table};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const IT: StructureId = StructureId([1; 16]);
@@ -210,6 +210,22 @@ fn meeting_again_with_nothing_new_costs_next_to_nothing() {
     pair.sent = 0;
     pair.meet(2);
     assert!(pair.sent < 4096, "no vector and no record travelled: {} bytes, heights and pings included", pair.sent);
+}
+
+#[test]
+fn what_the_read_model_may_lack_after_a_crash_is_listed() {
+    let mut pair = Pair::new();
+    let listed = |pair: &Pair| pair.sites[0].read().unwrap().prefixed(Table::Stale, &[]).unwrap().len();
+    let lamp = pair.ticket(0, "lampe morte");
+    assert_eq!(listed(&pair), 1, "nobody said that the read model has it");
+    pair.sites[0].shown([lamp]);
+    let badge = pair.ticket(0, "badge");
+    assert_eq!(listed(&pair), 1, "the next transaction crosses it off and adds its own");
+    pair.sites[0].shown([badge]);
+    pair.put(0, badge, "impact", "high");
+    assert_eq!(listed(&pair), 1, "what changed again is lacking again");
+    pair.sites[0].shown_all().unwrap();
+    assert_eq!(listed(&pair), 0, "a read model made anew lacks nothing");
 }
 
 #[test]

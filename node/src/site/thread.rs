@@ -61,7 +61,9 @@ impl Core {
     pub fn rebuild(&mut self) -> anyhow::Result<usize> {
         self.replica.rebuild(now())?;
         self.replica.take_changed();
-        Ok(self.views.rebuild(&self.replica.read()?, self.replica.store().local())?)
+        let documents = self.views.rebuild(&self.replica.read()?, self.replica.store().local())?;
+        self.replica.shown_all()?;
+        Ok(documents)
     }
 
     /// Keeps what the replica wants sent, until the end of the turn.
