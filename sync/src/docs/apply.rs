@@ -201,7 +201,7 @@ impl<'a> Pass<'a> {
         accepted: Accepted,
         load: bool,
     ) -> Result<(), StoreError> {
-        let Accepted { doc, parsed, facts, at, genesis, birth } = accepted;
+        let Accepted { doc, parsed, facts, at, genesis, birth, .. } = accepted;
         let key = change_key(&doc, &facts.actor, facts.seq);
         let known = row(writing, &doc)?;
         let before = known.as_ref().map(|row| row.digest(&doc));

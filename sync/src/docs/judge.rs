@@ -38,6 +38,10 @@ pub struct Accepted {
     pub at: Hlc,
     /// The genesis it descends from (itself, if it is one); of several, the smallest hash.
     pub genesis: ChangeHash,
+    /// The document's kind.
+    pub kind: DocKind,
+    /// What its genesis says for rights.
+    pub rights: GenesisFacts,
     /// Set by a genesis: the row of the document it gives birth to (heads are left to `apply`).
     pub birth: Option<DocRow>,
 }
@@ -126,15 +130,14 @@ fn judge_edit(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &
     entries
         .map(|(index, (entry, body))| {
             let accepted = judge_entry(source, full, index, entry, body)?;
-            let facts = facts_of(source, &accepted)?;
             let write = Write {
                 site: header.log.site,
                 author: full.record.skeleton.author,
                 user: user.as_ref(),
                 scope: header.log.scope,
-                kind: kind_of(source, &accepted)?,
+                kind: accepted.kind,
                 genesis: entry.genesis.is_some(),
-                facts: &facts,
+                facts: &accepted.rights,
                 keys: &keys_of(&accepted.parsed),
             };
             match access::may(&policy, &write) {
@@ -255,13 +258,16 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
         }
     }
     let genesis = genesis.ok_or_else(|| void("no-dependencies"))?;
+    let known = match &birth {
+        Some(born) => Some(born.clone()),
+        None => row(source, &entry.doc)?.filter(|row| row.scope == header.log.scope),
+    };
+    let known = known.ok_or_else(|| void("foreign-document"))?;
+    let fixed = known.birth(&genesis).ok_or(StoreError::Missing { what: "the genesis of a document" })?;
     if birth.is_none() {
-        let known = row(source, &entry.doc)?.filter(|row| row.scope == header.log.scope);
-        let known = known.ok_or_else(|| void("foreign-document"))?;
-        let birth = known.birth(&genesis).ok_or(StoreError::Missing { what: "the genesis of a document" })?;
         // A put without predecessors on a Text's key would hide the Text (docs/decisions/0002).
         let on_text =
-            |operation: &Operation| operation.key().is_some_and(|key| birth.texts.iter().any(|text| text == key));
+            |operation: &Operation| operation.key().is_some_and(|key| fixed.texts.iter().any(|text| text == key));
         if parsed.operations().iter().any(on_text) {
             return Err(void("put-on-text"));
         }
@@ -270,7 +276,8 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
             return Err(void("of-birth-only"));
         }
     }
-    Ok(Accepted { doc: entry.doc, parsed, facts, at, genesis, birth })
+    let (kind, rights) = (known.kind, fixed.facts.clone());
+    Ok(Accepted { doc: entry.doc, parsed, facts, at, genesis, kind, rights, birth })
 }
 
 /// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
@@ -352,19 +359,4 @@ fn put_text(parsed: &Parsed, wanted: &str) -> Option<String> {
         }
         _ => None,
     })
-}
-
-fn facts_of(source: &impl Source, accepted: &Accepted) -> Result<GenesisFacts, StoreError> {
-    let known = match &accepted.birth {
-        Some(row) => Some(row.clone()),
-        None => row(source, &accepted.doc)?,
-    };
-    Ok(known.and_then(|row| row.birth(&accepted.genesis).map(|birth| birth.facts.clone())).unwrap_or_default())
-}
-
-fn kind_of(source: &impl Source, accepted: &Accepted) -> Result<DocKind, StoreError> {
-    match &accepted.birth {
-        Some(row) => Ok(row.kind),
-        None => Ok(row(source, &accepted.doc)?.map_or(DocKind::Other(0), |row| row.kind)),
-    }
 }

@@ -98,6 +98,7 @@ impl Replica {
         let outcome = self.store.write(Firmness::Durable, |writing| {
             let mut whole = true;
             for packed in runs {
+                // Before it is put together: what it refers to may have been left out for the same reason.
                 if !policy.sites.contains_key(&packed.log.site) {
                     whole = false;
                     continue;

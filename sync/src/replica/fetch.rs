@@ -48,7 +48,8 @@ impl Replica {
         let end = arrival_key(&wanted.scope, u64::MAX);
         let local = self.store.local();
         let sender = References { reading: &reading, local, scope: wanted.scope, held: wanted.held.clone() };
-        let (mut frame, mut open, mut bytes) = (Frame { sender, joined: None, runs: Vec::new() }, Vec::new(), 0);
+        let (mut frame, mut open, mut bytes) =
+            (Frame { sender, joined: None, bytes: 0, runs: Vec::new() }, Vec::new(), 0);
         for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
             let arrival: Arrival = decode(Table::Arrivals, value)?;
             let counter = after + 1 + index as u64;
@@ -90,18 +91,24 @@ impl Replica {
 struct Frame<'s> {
     sender: References<'s>,
     joined: Option<Run>,
+    /// Of the bodies in it.
+    bytes: usize,
     runs: Vec<PackedRun>,
 }
 
 impl Frame<'_> {
     fn add(&mut self, log: LogId, records: Vec<Full>, signature: Signature) -> Result<(), StoreError> {
-        if let Some(run) = self.joined.as_mut().filter(|run| follows(run, log, &records)) {
+        let bytes: usize = records.iter().map(|full| full.record.body_bytes()).sum();
+        let fits = self.bytes + bytes <= MAX_RUN_BYTES;
+        if let Some(run) = self.joined.as_mut().filter(|run| fits && follows(run, log, &records)) {
             run.records.extend(records);
             run.signature = signature;
+            self.bytes += bytes;
             return Ok(());
         }
         self.close()?;
         self.joined = Some(Run { log, records, signature });
+        self.bytes = bytes;
         Ok(())
     }
 
@@ -117,16 +124,14 @@ impl Frame<'_> {
     }
 }
 
-/// Whether these records go on where a run ends, and both together are no larger than a run may be.
+/// Whether these records go on where a run ends, and both together are no more than a run may hold.
 fn follows(run: &Run, log: LogId, records: &[Full]) -> bool {
     let (Some(last), Some(first)) = (run.records.last(), records.first()) else {
         return false;
     };
-    let bytes: usize = run.records.iter().chain(records).map(|full| full.record.body_bytes()).sum();
     run.log == log
         && last.record.header.seq + 1 == first.record.header.seq
         && run.records.len() + records.len() <= MAX_RUN_RECORDS
-        && bytes <= MAX_RUN_BYTES
 }
 
 /// About how many bytes a record takes in a frame before compression.

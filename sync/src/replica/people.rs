@@ -37,10 +37,9 @@ impl Replica {
             }
             let EnrolmentRow { enrolment, generation, seq } = decode(Table::Enrolments, &bytes)?;
             let code = policy.sites.get(&site).map(|site| site.code.to_lowercase()).unwrap_or_default();
-            let taken = self.authority.current().map(|policy| policy.logins.clone()).unwrap_or_default();
-            let login = free_login(&enrolment.login, &code, |login| taken.contains_key(login));
-            let entry =
-                UserEntry { user, login, grants: enrolment.grants, sites: vec![site], standing: enrolment.standing };
+            let taken = |login: &str| self.policy().is_some_and(|policy| policy.logins.contains_key(login));
+            let login = free_login(&enrolment.login, &code, taken);
+            let entry = UserEntry { login, ..as_entry(enrolment, &site) };
             let body = Body::Copied { site, generation, seq, user: entry };
             match self.say_quietly(now, &body) {
                 Ok(()) => copied = true,
