@@ -1,4 +1,4 @@
-//! The command line. What is not done is told on standard error as a [`Refusal`], and the exit code is not 0.
+//! The command line. A command that fails prints a [`Refusal`] on standard error and ends with a non-zero exit code.
 
 mod running;
 
@@ -12,9 +12,9 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::now;
 use crate::config::Config;
+use crate::credentials::{Credentials, TokenKind};
 use crate::folder::Folder;
 use crate::http;
-use crate::local::{LocalDb, TokenKind};
 use crate::membership::{self, Founding};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site;
@@ -189,14 +189,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
         Command::Token(Token::Create { login }) => {
             let user = user_by_login(&folder, &login)?;
-            let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
-            println!("{}", local.new_token(TokenKind::Api, &user, now())?);
+            let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
+            println!("{}", credentials.new_token(TokenKind::Api, &user, now())?);
             Ok(())
         }
         Command::Password { login } => {
             let user = user_by_login(&folder, &login)?;
-            let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
-            local.set_password(&user, &read_secret("New password: ")?)
+            let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
+            credentials.set_password(&user, &read_secret("New password: ")?)
         }
         Command::SettleCopy => {
             site::open(&cli.data)?.replica().set_note("copied", None)?;
@@ -261,7 +261,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         .as_ref()
         .and_then(|policy| policy.users.values().find(|user| schema::policy::is_admin(user)).map(|user| user.user));
     if let Some(admin) = admin {
-        let token = site.local.new_token(TokenKind::Api, &admin, now())?;
+        let token = site.credentials.new_token(TokenKind::Api, &admin, now())?;
         Running { url: format!("http://{address}"), token }.keep(&folder)?;
     }
     println!("listening on http://{address}");
@@ -279,7 +279,7 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     };
     http::serve(listener, http::router(site.clone(), config), stop).await?;
     if let Ok(running) = Running::read(&folder) {
-        site.local.end_token(&running.token)?;
+        site.credentials.end_token(&running.token)?;
     }
     let _ = std::fs::remove_file(folder.running());
     net.stop().await;

@@ -42,7 +42,7 @@ pub struct Context<'a> {
     /// This site.
     pub me: SiteId,
     /// The numbers given out here.
-    pub numbers: &'a mut Numbers,
+    pub numbers: &'a mut TicketNumbers,
 }
 
 impl Context<'_> {
@@ -57,17 +57,17 @@ pub const MAX_NUMBER: u64 = 1_000_000_000_000;
 
 /// Ticket numbers: site code and counter, one more than the highest known here (design section 6).
 #[derive(Debug, Clone)]
-pub struct Numbers {
+pub struct TicketNumbers {
     highest: u64,
     /// Two letters of the generation, while numbers of an unseen original may exist (docs/decisions/0004).
     letters: Option<String>,
 }
 
-impl Numbers {
+impl TicketNumbers {
     /// Goes on after `highest`; `marked` by this generation if others may give out the same.
     pub fn new(highest: u64, marked: Option<GenerationId>) -> Self {
         let letter = |byte: u8| char::from(b'A' + byte % 26);
-        let marked = marked.filter(|_| !sync::planted::numbers_like_original());
+        let marked = marked.filter(|_| !sync::fault_injection::numbers_like_original());
         let letters = marked.map(|generation| [letter(generation.0[0]), letter(generation.0[1])].iter().collect());
         Self { highest, letters }
     }
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn numbers_go_on_after_the_highest_and_copies_are_marked() {
-        let mut numbers = Numbers::new(41, None);
+        let mut numbers = TicketNumbers::new(41, None);
         assert_eq!(numbers.next("PAR"), "PAR-42");
         numbers.seen("PAR", "PAR-KD-99");
         numbers.seen("PAR", "PARIS-700");
         assert_eq!(numbers.next("PAR"), "PAR-100", "another site's numbers do not count");
-        let mut copy = Numbers::new(7, Some(GenerationId([3; 16])));
+        let mut copy = TicketNumbers::new(7, Some(GenerationId([3; 16])));
         assert_eq!(copy.next("PAR"), "PAR-DD-8", "a copy cannot collide with its original");
     }
 }

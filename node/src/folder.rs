@@ -54,7 +54,7 @@ impl Folder {
         self.0.join("views.sqlite")
     }
     /// Passwords, sessions, tokens of this site.
-    pub fn local(&self) -> PathBuf {
+    pub fn credentials(&self) -> PathBuf {
         self.0.join("local.sqlite")
     }
     /// The configuration.
@@ -65,7 +65,7 @@ impl Folder {
     pub fn running(&self) -> PathBuf {
         self.0.join("running.json")
     }
-    /// What tells a copy of this folder from itself (`crate::copied`).
+    /// What tells a copy of this folder from itself (`crate::clone_detection`).
     pub fn started(&self) -> PathBuf {
         self.0.join("started")
     }

@@ -45,7 +45,7 @@ pub struct App {
     /// What it was told from outside.
     pub config: Arc<Config>,
     /// Failed logins.
-    guard: Arc<auth::Guard>,
+    guard: Arc<auth::LoginThrottle>,
     /// The OpenAPI document.
     api: Arc<String>,
 }

@@ -6,15 +6,15 @@
 
 pub mod cli;
 pub mod clock;
+mod clone_detection;
 pub mod commands;
 pub mod config;
-mod copied;
+pub mod credentials;
 pub mod folder;
 pub mod http;
 pub mod import;
-pub mod local;
 pub mod membership;
+pub mod read_model;
 pub mod refusal;
 pub mod site;
 pub mod status;
-pub mod views;

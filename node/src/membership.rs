@@ -23,10 +23,10 @@ use sync::net::{JoinError, JoinRequest, Net, NetConfig};
 use sync::replica::{Output, Replica};
 
 use crate::clock::{now, rfc3339};
-use crate::commands::{self, Numbers};
+use crate::commands::{self, TicketNumbers};
 use crate::config::Config;
+use crate::credentials::{Credentials, long_enough};
 use crate::folder::{Folder, random, write_private};
-use crate::local::{LocalDb, long_enough};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site::{self, Core};
 
@@ -88,9 +88,9 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         folder.keep_sequencer(&sequencer)?;
         folder.keep_key(&key)?;
         let mut opened = site::make(path)?;
-        opened.replica().found(signed)?;
+        opened.replica().bootstrap(signed)?;
         name_person(opened.replica(), &user, &founding.person)?;
-        opened.local().set_password(&user, &founding.password)?;
+        opened.credentials().set_password(&user, &founding.password)?;
         Ok(founded)
     };
     made().inspect_err(|_| {
@@ -111,7 +111,7 @@ fn founding_bodies(
     let structures = founding.structures.iter().map(|name| Ok((StructureId(random()?), name.clone())));
     let structures = structures.collect::<anyhow::Result<Vec<_>>>()?;
     let mut bodies =
-        vec![Body::Found { name: founding.organisation.clone(), root: root.public(), sequencer: sequencer.public() }];
+        vec![Body::Genesis { name: founding.organisation.clone(), root: root.public(), sequencer: sequencer.public() }];
     bodies.extend(structures.iter().map(|(structure, name)| Body::Structure {
         structure: *structure,
         name: name.clone(),
@@ -181,7 +181,7 @@ fn sign_all(org: OrgId, bodies: &[Body], root: &Secret, sequencer: &Secret) -> V
 /// Writes the person document of a user, in the site's own name.
 pub fn name_person(replica: &mut Replica, user: &UserId, name: &str) -> anyhow::Result<()> {
     let policy = replica.policy().cloned().context("this site has not joined an organisation yet")?;
-    let (me, mut numbers) = (replica.me(), Numbers::new(0, None));
+    let (me, mut numbers) = (replica.me(), TicketNumbers::new(0, None));
     replica.write(now(), |batch| {
         let context = commands::Context { policy, me, numbers: &mut numbers };
         commands::directory::person(batch, &context, Author::Site, user, name).map_err(|failure| match failure {
@@ -246,7 +246,7 @@ pub fn tell_addresses(replica: &mut Replica, config: &Config) -> anyhow::Result<
 }
 
 /// Makes an invitation, at the site that has the sequencer's key.
-pub fn invite(policy: &Policy, me: &SiteId, local: &LocalDb, invited: &Invited) -> anyhow::Result<String> {
+pub fn invite(policy: &Policy, me: &SiteId, credentials: &Credentials, invited: &Invited) -> anyhow::Result<String> {
     is_site(&invited.code, &invited.name)?;
     let addresses = policy.sites.get(me).map(|site| site.addresses.clone()).unwrap_or_default();
     if addresses.is_empty() {
@@ -254,7 +254,7 @@ pub fn invite(policy: &Policy, me: &SiteId, local: &LocalDb, invited: &Invited) 
     }
     let expires = Timestamp(now().0 + INVITATION_MS);
     let token = random()?;
-    local.keep_invitation(&token, &invited.code, &serde_json::to_string(invited)?, expires)?;
+    credentials.keep_invitation(&token, &invited.code, &serde_json::to_string(invited)?, expires)?;
     let code = invited.code.clone();
     Ok(Invitation { org: policy.org, inviter: *me, addresses, token, code, expires }.to_line())
 }
@@ -304,7 +304,7 @@ pub fn answer(core: &mut Core, request: JoinRequest) -> Vec<Output> {
 
 fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<Output>> {
     let question = Question::from_bytes(question).context("the question is damaged")?;
-    let content = core.local().take_invitation(&question.token, now())?;
+    let content = core.credentials().take_invitation(&question.token, now())?;
     let content = content.or_refuse(&codes::INVITE_SPENT)?;
     let invited: Invited = serde_json::from_str(&content)?;
     let replica = core.replica();
@@ -391,7 +391,7 @@ async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> 
     Folder::new(path).keep_key(&key)?;
     let mut opened = site::make(path)?;
     let replica = opened.replica();
-    replica.found(statements).or_refuse(&codes::JOIN_ANSWER)?;
+    replica.bootstrap(statements).or_refuse(&codes::JOIN_ANSWER)?;
     if !replica.policy().is_some_and(|policy| policy.sites.contains_key(&key.public())) {
         return Err(Refusal::new(&codes::JOIN_NOT_ENROLLED).into());
     }

@@ -18,14 +18,14 @@ use sync::store::{Reader, Store};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::now;
-use crate::commands::{Context, Numbers};
+use crate::clone_detection::{self, Traces};
+use crate::commands::{Context, TicketNumbers};
 use crate::config::Config;
-use crate::copied::{self, Traces};
+use crate::credentials::Credentials;
 use crate::folder::{Folder, random};
-use crate::local::LocalDb;
+use crate::read_model::{Pool, ReadModel, query};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::status::Status;
-use crate::views::{Pool, Views, query};
 
 /// Commands waiting for the site's thread before new ones are told to come back.
 const MAX_WAITING: usize = 4096;
@@ -93,7 +93,7 @@ pub struct Site {
     /// Who may connect; the demo's cables.
     pub gate: Arc<Gate>,
     /// Passwords, sessions, tokens.
-    pub local: LocalDb,
+    pub credentials: Credentials,
 }
 
 /// A site's replica and what is around it, opened but not running.
@@ -123,7 +123,7 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let folder = Folder::new(path);
     let key = folder.key()?;
     let sequencer = folder.sequencer()?;
-    let local = LocalDb::open(&folder.local()).or_refuse(&codes::LOCAL_DAMAGED)?;
+    let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
     let store = Store::open(&folder.store());
     let store = match store {
         Err(error) if folder.is_busy() => return Err(Refusal::with(&codes::FOLDER_BUSY, error).into()),
@@ -144,18 +144,18 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     if copied {
         replica.set_note("copied", Some(b"1"))?;
     }
-    copied::mark(&folder, &mut replica).or_refuse(&codes::FOLDER_WRITE)?;
+    clone_detection::mark(&folder, &mut replica).or_refuse(&codes::FOLDER_WRITE)?;
     let copied = replica.note("copied")?.is_some();
-    let mut views = Views::open(&folder.views())?;
+    let mut views = ReadModel::open(&folder.views())?;
     // What arrived and is not judged yet is shown while people work already, however much it is.
-    let shown = views.catch_up(&replica.read()?, replica.store().local())?;
-    replica.shown(shown);
+    let shown = views.catch_up(&replica.read()?, replica.store().log_index())?;
+    replica.projected(shown);
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());
     let highest = query::highest_number(views.conn(), &code.unwrap_or_default())?;
     let behind = replica.note("joining")?.is_some();
-    let numbers = Numbers::new(highest, (copied || behind).then_some(generation));
+    let numbers = TicketNumbers::new(highest, (copied || behind).then_some(generation));
     let reader = replica.reader();
-    Ok(Opened { core: thread::Core::new(replica, views, numbers, copied, local), reader, folder })
+    Ok(Opened { core: thread::Core::new(replica, views, numbers, copied, credentials), reader, folder })
 }
 
 impl Opened {
@@ -165,8 +165,8 @@ impl Opened {
     }
 
     /// Passwords and tokens.
-    pub fn local(&self) -> &LocalDb {
-        self.core.local()
+    pub fn credentials(&self) -> &Credentials {
+        self.core.credentials()
     }
 
     /// Makes documents and read model again; answers with how many documents there are.
@@ -211,7 +211,7 @@ impl Opened {
             views: Pool::new(self.folder.views()),
             reader: self.reader.clone(),
             gate,
-            local: self.core.local().clone(),
+            credentials: self.core.credentials().clone(),
         };
         Ok((site, receiver))
     }

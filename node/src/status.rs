@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schema::id::SiteId;
 use schema::policy::Policy;
 use schema::time::Timestamp;
-use sync::heights::{missing_at, missing_here};
+use sync::frontiers::{missing_at, missing_here};
 use sync::net::{Gate, Path};
 use sync::replica::{Alarm, Replica};
 
@@ -91,17 +91,17 @@ pub struct PeerStatus {
 impl Status {
     /// The state of a replica and its links.
     pub fn of(replica: &Replica, gate: &Gate, alone_since: Option<Timestamp>) -> Self {
-        let local = replica.store().local();
+        let local = replica.store().log_index();
         let scopes = local.scopes.iter().map(|(id, state)| {
             let mut hasher = blake3::Hasher::new();
-            hasher.update(&sync::store::local::vector_digest(&local.vector(id))).update(&state.digest);
+            hasher.update(&sync::store::log_index::vector_digest(&local.vector(id))).update(&state.digest);
             ScopeStatus { id: *id, records: local.records(id), digest: *hasher.finalize().as_bytes() }
         });
         let sync = SyncStatus {
             alone_since,
             peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
             alarms: replica.alarms.iter().map(|(alarm, at)| (alarm.clone(), *at)).collect(),
-            catching_up: replica.behind(),
+            catching_up: replica.backlog(),
             scopes: scopes.collect(),
         };
         Self {
@@ -115,7 +115,7 @@ impl Status {
 }
 
 fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
-    let (local, book) = (replica.store().local(), replica.heights());
+    let (local, frontiers) = (replica.store().log_index(), replica.frontiers());
     let sessions = replica.engine().sessions();
     let session = sessions.iter().find(|(_, session)| session.peer == site);
     let via = sessions.values().find(|session| session.direct().contains(&site)).map(|session| session.peer);
@@ -142,9 +142,9 @@ fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
         .scopes()
         .map(|(scope, _)| scope)
         .filter(|scope| policy.holds(&replica.me(), scope) && policy.holds(&site, scope))
-        .map(|scope| (scope, missing_at(local, book, &site, &scope)))
+        .map(|scope| (scope, missing_at(local, frontiers, &site, &scope)))
         .collect();
-    let said = book.get(&site).map(|signed| signed.heights.hlc.timestamp());
+    let said = frontiers.get(&site).map(|signed| signed.frontier.hlc.timestamp());
     PeerStatus {
         site,
         connected: session.is_some(),
@@ -153,7 +153,7 @@ fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
         since: session.map(|(_, session)| session.since),
         last_contact: session.map(|(_, session)| session.heard).max(said),
         to_send: common.iter().map(|(_, lacking)| lacking).sum(),
-        to_receive: common.iter().map(|(scope, _)| missing_here(local, book, &site, scope)).sum(),
+        to_receive: common.iter().map(|(scope, _)| missing_here(local, frontiers, &site, scope)).sum(),
         scopes: common,
     }
 }

@@ -227,7 +227,7 @@ pub struct Cut {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// Position 0, signed by the root.
-    Found {
+    Genesis {
         /// The organisation's name.
         name: String,
         /// The root's public key.
@@ -283,7 +283,7 @@ impl Body {
     /// The kind's number in the format.
     pub fn number(&self) -> u16 {
         match self {
-            Self::Found { .. } => 0,
+            Self::Genesis { .. } => 0,
             Self::Structure { .. } => 1,
             Self::Site(_) => 2,
             Self::User(_) => 3,
@@ -298,7 +298,7 @@ impl Body {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Writer::default();
         match self {
-            Self::Found { name, root, sequencer } => {
+            Self::Genesis { name, root, sequencer } => {
                 out.text(name);
                 root.write(&mut out);
                 sequencer.write(&mut out);
@@ -339,7 +339,7 @@ impl Body {
     pub fn from_bytes(number: u16, bytes: &[u8]) -> Result<Option<Self>, CodecError> {
         let mut input = Reader::new(bytes);
         let body = match number {
-            0 => Self::Found {
+            0 => Self::Genesis {
                 name: input.text(MAX_NAME_BYTES, "organisation name")?,
                 root: Canonical::read(&mut input)?,
                 sequencer: Canonical::read(&mut input)?,

@@ -173,7 +173,7 @@ impl Stamp {
 
 /// One of the values under a key, with the change that put it (an index into `View::changes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct AttributedValue {
     /// The value.
     pub value: Value,
     /// Which change.
@@ -192,7 +192,7 @@ pub struct View {
     /// What its genesis fixed for rights.
     pub facts: GenesisFacts,
     /// Concurrent values under each key, the winner first.
-    pub values: BTreeMap<String, Vec<Held>>,
+    pub values: BTreeMap<String, Vec<AttributedValue>>,
     /// Collaborative texts.
     pub texts: BTreeMap<String, String>,
     /// All changes it holds, by time, then hash.
@@ -209,13 +209,13 @@ impl View {
         self.value(key)?.as_text()
     }
     /// Keys below `prefix` with their values.
-    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Vec<Held>)> {
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Vec<AttributedValue>)> {
         let from = self.values.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
         from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, held)| (&key[prefix.len()..], held))
     }
     /// Distinct values under `key`, each with the first change that holds it; more than one is a conflict.
-    pub fn distinct(&self, key: &str) -> Vec<&Held> {
-        let mut distinct: Vec<&Held> = Vec::new();
+    pub fn distinct(&self, key: &str) -> Vec<&AttributedValue> {
+        let mut distinct: Vec<&AttributedValue> = Vec::new();
         for held in self.values.get(key).into_iter().flatten() {
             if !distinct.iter().any(|other| other.value == held.value) {
                 distinct.push(held);

@@ -12,8 +12,8 @@ pub enum Purpose {
     Record,
     /// A statement of the authority log (R14).
     Statement,
-    /// A site's height statement (R17).
-    Height,
+    /// A site's frontier announcement (R17).
+    Frontier,
 }
 
 impl Purpose {
@@ -21,7 +21,7 @@ impl Purpose {
         match self {
             Self::Record => b"archipel 2026-11 record signature",
             Self::Statement => b"archipel 2026-11 statement signature",
-            Self::Height => b"archipel 2026-11 height signature",
+            Self::Frontier => b"archipel 2026-11 height signature",
         }
     }
 }

@@ -9,7 +9,7 @@ pub mod authority;
 pub mod codec;
 pub mod doc;
 pub mod fold;
-pub mod height;
+pub mod frontier;
 pub mod id;
 pub mod identity;
 pub mod invitation;

@@ -167,7 +167,7 @@ impl Policy {
 
     fn apply(&mut self, body: &Body) -> Result<(), AuthorityError> {
         match body {
-            Body::Found { .. } => return Err(AuthorityError::Rule("an organisation is founded once")),
+            Body::Genesis { .. } => return Err(AuthorityError::Rule("an organisation is founded once")),
             Body::Structure { structure, name, parent } => {
                 if name.trim().is_empty() {
                     return Err(AuthorityError::Rule("a structure has a name"));
@@ -350,7 +350,7 @@ impl AuthorityLog {
         }
         let body = Body::from_bytes(statement.kind, &signed.body).map_err(AuthorityError::Body)?;
         match (&body, self.current.clone()) {
-            (Some(Body::Found { name, root, sequencer }), None) => self.found(signed, name, *root, *sequencer),
+            (Some(Body::Genesis { name, root, sequencer }), None) => self.bootstrap(signed, name, *root, *sequencer),
             (_, None) => Err(AuthorityError::OutOfOrder {
                 expected: AuthorityRef { epoch: 1, position: 0 },
                 found: statement.at,
@@ -374,7 +374,13 @@ impl AuthorityLog {
         }
     }
 
-    fn found(&mut self, signed: &Signed, name: &str, root: SiteId, sequencer: SiteId) -> Result<(), AuthorityError> {
+    fn bootstrap(
+        &mut self,
+        signed: &Signed,
+        name: &str,
+        root: SiteId,
+        sequencer: SiteId,
+    ) -> Result<(), AuthorityError> {
         let statement = &signed.statement;
         let first = AuthorityRef { epoch: 1, position: 0 };
         if statement.at != first || statement.previous != [0; 32] {

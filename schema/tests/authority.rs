@@ -17,7 +17,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let (root, sequencer) = (Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32]));
-        let found = Body::Found { name: "Test".into(), root: root.public(), sequencer: sequencer.public() };
+        let found = Body::Genesis { name: "Test".into(), root: root.public(), sequencer: sequencer.public() };
         let org = organisation(&root.public());
         let first = Signed::new(org, AuthorityRef { epoch: 1, position: 0 }, [0; 32], Hlc(1), &found, &root);
         let mut log = AuthorityLog::default();

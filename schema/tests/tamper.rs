@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schema::authority::{AuthorityRef, Body, Enrolment, Grant, Role, Signed, Standing, UserEntry};
 use schema::codec::Canonical;
 use schema::doc::DocKind;
-use schema::height::{Heights, SignedHeights};
+use schema::frontier::{Frontier, SignedFrontier};
 use schema::id::{ChangeHash, CommandId, DocId, GenerationId, LogId, RecordHash, ScopeId, StructureId, UserId};
 use schema::identity::{Purpose, Secret, Signature, organisation, verify};
 use schema::policy::AuthorityLog;
@@ -100,7 +100,7 @@ fn no_bit_of_a_record_can_be_flipped() {
 fn no_bit_of_a_statement_can_be_flipped() {
     let (root, sequencer) = (Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32]));
     let org = organisation(&root.public());
-    let found = Body::Found { name: "Test".into(), root: root.public(), sequencer: sequencer.public() };
+    let found = Body::Genesis { name: "Test".into(), root: root.public(), sequencer: sequencer.public() };
     let first = Signed::new(org, AuthorityRef { epoch: 1, position: 0 }, [0; 32], Hlc(1), &found, &root);
     let user = Body::User(UserEntry {
         user: UserId([1; 16]),
@@ -131,19 +131,19 @@ fn no_bit_of_a_statement_can_be_flipped() {
 #[test]
 fn no_bit_of_a_height_statement_can_be_flipped() {
     let log = LogId { site: secret().public(), generation: GenerationId([2; 16]), scope: ScopeId([3; 16]) };
-    let heights = Heights {
+    let frontiers = Frontier {
         org: organisation(&secret().public()),
         site: secret().public(),
         generation: GenerationId([9; 16]),
         hlc: Hlc(77),
         lines: vec![(log, 12)],
     };
-    let bytes = SignedHeights::new(heights, &secret()).to_bytes();
+    let bytes = SignedFrontier::new(frontiers, &secret()).to_bytes();
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
-            let refused = SignedHeights::from_bytes(&flipped).map_or(true, |signed| !signed.is_genuine());
+            let refused = SignedFrontier::from_bytes(&flipped).map_or(true, |signed| !signed.is_genuine());
             assert!(refused, "bit {bit} of byte {at} changed nothing that anybody checks");
         }
     }

@@ -15,14 +15,14 @@ use thiserror::Error;
 
 use crate::change::chunk_hash;
 use crate::limits::MAX_OPEN_GENERATIONS;
-use crate::store::local::Closing;
+use crate::store::log_index::Closing;
 use crate::store::rows::{Arrival, StoredRecord};
 use crate::store::tables::{arrival_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
 
 /// A record with its bodies, in the order of its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Full {
+pub struct RecordWithBodies {
     /// Header and skeleton.
     pub record: Record,
     /// A body for each entry of an edit; one body for other kinds.
@@ -35,7 +35,7 @@ pub struct Run {
     /// Which log.
     pub log: LogId,
     /// At least one.
-    pub records: Vec<Full>,
+    pub records: Vec<RecordWithBodies>,
     /// Over the hash of the last.
     pub signature: Signature,
 }
@@ -129,8 +129,8 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
             return Ok(Admitted::BeyondCut);
         }
     }
-    let state = writing.local().logs.get(&log).cloned();
-    if state.is_none() && writing.local().open_generations(&log.site, &log.scope) >= MAX_OPEN_GENERATIONS {
+    let state = writing.log_index().logs.get(&log).cloned();
+    if state.is_none() && writing.log_index().open_generations(&log.site, &log.scope) >= MAX_OPEN_GENERATIONS {
         return Ok(Admitted::TooManyGenerations);
     }
     let have = state.as_ref().map_or(0, |state| state.seq);
@@ -139,13 +139,13 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     }
     check_shape(policy, run)?;
     check_chain(writing, run, state.as_ref())?;
-    if !crate::planted::forwards_unverified()
+    if !crate::fault_injection::forwards_unverified()
         && !verify(&log.site, Purpose::Record, &last.record.hash().0, &run.signature)
     {
         return Err(Reject::Signature { log });
     }
     check_known(writing, run, state.as_ref())?;
-    let held = if crate::planted::skips_seq_check() { 0 } else { have + 1 - from };
+    let held = if crate::fault_injection::skips_seq_check() { 0 } else { have + 1 - from };
     let new = run.records.get(held as usize..).unwrap_or_default();
     if new.is_empty() {
         return Ok(Admitted::Known);
@@ -155,7 +155,12 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
 }
 
 /// Stores records that continue a log, the last one signed. The caller has checked them.
-fn append(writing: &mut Writing<'_>, log: LogId, new: &[Full], signature: Signature) -> Result<(), StoreError> {
+fn append(
+    writing: &mut Writing<'_>,
+    log: LogId,
+    new: &[RecordWithBodies],
+    signature: Signature,
+) -> Result<(), StoreError> {
     for (index, full) in new.iter().enumerate() {
         let ends = index + 1 == new.len();
         append_one(writing, log, full, ends.then_some(signature))?;
@@ -168,10 +173,10 @@ fn append(writing: &mut Writing<'_>, log: LogId, new: &[Full], signature: Signat
 pub fn append_one(
     writing: &mut Writing<'_>,
     log: LogId,
-    full: &Full,
+    full: &RecordWithBodies,
     signature: Option<Signature>,
 ) -> Result<(), StoreError> {
-    let held = writing.local().logs.get(&log);
+    let held = writing.log_index().logs.get(&log);
     let no = held.map_or_else(|| writing.next_log_number(), |state| state.no);
     let header = &full.record.header;
     let follows = match header.previous {
@@ -190,7 +195,7 @@ pub fn append_one(
         writing.put(Table::Commands, &name, &key)?;
     }
     let hash = header.hash();
-    let mut scope = writing.local().scope(&log.scope);
+    let mut scope = writing.log_index().scope(&log.scope);
     scope.arrivals += 1;
     scope.chain = chain(&scope.chain, &hash);
     let arrival = Arrival { log: no, seq: header.seq, chain: scope.chain };
@@ -202,7 +207,7 @@ pub fn append_one(
 
 /// Ends a log's run with a signature over its last record (R3).
 pub fn sign(writing: &mut Writing<'_>, log: LogId, key: &Secret) -> Result<(), StoreError> {
-    let Some(state) = writing.local().logs.get(&log) else {
+    let Some(state) = writing.log_index().logs.get(&log) else {
         return Ok(());
     };
     let (no, seq) = (state.no, state.seq);
@@ -292,7 +297,7 @@ fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
     Ok(())
 }
 
-fn check_bodies(log: LogId, full: &Full) -> Result<(), Reject> {
+fn check_bodies(log: LogId, full: &RecordWithBodies) -> Result<(), Reject> {
     let right = match &full.record.skeleton.content {
         Content::Edit(entries) => {
             entries.len() == full.bodies.len()
@@ -365,11 +370,11 @@ pub fn stored(source: &impl Source, log: u32, seq: u64) -> Result<StoredRecord, 
 }
 
 /// A stored record with its bodies.
-pub fn full(source: &impl Source, stored: StoredRecord) -> Result<Full, StoreError> {
+pub fn full(source: &impl Source, stored: StoredRecord) -> Result<RecordWithBodies, StoreError> {
     let hashes = body_hashes(&stored.record);
     let body = |hash| read_body(source, hash)?.ok_or(StoreError::Missing { what: "a body" });
     let bodies = hashes.iter().map(body).collect::<Result<_, StoreError>>()?;
-    Ok(Full { record: stored.record, bodies })
+    Ok(RecordWithBodies { record: stored.record, bodies })
 }
 
 /// The documents that the record behind an arrival names.

@@ -29,8 +29,8 @@ mod reason;
 mod scan;
 mod varint;
 
-#[cfg(any(test, feature = "campaign"))]
-pub mod campaign;
+#[cfg(any(test, feature = "mutation"))]
+pub mod mutation;
 #[cfg(test)]
 mod tests;
 

@@ -1,35 +1,35 @@
 //! The sync engine: what to tell which peer, decided without touching anything (R21 to R23).
 //!
-//! [`Engine::step`] takes an event and what this site holds ([`Here`]) and answers with effects; it has no
+//! [`Engine::step`] takes an event and what this site holds ([`EngineInput`]) and answers with effects; it has no
 //! socket, clock or disk. Per session and scope the story is: both sides *offer* (cursor, digests); each
 //! then *pumps* two lanes of arrivals that the other lacks, a window of frames at a time; what arrives is
 //! admitted, made durable and acknowledged; the lanes stay open and carry live edits. After a quiet
 //! moment digests are compared, and vectors if they differ: nothing stays missing because of a bug or a
 //! lost message. [`crate::replica`] carries the effects out.
 
+mod anti_entropy;
 mod events;
-mod quiet;
 mod records;
 pub mod scope;
 
-pub use events::{Admission, Effect, Event, Fetched, Here, SessionId};
+pub use events::{Admission, Effect, EngineInput, Event, Fetched, SessionId};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schema::authority::AuthorityRef;
-use schema::height::SignedHeights;
+use schema::frontier::SignedFrontier;
 use schema::id::{GenerationId, ScopeId, SiteId};
 use schema::time::Timestamp;
 
-use crate::limits::{ACK_PATIENCE, HEIGHTS_BATCH, MAX_OFFERS, PING_INTERVAL, SESSION_SILENCE};
-use crate::store::Local;
-use crate::store::local::{Held, vector_digest};
+use crate::limits::{ACK_PATIENCE, FRONTIER_BATCH, MAX_OFFERS, PING_INTERVAL, SESSION_SILENCE};
+use crate::store::LogIndex;
+use crate::store::log_index::{HeldSeqs, vector_digest};
 use crate::wire::{DocsAt, Hello, Lane, Message, Offer, VERSION};
 use scope::ScopeSync;
 
 /// One peer's visit.
 #[derive(Debug)]
-pub struct Session {
+pub struct SyncSession {
     /// The peer.
     pub peer: SiteId,
     /// When it began.
@@ -43,7 +43,7 @@ pub struct Session {
     scopes: BTreeMap<ScopeId, ScopeSync>,
 }
 
-impl Session {
+impl SyncSession {
     /// The peer's generation, once it said hello.
     pub fn generation(&self) -> Option<GenerationId> {
         self.hello.as_ref().map(|hello| hello.generation)
@@ -68,7 +68,7 @@ impl Session {
 /// One step: when, on what, and what is decided so far.
 struct Turn<'a> {
     now: Timestamp,
-    here: &'a Here<'a>,
+    here: &'a EngineInput<'a>,
     out: Vec<Effect>,
 }
 
@@ -76,7 +76,7 @@ struct Turn<'a> {
 #[derive(Debug)]
 pub struct Engine {
     me: SiteId,
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: BTreeMap<SessionId, SyncSession>,
     recent: BTreeMap<ScopeId, Recent>,
 }
 
@@ -91,19 +91,19 @@ struct Recent {
 
 impl Engine {
     /// An engine without sessions, on a store that holds this; all of it counts as old.
-    pub fn new(me: SiteId, local: &Local) -> Self {
+    pub fn new(me: SiteId, local: &LogIndex) -> Self {
         let old = |state: &crate::store::ScopeState| Recent { seen: state.arrivals, steps: VecDeque::new() };
         let recent = local.scopes.iter().map(|(scope, state)| (*scope, old(state))).collect();
         Self { me, sessions: BTreeMap::new(), recent }
     }
 
     /// The sessions, by number.
-    pub fn sessions(&self) -> &BTreeMap<SessionId, Session> {
+    pub fn sessions(&self) -> &BTreeMap<SessionId, SyncSession> {
         &self.sessions
     }
 
     /// Decides what follows from an event.
-    pub fn step(&mut self, now: Timestamp, event: Event, here: &Here<'_>) -> Vec<Effect> {
+    pub fn step(&mut self, now: Timestamp, event: Event, here: &EngineInput<'_>) -> Vec<Effect> {
         let mut whole = Turn { now, here, out: Vec::new() };
         let turn = &mut whole;
         match event {
@@ -114,12 +114,12 @@ impl Engine {
             }
             Event::Received(id, message) => self.received(turn, id, message),
             Event::Fetched(id, scope, lane, fetched) => self.fetched(turn, id, scope, lane, fetched),
-            Event::Admitted(id, scope, lane, mark, admission) => {
-                self.admitted(turn, id, scope, lane, mark, admission);
+            Event::Admitted(id, scope, lane, cursor, admission) => {
+                self.admitted(turn, id, scope, lane, cursor, admission);
             }
             Event::AuthorityGrown => self.authority_grown(turn),
             Event::Arrived => self.arrived(turn),
-            Event::HeightsGrown(from, news) => self.heights_grown(turn, from, &news),
+            Event::FrontiersGrown(from, news) => self.frontiers_grown(turn, from, &news),
             Event::Tick => self.tick(turn),
         }
         whole.out
@@ -131,7 +131,7 @@ impl Engine {
             turn.out.push(Effect::Close(id, "no-authority"));
             return;
         };
-        let session = Session {
+        let session = SyncSession {
             peer,
             since: now,
             heard: now,
@@ -170,7 +170,7 @@ impl Engine {
             .scopes()
             .map(|(scope, _)| scope)
             .filter(|scope| policy.holds(&self.me, scope) && !offered(scope))
-            .filter(|scope| policy.holds(&peer, scope) || crate::planted::sends_every_scope())
+            .filter(|scope| policy.holds(&peer, scope) || crate::fault_injection::sends_every_scope())
             .collect();
         for scope in common {
             let store = here.stores.get(&peer);
@@ -212,8 +212,8 @@ impl Engine {
                 self.begin(turn, id, scope);
             }
             Message::Authority(statements) => turn.out.push(Effect::AdmitAuthority(id, statements)),
-            Message::Runs { scope, lane, mark, runs } => self.runs(turn, id, scope, lane, mark, runs),
-            Message::Ack { scope, lane, mark: _ } => {
+            Message::Runs { scope, lane, cursor, runs } => self.runs(turn, id, scope, lane, cursor, runs),
+            Message::Ack { scope, lane, cursor: _ } => {
                 if let Some(sync) = session.scopes.get_mut(&scope) {
                     sync.lane(lane).acknowledged(now);
                 }
@@ -221,7 +221,7 @@ impl Engine {
             }
             Message::Vector { scope, lines, answer } => self.vector(turn, id, scope, &lines, answer),
             Message::Digest { scope, vector, docs } => self.digest(turn, id, scope, vector, docs),
-            Message::Heights(statements) => turn.out.push(Effect::AdmitHeights(id, statements)),
+            Message::Frontiers(statements) => turn.out.push(Effect::AdmitFrontiers(id, statements)),
             Message::Peers(sites) => session.direct = sites.into_iter().collect(),
             Message::Ping => {}
             Message::Bye(_) => turn.out.push(Effect::Close(id, "bye")),
@@ -246,9 +246,9 @@ impl Engine {
         session.authority_sent = Some(hello.authority);
         session.hello = Some(hello);
         self.send_authority(turn, id);
-        let statements: Vec<SignedHeights> = here.heights.values().cloned().collect();
-        for portion in statements.chunks(HEIGHTS_BATCH) {
-            self.send(turn, id, Message::Heights(portion.to_vec()));
+        let statements: Vec<SignedFrontier> = here.frontiers.values().cloned().collect();
+        for portion in statements.chunks(FRONTIER_BATCH) {
+            self.send(turn, id, Message::Frontiers(portion.to_vec()));
         }
     }
 
@@ -350,7 +350,7 @@ impl Engine {
 
 /// A scope's documents, if everything held is applied: in every scope, since records of one may wait for an
 /// enrolment in another.
-fn docs_at(here: &Here<'_>, scope: &ScopeId) -> Option<DocsAt> {
+fn docs_at(here: &EngineInput<'_>, scope: &ScopeId) -> Option<DocsAt> {
     let authority = here.authority.0;
     here.settled.then(|| DocsAt { digest: here.local.scope(scope).digest, authority })
 }
@@ -363,12 +363,12 @@ fn differ(theirs: Option<DocsAt>, ours: Option<DocsAt>) -> bool {
     }
 }
 
-/// What a site's newest height statement says of one scope, if it is of this generation.
-fn heights_of(here: &Here<'_>, site: &SiteId, generation: Option<GenerationId>, scope: &ScopeId) -> Held {
-    let said = here.heights.get(site).filter(|signed| Some(signed.heights.generation) == generation);
+/// What a site's newest frontier announcement says of one scope, if it is of this generation.
+fn frontier_of(here: &EngineInput<'_>, site: &SiteId, generation: Option<GenerationId>, scope: &ScopeId) -> HeldSeqs {
+    let said = here.frontiers.get(site).filter(|signed| Some(signed.frontier.generation) == generation);
     let Some(signed) = said else {
-        return Held::new();
+        return HeldSeqs::new();
     };
-    let lines = signed.heights.lines.iter().filter(|(log, _)| log.scope == *scope);
+    let lines = signed.frontier.lines.iter().filter(|(log, _)| log.scope == *scope);
     here.local.expand(scope, &lines.map(|(log, seq)| ((log.site, log.generation), *seq)).collect())
 }

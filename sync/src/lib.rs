@@ -10,11 +10,11 @@ pub mod admission;
 pub mod change;
 pub mod docs;
 pub mod engine;
-pub mod heights;
+pub mod fault_injection;
+pub mod frontiers;
 pub mod limits;
 #[cfg(feature = "net")]
 pub mod net;
-pub mod planted;
 pub mod quarantine;
 pub mod replica;
 pub mod store;

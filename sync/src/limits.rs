@@ -23,13 +23,13 @@ pub const SESSION_SILENCE: Duration = Duration::from_secs(20);
 pub const ACK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a session that has nothing to say says so.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a site tells its heights while they change.
-pub const HEIGHTS_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a site tells its heights while they do not change: a sign of life over any path, and what a
+/// How often a site tells its frontiers while they change.
+pub const FRONTIER_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a site tells its frontiers while they do not change: a sign of life over any path, and what a
 /// second copy of the site is noticed by.
-pub const HEIGHTS_REPEAT: Duration = Duration::from_secs(60);
-/// Height statements in one frame: each may have many lines.
-pub const HEIGHTS_BATCH: usize = 16;
+pub const FRONTIER_REPEAT: Duration = Duration::from_secs(60);
+/// Frontier announcements in one frame: each may have many lines.
+pub const FRONTIER_BATCH: usize = 16;
 /// Scopes that a peer may offer in one session.
 pub const MAX_OFFERS: usize = 4096;
 /// Quiet time after which two sides compare digests.
@@ -37,7 +37,7 @@ pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Shortest time between two vectors asked for in one scope of one session.
 pub const VECTOR_INTERVAL: Duration = Duration::from_secs(5);
 /// Generations of one site whose logs in one scope no successor has closed. An honest site leaves one open for
-/// each time that it was copied or restored; what is beyond waits, so that vectors and height statements stay within `MAX_ITEMS`.
+/// each time that it was copied or restored; what is beyond waits, so that vectors and frontier announcements stay within `MAX_ITEMS`.
 pub const MAX_OPEN_GENERATIONS: usize = 4096;
 /// Sites, scopes, logs or authors in one message.
 pub const MAX_ITEMS: u64 = 65_536;

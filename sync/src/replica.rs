@@ -23,13 +23,13 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::docs::DocChanged;
-use crate::docs::apply::{Due, Pass};
-use crate::engine::{Engine, Event, Here, SessionId};
-use crate::heights::{self, Book};
-use crate::limits::{CATCH_UP_RECORDS, HEIGHTS_INTERVAL, HEIGHTS_REPEAT};
+use crate::docs::apply::{Materializer, WakeRange};
+use crate::engine::{Engine, EngineInput, Event, SessionId};
+use crate::frontiers::{self, Frontiers};
+use crate::limits::{CATCH_UP_RECORDS, FRONTIER_INTERVAL, FRONTIER_REPEAT};
 use crate::store::rows::Wait;
-use crate::store::{Firmness, Reading, Source, Store, StoreError, Table, Writing, decode};
-use crate::wire::{Lane, Mark};
+use crate::store::{Durability, Reading, Source, Store, StoreError, Table, Writing, decode};
+use crate::wire::{Cursor, Lane};
 pub use write::{Batch, Command, WriteError, Written};
 
 /// What the owner of a replica must do or know.
@@ -120,17 +120,17 @@ pub struct Replica {
     engine: Engine,
     hlc: Hlc,
     started: Hlc,
-    cursors: BTreeMap<(StoreId, ScopeId, Lane), Mark>,
+    cursors: BTreeMap<(StoreId, ScopeId, Lane), Cursor>,
     stores: BTreeMap<SiteId, StoreId>,
-    heights: Book,
-    heights_said: Timestamp,
+    frontiers: Frontiers,
+    frontier_said: Timestamp,
     /// Enrolments looked at by the sequencer.
     enrolments_seen: u64,
     changed: Vec<DocChanged>,
     /// Documents that the read model has taken: no longer stale, which the next transaction writes.
     noted: Vec<DocId>,
     /// Waiting records to be judged again, by key.
-    due: VecDeque<Due>,
+    due: VecDeque<WakeRange>,
     out: VecDeque<Output>,
     /// Judgements by code since the start: for metrics and for the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
@@ -141,11 +141,11 @@ pub struct Replica {
 impl Replica {
     /// Opens the replica on a store.
     pub fn open(mut store: Store, start: Start) -> Result<Self, ReplicaError> {
-        let fresh = store.local().store_id.is_none();
+        let fresh = store.log_index().store_id.is_none();
         if fresh || start.copied {
-            store.write(Firmness::Durable, |writing| writing.put_store_id(start.store_id))?;
+            store.write(Durability::Durable, |writing| writing.put_store_id(start.store_id))?;
         }
-        let store_id = store.local().store_id.unwrap_or(start.store_id);
+        let store_id = store.log_index().store_id.unwrap_or(start.store_id);
         let reading = store.read()?;
         let mut authority = AuthorityLog::default();
         for (_, bytes) in reading.prefixed(Table::Authority, &[])? {
@@ -163,15 +163,15 @@ impl Replica {
                 stores.insert(SiteId(site), decode(Table::Meta, &bytes)?);
             }
         }
-        let heights = heights::load(&reading)?;
-        let hlc = first_time(&store, &heights, &start);
+        let frontiers = frontiers::load(&reading)?;
+        let hlc = first_time(&store, &frontiers, &start);
         let me = start.key.public();
-        let before = store.local().logs.values().filter(|state| state.id.site == me).max_by_key(|state| state.hlc);
+        let before = store.log_index().logs.values().filter(|state| state.id.site == me).max_by_key(|state| state.hlc);
         let generation = match before {
-            Some(before) if crate::planted::reuses_generation() => before.id.generation,
+            Some(before) if crate::fault_injection::reuses_generation() => before.id.generation,
             Some(_) | None => start.generation,
         };
-        let engine = Engine::new(me, store.local());
+        let engine = Engine::new(me, store.log_index());
         // What was awaited may have come just before a crash, or with a newer version of this program.
         let mut due = VecDeque::from([Wait::for_version()]);
         due.extend(authority.head().map(|(head, _)| Wait::for_authority(head)));
@@ -187,8 +187,8 @@ impl Replica {
             started: hlc,
             cursors,
             stores,
-            heights,
-            heights_said: start.now,
+            frontiers,
+            frontier_said: start.now,
             enrolments_seen: 0,
             changed: Vec::new(),
             noted: Vec::new(),
@@ -228,9 +228,9 @@ impl Replica {
     pub fn store(&self) -> &Store {
         &self.store
     }
-    /// The newest height statement of each site.
-    pub fn heights(&self) -> &Book {
-        &self.heights
+    /// The newest frontier announcement of each site.
+    pub fn frontiers(&self) -> &Frontiers {
+        &self.frontiers
     }
     /// A view of the store as of now.
     pub fn read(&self) -> Result<Reading, StoreError> {
@@ -247,7 +247,7 @@ impl Replica {
     /// Writes or (`None`) removes a note.
     pub fn set_note(&mut self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
         let key = format!("note/{name}");
-        self.store.write(Firmness::Durable, |writing| match value {
+        self.store.write(Durability::Durable, |writing| match value {
             Some(value) => writing.put(Table::Meta, key.as_bytes(), value),
             None => writing.remove(Table::Meta, key.as_bytes()),
         })
@@ -259,14 +259,14 @@ impl Replica {
     }
 
     /// The read model has these documents as they are now (R27).
-    pub fn shown(&mut self, docs: impl IntoIterator<Item = DocId>) {
+    pub fn projected(&mut self, docs: impl IntoIterator<Item = DocId>) {
         self.noted.extend(docs);
     }
 
     /// The read model has every document as it is now: it was made anew.
-    pub fn shown_all(&mut self) -> Result<(), StoreError> {
+    pub fn projected_all(&mut self) -> Result<(), StoreError> {
         self.noted.clear();
-        self.store.write(Firmness::Durable, |writing| writing.clear(Table::Stale))
+        self.store.write(Durability::Durable, |writing| writing.clear(Table::Stale))
     }
 
     /// A transport session with a proven peer stands.
@@ -294,25 +294,25 @@ impl Replica {
         }
     }
 
-    /// Time passed: digests, forwarding of what was held back, heights, silence.
+    /// Time passed: digests, forwarding of what was held back, frontiers, silence.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
-        self.say_heights(now)?;
+        self.say_frontier(now)?;
         self.copy_enrolments(now)?;
         self.run(now, Event::Tick)
     }
 
     /// Judges and applies at most one portion of what has arrived. `false`: everything is shown.
     pub fn catch_up(&mut self, now: Timestamp) -> Result<bool, ReplicaError> {
-        let behind = |(_, state): &(&ScopeId, &crate::store::ScopeState)| state.shown < state.arrivals;
-        let scope = self.store.local().scopes.iter().find(behind).map(|(scope, _)| *scope);
+        let behind = |(_, state): &(&ScopeId, &crate::store::ScopeState)| state.materialized < state.arrivals;
+        let scope = self.store.log_index().scopes.iter().find(behind).map(|(scope, _)| *scope);
         let due = self.due.front().cloned();
         if due.is_none() && scope.is_none() {
             return Ok(false);
         }
         let (authority, noted) = (&self.authority, &self.noted);
-        let (changed, verdicts, left) = self.store.write(Firmness::Derived, |writing| {
-            forget_shown(writing, noted)?;
-            let mut pass = Pass::new(authority);
+        let (changed, verdicts, left) = self.store.write(Durability::Derived, |writing| {
+            forget_projected(writing, noted)?;
+            let mut pass = Materializer::new(authority);
             let mut left = None;
             match (&due, &scope) {
                 (Some(due), _) => left = pass.wake(writing, due, CATCH_UP_RECORDS)?,
@@ -339,20 +339,21 @@ impl Replica {
     }
 
     /// How many arrivals are not shown yet; one more while records that waited are judged again.
-    pub fn behind(&self) -> u64 {
-        let arrivals: u64 = self.store.local().scopes.values().map(|state| state.arrivals - state.shown).sum();
+    pub fn backlog(&self) -> u64 {
+        let arrivals: u64 =
+            self.store.log_index().scopes.values().map(|state| state.arrivals - state.materialized).sum();
         arrivals + u64::from(!self.due.is_empty())
     }
 
     /// Forgets everything that can be made again from records, and makes it again.
     pub fn rebuild(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
-        self.store.write(Firmness::Durable, |writing| {
+        self.store.write(Durability::Durable, |writing| {
             for table in Table::DERIVED {
                 writing.clear(table)?;
             }
-            let scopes: Vec<_> = writing.local().scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
+            let scopes: Vec<_> = writing.log_index().scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
             for (id, mut state) in scopes {
-                state.shown = 0;
+                state.materialized = 0;
                 state.digest = [0; 32];
                 writing.put_scope(id, state)?;
             }
@@ -381,7 +382,7 @@ impl Replica {
     }
 
     /// Takes the first statements of an organisation: at `init`, or from an inviter.
-    pub fn found(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+    pub fn bootstrap(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
         self.keep_statements(statements)
     }
 
@@ -403,7 +404,7 @@ impl Replica {
         }
         let epoch = |log: &AuthorityLog| log.head().map_or(0, |(at, _)| at.epoch);
         let handed_over = !self.authority.is_empty() && epoch(&authority) > epoch(&self.authority);
-        self.store.write(Firmness::Durable, |writing| {
+        self.store.write(Durability::Durable, |writing| {
             for signed in &kept {
                 let position = signed.statement.at.position;
                 for (key, _) in writing.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)? {
@@ -436,28 +437,29 @@ impl Replica {
     }
 
     /// Says what is held, if that is news and the last time is long enough ago.
-    fn say_heights(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+    fn say_frontier(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
             return Ok(());
         };
-        if now.since(self.heights_said) < HEIGHTS_INTERVAL {
+        if now.since(self.frontier_said) < FRONTIER_INTERVAL {
             return Ok(());
         }
         let next = self.hlc.tick(now);
-        let said = heights::say(policy.org, &self.key, self.generation, next, self.store.local());
-        let held = self.heights.get(&self.me());
+        let said = frontiers::say(policy.org, &self.key, self.generation, next, self.store.log_index());
+        let held = self.frontiers.get(&self.me());
         let same = held.is_some_and(|held| {
-            held.heights.lines == said.heights.lines && held.heights.generation == said.heights.generation
+            held.frontier.lines == said.frontier.lines && held.frontier.generation == said.frontier.generation
         });
-        if same && now.since(self.heights_said) < HEIGHTS_REPEAT {
+        if same && now.since(self.frontier_said) < FRONTIER_REPEAT {
             return Ok(());
         }
         self.hlc = next;
-        self.heights_said = now;
-        self.store
-            .write(Firmness::Derived, |writing| writing.put(Table::Heights, &said.heights.site.0, &said.to_bytes()))?;
-        self.heights.insert(self.me(), said.clone());
-        let outputs = self.run(now, Event::HeightsGrown(None, vec![said]))?;
+        self.frontier_said = now;
+        self.store.write(Durability::Derived, |writing| {
+            writing.put(Table::Frontiers, &said.frontier.site.0, &said.to_bytes())
+        })?;
+        self.frontiers.insert(self.me(), said.clone());
+        let outputs = self.run(now, Event::FrontiersGrown(None, vec![said]))?;
         self.out.extend(outputs);
         Ok(())
     }
@@ -487,33 +489,33 @@ impl Replica {
         policy.sites.values().filter(counts).cloned().collect()
     }
 
-    fn here<'a>(&'a self, policy: Option<&'a Policy>) -> Here<'a> {
-        Here {
+    fn here<'a>(&'a self, policy: Option<&'a Policy>) -> EngineInput<'a> {
+        EngineInput {
             policy,
             authority: self.authority.head().unwrap_or_default(),
-            local: self.store.local(),
-            settled: self.behind() == 0,
+            local: self.store.log_index(),
+            settled: self.backlog() == 0,
             store: self.store_id,
             generation: self.generation,
             cursors: &self.cursors,
             stores: &self.stores,
-            heights: &self.heights,
+            frontiers: &self.frontiers,
         }
     }
 }
 
 /// Removes what the read model has from the list of what it may lack.
-fn forget_shown(writing: &mut Writing<'_>, docs: &[DocId]) -> Result<(), StoreError> {
+fn forget_projected(writing: &mut Writing<'_>, docs: &[DocId]) -> Result<(), StoreError> {
     docs.iter().try_for_each(|doc| writing.remove(Table::Stale, &doc.0))
 }
 
 /// A time after everything that this site ever said, whatever its clock says now, and after what others said as
 /// far as that may move it (R28).
-fn first_time(store: &Store, heights: &Book, start: &Start) -> Hlc {
+fn first_time(store: &Store, frontiers: &Frontiers, start: &Start) -> Hlc {
     let me = start.key.public();
-    let (own, others): (Vec<_>, Vec<_>) = store.local().logs.values().partition(|state| state.id.site == me);
+    let (own, others): (Vec<_>, Vec<_>) = store.log_index().logs.values().partition(|state| state.id.site == me);
     let latest = |states: Vec<&crate::store::LogState>| states.iter().map(|state| state.hlc).max().unwrap_or_default();
-    let said = heights.get(&me).map(|signed| signed.heights.hlc).unwrap_or_default();
+    let said = frontiers.get(&me).map(|signed| signed.frontier.hlc).unwrap_or_default();
     let own = latest(own).max(said);
     Hlc::default().tick(start.now).observe(latest(others), start.now).max(own)
 }

@@ -2,20 +2,20 @@
 //!
 //! [`Store::write`] runs one transaction and makes it durable or undoes it whole; inside it, a
 //! [`Writing`] is the proof that there is one. Small state that every decision needs (logs, scopes) is
-//! kept in memory as [`Local`] and follows a transaction only when that is committed. Read with
+//! kept in memory as [`LogIndex`] and follows a transaction only when that is committed. Read with
 //! [`Store::read`]; both kinds of transaction answer through [`Source`].
 
-pub mod local;
+pub mod log_index;
 pub mod rows;
 pub mod tables;
 
 use std::sync::Arc;
 
-use redb::{Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use schema::codec::{Canonical, CodecError};
 use thiserror::Error;
 
-pub use local::{Local, LogState, ScopeState};
+pub use log_index::{LogIndex, LogState, ScopeState};
 pub use tables::{LogNo, Table};
 
 use crate::limits::CACHE_BYTES;
@@ -148,8 +148,8 @@ impl Source for Reading {
 /// An open write transaction, and the small state as it will be if it is committed.
 pub struct Writing<'t> {
     tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
-    local: Local,
-    undo: Vec<local::Undo>,
+    local: LogIndex,
+    undo: Vec<log_index::Undo>,
 }
 
 impl Source for Writing<'_> {
@@ -167,7 +167,7 @@ impl Source for Writing<'_> {
 
 impl Writing<'_> {
     /// Logs and scopes with what this transaction did to them.
-    pub fn local(&self) -> &Local {
+    pub fn log_index(&self) -> &LogIndex {
         &self.local
     }
     /// Writes a value.
@@ -189,7 +189,7 @@ impl Writing<'_> {
 
 /// How firmly a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmness {
+pub enum Durability {
     /// On the disk before `write` returns: two phases, quick repair (R26).
     Durable,
     /// May be lost in a crash, together with what follows it: for what can be made again.
@@ -212,7 +212,7 @@ impl Reader {
 /// The store of one organisation at one site.
 pub struct Store {
     db: Arc<Database>,
-    local: Local,
+    local: LogIndex,
 }
 
 impl Store {
@@ -228,15 +228,15 @@ impl Store {
     }
 
     fn start(db: Database) -> Result<Self, StoreError> {
-        let mut store = Self { db: Arc::new(db), local: Local::default() };
+        let mut store = Self { db: Arc::new(db), local: LogIndex::default() };
         // Opening a table creates it, so that readers find every one.
-        store.write(Firmness::Durable, |_| Ok::<(), StoreError>(()))?;
-        store.local = Local::load(&store.read()?)?;
+        store.write(Durability::Durable, |_| Ok::<(), StoreError>(()))?;
+        store.local = LogIndex::load(&store.read()?)?;
         Ok(store)
     }
 
     /// Logs and scopes as of the last committed transaction.
-    pub fn local(&self) -> &Local {
+    pub fn log_index(&self) -> &LogIndex {
         &self.local
     }
 
@@ -253,17 +253,17 @@ impl Store {
     /// Runs `work` in one transaction. If it errs, nothing of it stays.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
-        firmness: Firmness,
+        firmness: Durability,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut tx = self.db.begin_write().map_err(StoreError::from)?;
         match firmness {
-            Firmness::Durable => {
-                tx.set_durability(Durability::Immediate).map_err(StoreError::from)?;
+            Durability::Durable => {
+                tx.set_durability(redb::Durability::Immediate).map_err(StoreError::from)?;
                 tx.set_two_phase_commit(true);
                 tx.set_quick_repair(true);
             }
-            Firmness::Derived => tx.set_durability(Durability::None).map_err(StoreError::from)?,
+            Durability::Derived => tx.set_durability(redb::Durability::None).map_err(StoreError::from)?,
         }
         let (outcome, undo) = {
             let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));

@@ -11,7 +11,7 @@ use schema::record::Previous;
 use crate::admission::{body_hashes, read_body, stored};
 use crate::change::chunk_hash;
 use crate::docs;
-use crate::store::{Local, Source, StoreError, Table};
+use crate::store::{LogIndex, Source, StoreError, Table};
 
 /// What was checked and what is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Report {
 /// Checks everything in the store. Errors only if it cannot be read at all.
 pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    let local = Local::load(source)?;
+    let local = LogIndex::load(source)?;
     for state in local.logs.values() {
         report.logs += 1;
         if authority.current().is_some_and(|policy| !policy.sites.contains_key(&state.id.site)) {

@@ -6,12 +6,12 @@ pub mod stripped;
 
 use schema::authority::{AuthorityRef, Signed};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
-use schema::height::SignedHeights;
+use schema::frontier::SignedFrontier;
 use schema::id::{GenerationId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
 use thiserror::Error;
 
 use crate::limits::{AUTHORITY_BATCH, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES};
-use crate::store::local::Line;
+use crate::store::log_index::Line;
 pub use runs::PackedRun;
 
 /// The protocol's name on QUIC. Another major version is another name.
@@ -54,20 +54,20 @@ impl Lane {
 
 /// A place in a store's arrivals, tied to their order by a hash chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Mark {
+pub struct Cursor {
     /// Arrival counter; 0 is before the first.
     pub counter: u64,
     /// The chain there.
     pub chain: [u8; 16],
 }
 
-impl Canonical for Mark {
+impl Canonical for Cursor {
     fn write(&self, out: &mut Writer) {
         out.varint(self.counter);
         out.raw(&self.chain);
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { counter: input.varint("mark")?, chain: input.array("chain")? })
+        Ok(Self { counter: input.varint("cursor")?, chain: input.array("chain")? })
     }
 }
 
@@ -94,7 +94,7 @@ pub struct Offer {
     /// Which scope.
     pub scope: ScopeId,
     /// How far the receiver's arrivals are held here, by lane, if known.
-    pub cursors: [Option<Mark>; 2],
+    pub cursors: [Option<Cursor>; 2],
     /// Digest of the sender's vector.
     pub vector: [u8; 32],
     /// The sender's documents, if everything held is applied.
@@ -137,18 +137,18 @@ pub enum Message {
         /// From which lane.
         lane: Lane,
         /// How far in the sender's arrivals this brings the lane.
-        mark: Mark,
+        cursor: Cursor,
         /// The runs.
         runs: Vec<PackedRun>,
     },
-    /// Everything of this lane up to the mark is durable here.
+    /// Everything of this lane up to the cursor is durable here.
     Ack {
         /// Of which scope.
         scope: ScopeId,
         /// Of which lane.
         lane: Lane,
         /// Up to where.
-        mark: Mark,
+        cursor: Cursor,
     },
     /// What the sender holds of a scope.
     Vector {
@@ -168,8 +168,8 @@ pub enum Message {
         /// Its documents, if everything held is applied.
         docs: Option<DocsAt>,
     },
-    /// Height statements.
-    Heights(Vec<SignedHeights>),
+    /// Frontier announcements.
+    Frontiers(Vec<SignedFrontier>),
     /// The sites that the sender has a session with.
     Peers(Vec<SiteId>),
     /// Nothing new; still here.
@@ -254,7 +254,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(2);
             offer.scope.write(out);
             for cursor in &offer.cursors {
-                out.option(cursor.as_ref(), |out, mark| mark.write(out));
+                out.option(cursor.as_ref(), |out, cursor| cursor.write(out));
             }
             out.raw(&offer.vector);
             out.option(offer.docs.as_ref(), |out, docs| docs.write(out));
@@ -263,18 +263,18 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(3);
             out.list(statements, |out, signed| signed.write(out));
         }
-        Message::Runs { scope, lane, mark, runs } => {
+        Message::Runs { scope, lane, cursor, runs } => {
             out.u8(4);
             scope.write(out);
             out.u8(lane.number());
-            mark.write(out);
+            cursor.write(out);
             layout::write(runs, out);
         }
-        Message::Ack { scope, lane, mark } => {
+        Message::Ack { scope, lane, cursor } => {
             out.u8(5);
             scope.write(out);
             out.u8(lane.number());
-            mark.write(out);
+            cursor.write(out);
         }
         Message::Vector { scope, lines, answer } => {
             out.u8(6);
@@ -293,7 +293,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.raw(vector);
             out.option(docs.as_ref(), |out, docs| docs.write(out));
         }
-        Message::Heights(statements) => {
+        Message::Frontiers(statements) => {
             out.u8(8);
             out.list(statements, |out, signed| signed.write(out));
         }
@@ -329,10 +329,10 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
         3 => Message::Authority(input.list(AUTHORITY_BATCH, "statements", Canonical::read)?),
         4 => {
             let scope = Canonical::read(input)?;
-            let (lane, mark) = (Lane::read(input)?, Canonical::read(input)?);
-            Message::Runs { scope, lane, mark, runs: layout::read(&scope, input)? }
+            let (lane, cursor) = (Lane::read(input)?, Canonical::read(input)?);
+            Message::Runs { scope, lane, cursor, runs: layout::read(&scope, input)? }
         }
-        5 => Message::Ack { scope: Canonical::read(input)?, lane: Lane::read(input)?, mark: Canonical::read(input)? },
+        5 => Message::Ack { scope: Canonical::read(input)?, lane: Lane::read(input)?, cursor: Canonical::read(input)? },
         6 => {
             let (scope, answer) = (Canonical::read(input)?, input.flag("answer")?);
             let lines = input.list(MAX_ITEMS as usize, "lines", |input| {
@@ -346,7 +346,7 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
             vector: input.array("vector digest")?,
             docs: docs(input)?,
         },
-        8 => Message::Heights(input.list(MAX_ITEMS as usize, "heights", Canonical::read)?),
+        8 => Message::Frontiers(input.list(MAX_ITEMS as usize, "frontiers", Canonical::read)?),
         9 => Message::Peers(input.list(MAX_ITEMS as usize, "sites", Canonical::read)?),
         10 => Message::Ping,
         11 => Message::Bye(input.text(64, "code")?),

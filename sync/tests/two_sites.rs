@@ -51,7 +51,7 @@ fn statements() -> (Vec<Signed>, Secret) {
         standing: Standing::Active,
     };
     let bodies = [
-        Body::Found { name: "Test".into(), root: root.public(), sequencer: sequencer.public() },
+        Body::Genesis { name: "Test".into(), root: root.public(), sequencer: sequencer.public() },
         Body::Structure { structure: IT, name: "IT".into(), parent: None },
         Body::Site(first),
         Body::Site(second),
@@ -87,7 +87,7 @@ impl Pair {
             };
             let store = Store::open_on(InMemoryBackend::new()).unwrap();
             let mut replica = Replica::open(store, start).unwrap();
-            replica.found(signed.clone()).unwrap();
+            replica.bootstrap(signed.clone()).unwrap();
             replica
         };
         Self { sites: [site(0), site(1)], now: NOW, sent: 0 }
@@ -160,11 +160,11 @@ impl Pair {
 
     fn agree(&self) {
         let scope = self.scope();
-        let states = [0, 1].map(|site| self.sites[site].store().local().scope(&scope));
+        let states = [0, 1].map(|site| self.sites[site].store().log_index().scope(&scope));
         assert_eq!(states[0].digest, states[1].digest, "equal documents after they met");
-        let vectors = [0, 1].map(|site| self.sites[site].store().local().vector(&scope));
+        let vectors = [0, 1].map(|site| self.sites[site].store().log_index().vector(&scope));
         assert_eq!(vectors[0], vectors[1], "equal records after they met");
-        assert!(states.iter().all(|state| state.shown == state.arrivals), "everything is shown");
+        assert!(states.iter().all(|state| state.materialized == state.arrivals), "everything is materialised");
     }
 }
 
@@ -209,7 +209,7 @@ fn meeting_again_with_nothing_new_costs_next_to_nothing() {
     pair.agree();
     pair.sent = 0;
     pair.meet(2);
-    assert!(pair.sent < 4096, "no vector and no record travelled: {} bytes, heights and pings included", pair.sent);
+    assert!(pair.sent < 4096, "no vector and no record travelled: {} bytes, frontiers and pings included", pair.sent);
 }
 
 #[test]
@@ -218,13 +218,13 @@ fn what_the_read_model_may_lack_after_a_crash_is_listed() {
     let listed = |pair: &Pair| pair.sites[0].read().unwrap().prefixed(Table::Stale, &[]).unwrap().len();
     let lamp = pair.ticket(0, "lampe morte");
     assert_eq!(listed(&pair), 1, "nobody said that the read model has it");
-    pair.sites[0].shown([lamp]);
+    pair.sites[0].projected([lamp]);
     let badge = pair.ticket(0, "badge");
     assert_eq!(listed(&pair), 1, "the next transaction crosses it off and adds its own");
-    pair.sites[0].shown([badge]);
+    pair.sites[0].projected([badge]);
     pair.put(0, badge, "impact", "high");
     assert_eq!(listed(&pair), 1, "what changed again is lacking again");
-    pair.sites[0].shown_all().unwrap();
+    pair.sites[0].projected_all().unwrap();
     assert_eq!(listed(&pair), 0, "a read model made anew lacks nothing");
 }
 
@@ -234,10 +234,10 @@ fn a_rebuild_gives_the_same_documents() {
     let doc = pair.ticket(0, "x");
     pair.put(0, doc, "title", "y");
     let scope = pair.scope();
-    let before = pair.sites[0].store().local().scope(&scope);
+    let before = pair.sites[0].store().log_index().scope(&scope);
     let view = sync::docs::view::view(&pair.sites[0].read().unwrap(), &doc).unwrap();
     pair.sites[0].rebuild(NOW).unwrap();
-    assert_eq!(pair.sites[0].store().local().scope(&scope), before, "documents are a function of records");
+    assert_eq!(pair.sites[0].store().log_index().scope(&scope), before, "documents are a function of records");
     assert_eq!(sync::docs::view::view(&pair.sites[0].read().unwrap(), &doc).unwrap(), view);
 }
 
@@ -257,5 +257,5 @@ fn the_rules_stop_what_the_author_may_not() {
         })
         .unwrap();
     assert!(outcome, "a user nobody enrolled writes nothing");
-    assert!(pair.sites[0].store().local().logs.is_empty(), "and leaves nothing behind");
+    assert!(pair.sites[0].store().log_index().logs.is_empty(), "and leaves nothing behind");
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::{App, Problem};
 use crate::clock::now;
 use crate::commands::Actor;
-use crate::local::TokenKind;
+use crate::credentials::TokenKind;
 
 /// Wrong passwords for one login before waiting begins.
 const FREE_ATTEMPTS: u32 = 5;
@@ -28,7 +28,7 @@ const MAX_REMEMBERED: usize = 10_000;
 
 /// Whoever asks, known and active.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct Principal {
     /// As commands see them.
     pub actor: Actor,
     /// What they may read.
@@ -37,7 +37,7 @@ pub struct Asker {
     pub policy: Arc<Policy>,
 }
 
-impl Asker {
+impl Principal {
     /// The asker behind a user, if they are active and this site speaks for them.
     pub async fn of(app: &App, user: UserId) -> Result<Self, Problem> {
         let status = app.site.status();
@@ -65,7 +65,7 @@ impl Asker {
     }
 }
 
-impl FromRequestParts<App> for Asker {
+impl FromRequestParts<App> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -90,10 +90,10 @@ pub fn cookie(app: &App, headers: &HeaderMap) -> Option<String> {
 fn token_of(app: &App, headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(secret) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
-        return Ok(app.site.local.token_user(TokenKind::Api, secret.trim(), now())?);
+        return Ok(app.site.credentials.token_user(TokenKind::Api, secret.trim(), now())?);
     }
     match cookie(app, headers) {
-        Some(secret) => Ok(app.site.local.token_user(TokenKind::Session, &secret, now())?),
+        Some(secret) => Ok(app.site.credentials.token_user(TokenKind::Session, &secret, now())?),
         None => Ok(None),
     }
 }
@@ -149,11 +149,11 @@ fn is_same_origin(headers: &HeaderMap, host: Option<&str>) -> bool {
 
 /// Slows down guessing: after a few wrong passwords each further one costs more waiting.
 #[derive(Debug, Default)]
-pub struct Guard {
+pub struct LoginThrottle {
     failures: Mutex<BTreeMap<String, (u32, u64)>>,
 }
 
-impl Guard {
+impl LoginThrottle {
     /// Seconds to wait before the next attempt for this login; `None` if it may be made now.
     pub fn must_wait(&self, login: &str) -> Option<u64> {
         let failures = self.lock();

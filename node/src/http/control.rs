@@ -8,14 +8,14 @@ use schema::id::StructureId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::body::File;
 use super::errors::{JsonBody, Query};
 use super::{App, Problem};
 use crate::clock::now;
 use crate::import;
 use crate::membership::{self, Invited};
-use crate::views::tables;
+use crate::read_model::tables;
 
 /// The OpenAPI document.
 pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
@@ -42,7 +42,7 @@ pub(super) struct Line {
 #[utoipa::path(post, path = "/api/v1/invitations", request_body = Invite, responses((status = 201, body = Line)))]
 pub(super) async fn invite(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     JsonBody(given): JsonBody<Invite>,
 ) -> Result<(StatusCode, Json<Line>), Problem> {
     asker.admin()?;
@@ -59,7 +59,7 @@ pub(super) async fn invite(
         }
     };
     let invited = Invited { code: given.code, name: given.name, structures };
-    let line = membership::invite(&asker.policy, &status.me, &app.site.local, &invited)?;
+    let line = membership::invite(&asker.policy, &status.me, &app.site.credentials, &invited)?;
     Ok((StatusCode::CREATED, Json(Line { line })))
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Portion {
 /// Imports an incident log: the body is the CSV file. Running it again adds nothing.
 pub(super) async fn import(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Query(portion): Query<Portion>,
     File(file): File,
 ) -> Result<Json<import::Report>, Problem> {
@@ -90,7 +90,7 @@ pub(super) struct Rebuilt {
 
 /// Throws away everything that can be made again, and makes it again.
 #[utoipa::path(post, path = "/api/v1/rebuild", responses((status = 200, body = Rebuilt)))]
-pub(super) async fn rebuild(State(app): State<App>, asker: Asker) -> Result<Json<Rebuilt>, Problem> {
+pub(super) async fn rebuild(State(app): State<App>, asker: Principal) -> Result<Json<Rebuilt>, Problem> {
     asker.admin()?;
     let begun = now();
     let documents = app.site.run(crate::site::Core::rebuild).await??;
@@ -105,7 +105,7 @@ pub(super) struct Hashes {
 
 /// The hash of the read model: equal at sites that hold the same scopes and the same records.
 #[utoipa::path(get, path = "/api/v1/sync/hash", responses((status = 200, body = Hashes)))]
-pub(super) async fn hashes(State(app): State<App>, asker: Asker) -> Result<Json<Hashes>, Problem> {
+pub(super) async fn hashes(State(app): State<App>, asker: Principal) -> Result<Json<Hashes>, Problem> {
     asker.admin()?;
     let hash = app.site.views.read(tables::hash).await?;
     Ok(Json(Hashes { views: data_encoding::HEXLOWER.encode(&hash) }))

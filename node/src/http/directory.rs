@@ -10,14 +10,14 @@ use schema::record::Author;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::now;
 use crate::commands::directory::person;
 use crate::folder::random;
-use crate::views::directory::{Ref, names};
+use crate::read_model::directory::{Ref, names};
 use schema::authority::Body;
 
 #[derive(Deserialize, IntoParams)]
@@ -43,13 +43,21 @@ async fn find(app: &App, kind: DocKind, given: Prefix) -> Result<Json<Refs>, Pro
 
 /// People by the beginning of a name.
 #[utoipa::path(get, path = "/api/v1/people", params(Prefix), responses((status = 200, body = Refs)))]
-pub(super) async fn people(State(app): State<App>, _: Asker, Query(q): Query<Prefix>) -> Result<Json<Refs>, Problem> {
+pub(super) async fn people(
+    State(app): State<App>,
+    _: Principal,
+    Query(q): Query<Prefix>,
+) -> Result<Json<Refs>, Problem> {
     find(&app, DocKind::Person, q).await
 }
 
 /// Groups by the beginning of a name.
 #[utoipa::path(get, path = "/api/v1/groups", params(Prefix), responses((status = 200, body = Refs)))]
-pub(super) async fn groups(State(app): State<App>, _: Asker, Query(q): Query<Prefix>) -> Result<Json<Refs>, Problem> {
+pub(super) async fn groups(
+    State(app): State<App>,
+    _: Principal,
+    Query(q): Query<Prefix>,
+) -> Result<Json<Refs>, Problem> {
     find(&app, DocKind::Group, q).await
 }
 
@@ -57,7 +65,7 @@ pub(super) async fn groups(State(app): State<App>, _: Asker, Query(q): Query<Pre
 #[utoipa::path(get, path = "/api/v1/categories", params(Prefix), responses((status = 200, body = Refs)))]
 pub(super) async fn categories(
     State(app): State<App>,
-    _: Asker,
+    _: Principal,
     Query(q): Query<Prefix>,
 ) -> Result<Json<Refs>, Problem> {
     find(&app, DocKind::Category, q).await
@@ -67,7 +75,7 @@ pub(super) async fn categories(
 #[utoipa::path(get, path = "/api/v1/locations", params(Prefix), responses((status = 200, body = Refs)))]
 pub(super) async fn locations(
     State(app): State<App>,
-    _: Asker,
+    _: Principal,
     Query(q): Query<Prefix>,
 ) -> Result<Json<Refs>, Problem> {
     find(&app, DocKind::Location, q).await
@@ -75,7 +83,7 @@ pub(super) async fn locations(
 
 /// The structures in which the asker has a role.
 #[utoipa::path(get, path = "/api/v1/structures", responses((status = 200, body = Refs)))]
-pub(super) async fn structures(asker: Asker) -> Json<Refs> {
+pub(super) async fn structures(asker: Principal) -> Json<Refs> {
     let (policy, entry) = (&asker.policy, &asker.actor.entry);
     let mine = policy.structures.iter().filter(|(id, _)| policy.role(entry, Some(**id)).is_some());
     let mut items: Vec<Ref> =
@@ -91,7 +99,7 @@ pub(super) struct Sites {
 
 /// The organisation's active sites.
 #[utoipa::path(get, path = "/api/v1/sites", responses((status = 200, body = Sites)))]
-pub(super) async fn sites(asker: Asker) -> Json<Sites> {
+pub(super) async fn sites(asker: Principal) -> Json<Sites> {
     let active = asker.policy.sites.values().filter(|site| site.standing == Standing::Active);
     Json(Sites { items: active.map(|site| SiteRef::of(&asker.policy, &site.site)).collect() })
 }
@@ -120,13 +128,13 @@ pub(super) struct Enrolled {
 #[utoipa::path(post, path = "/api/v1/users", request_body = NewUser, responses((status = 201, body = Enrolled)))]
 pub(super) async fn enrol(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<(StatusCode, Json<Enrolled>), Problem> {
     asker.admin()?;
     let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
     let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
-    if given.password.chars().count() < crate::local::MIN_PASSWORD {
+    if given.password.chars().count() < crate::credentials::MIN_PASSWORD {
         return Err(Problem::field("password", "TooShort"));
     }
     let status = app.site.status();
@@ -154,15 +162,15 @@ pub(super) async fn enrol(
     };
     let name = given.name;
     app.site.write(move |batch, context| person(batch, context, author, &user, &name)).await??;
-    let local = app.site.local.clone();
-    let set = tokio::task::spawn_blocking(move || local.set_password(&user, &given.password));
+    let credentials = app.site.credentials.clone();
+    let set = tokio::task::spawn_blocking(move || credentials.set_password(&user, &given.password));
     set.await.map_err(|_| Problem::internal())??;
     Ok((StatusCode::CREATED, Json(Enrolled { id: user.to_string(), login })))
 }
 
 /// A user by login, for the node's own command line.
 #[utoipa::path(get, path = "/api/v1/users/{login}", responses((status = 200, body = Enrolled)))]
-pub(super) async fn user(asker: Asker, Path(login): Path<String>) -> Result<Json<Enrolled>, Problem> {
+pub(super) async fn user(asker: Principal, Path(login): Path<String>) -> Result<Json<Enrolled>, Problem> {
     asker.admin()?;
     let user = asker.policy.logins.get(&schema::fold::fold(&login)).and_then(|user| asker.policy.users.get(user));
     let user = user.ok_or_else(|| Problem::field("login", "Unknown"))?;

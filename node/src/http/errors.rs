@@ -10,9 +10,9 @@ use serde::Serialize;
 use sync::replica::WriteError;
 
 use crate::commands::Failure;
+use crate::read_model::ViewError;
 use crate::refusal::{Code, Refusal};
 use crate::site::Unavailable;
-use crate::views::ViewError;
 
 /// A request that did not lead to what was asked.
 #[derive(Debug, Clone)]

@@ -5,20 +5,20 @@ use axum::extract::State;
 use schema::doc::{DocKind, View, doc_id_of_notes};
 use schema::id::DocId;
 use schema::record::Author;
-use schema::ticket::view::Marks;
+use schema::ticket::view::Attributions;
 use serde::Serialize;
 use sync::docs::history::{Step, steps};
 use sync::docs::view;
-use sync::heights::held_by;
+use sync::frontiers::held_by;
 use utoipa::ToSchema;
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::errors::Path;
 use super::sessions::SiteRef;
 use super::tickets::{author, find_id, value_label};
 use super::{App, Problem};
 use crate::clock::rfc3339;
-use crate::views::directory::{Labels, Ref};
+use crate::read_model::directory::{Labels, Ref};
 
 /// One field that somebody changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -51,7 +51,7 @@ pub(super) struct History {
 #[utoipa::path(get, path = "/api/v1/tickets/{ticket}/history", responses((status = 200, body = History)))]
 pub(super) async fn history(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
 ) -> Result<Json<History>, Problem> {
     let id = find_id(&app, &asker, name).await?;
@@ -79,11 +79,15 @@ pub(super) async fn history(
         let mut labels = Labels::new(conn);
         let mut items = Vec::new();
         for (view, steps) in &found {
-            let marks = Marks::of(view);
+            let attributions = Attributions::of(view);
             for step in steps {
                 if let Some(field) = field_of(view.kind, &step.key) {
-                    let mark = marks.mark(step.by);
-                    items.push((mark.shown_at(), mark.at, entry(&policy, &mut labels, &mark, field, step, view)?));
+                    let attribution = attributions.attribution(step.by);
+                    items.push((
+                        attribution.shown_at(),
+                        attribution.at,
+                        entry(&policy, &mut labels, &attribution, field, step, view)?,
+                    ));
                 }
             }
         }
@@ -96,12 +100,12 @@ pub(super) async fn history(
 fn entry(
     policy: &schema::policy::Policy,
     labels: &mut Labels<'_>,
-    mark: &schema::ticket::view::Mark,
+    attribution: &schema::ticket::view::Attribution,
     field: &str,
     step: &Step,
     view: &View,
 ) -> rusqlite::Result<Entry> {
-    let user = match mark.author {
+    let user = match attribution.author {
         Author::User(user) => Some(user.to_string()),
         Author::Site => None,
     };
@@ -118,13 +122,13 @@ fn entry(
     };
     Ok(Entry {
         change: view.changes[step.by].change.to_string(),
-        at: rfc3339(mark.at),
-        author: author(policy, labels, user, None, &mark.site.to_string())?,
-        site: SiteRef::of(policy, &mark.site),
+        at: rfc3339(attribution.at),
+        author: author(policy, labels, user, None, &attribution.site.to_string())?,
+        site: SiteRef::of(policy, &attribution.site),
         field: field.to_owned(),
         before,
         after,
-        source: mark.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
+        source: attribution.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
     })
 }
 
@@ -164,7 +168,7 @@ pub(super) struct Replication {
 #[utoipa::path(get, path = "/api/v1/tickets/{ticket}/replication", responses((status = 200, body = Replication)))]
 pub(super) async fn replication(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
 ) -> Result<Json<Replication>, Problem> {
     let id: DocId = find_id(&app, &asker, name).await?;
@@ -176,14 +180,14 @@ pub(super) async fn replication(
         };
         let places = sync::docs::places(&reading, &id)?;
         let policy = replica.policy().cloned();
-        let (local, book) = (replica.store().local(), replica.heights());
+        let (local, frontiers) = (replica.store().log_index(), replica.frontiers());
         let sites = replica.peers().into_iter().map(|entry| {
-            let held = held_by(local, book, &entry.site, &view.scope);
+            let held = held_by(local, frontiers, &entry.site, &view.scope);
             let has = |(log, seq): &(schema::id::LogId, u64)| {
                 log.site == entry.site || held.get(&(log.site, log.generation)).is_some_and(|held| held >= seq)
             };
             let holds = policy.as_ref().is_some_and(|policy| policy.holds(&entry.site, &view.scope));
-            let state = match (holds, book.contains_key(&entry.site)) {
+            let state = match (holds, frontiers.contains_key(&entry.site)) {
                 (false, _) | (_, false) => "unknown",
                 (true, true) if places.iter().all(has) => "has",
                 (true, true) => "waiting",

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::errors::{JsonBody, Path};
 use super::sessions::SiteRef;
 use super::{App, Problem};
@@ -24,7 +24,7 @@ struct Link {
 
 /// This site's cables; its own name stands for all of them.
 #[utoipa::path(get, path = "/api/v1/links", responses((status = 200, body = Links)))]
-pub(super) async fn list(State(app): State<App>, asker: Asker) -> Result<Json<Links>, Problem> {
+pub(super) async fn list(State(app): State<App>, asker: Principal) -> Result<Json<Links>, Problem> {
     only_demo(&app)?;
     let status = app.site.status();
     let own = Link { site: SiteRef::of(&asker.policy, &status.me), up: app.site.gate.is_all_up() };
@@ -44,7 +44,7 @@ pub(super) struct Wanted {
 #[utoipa::path(post, path = "/api/v1/links/{site}", request_body = Wanted, responses((status = 204)))]
 pub(super) async fn set(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<StatusCode, Problem> {

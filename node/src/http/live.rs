@@ -8,9 +8,9 @@ use axum::response::Response;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::App;
-use super::auth::Asker;
+use super::auth::Principal;
+use crate::read_model::query;
 use crate::site::Event;
-use crate::views::query;
 
 /// Shortest time between two words about the links.
 const SYNC_PAUSE: Duration = Duration::from_millis(250);
@@ -20,11 +20,11 @@ const RECHECK: Duration = Duration::from_millis(900);
 const MAX_MESSAGE: usize = 1024;
 
 /// Tells a page what changes, as far as its reader may know.
-pub(super) async fn events(State(app): State<App>, asker: Asker, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn events(State(app): State<App>, asker: Principal, upgrade: WebSocketUpgrade) -> Response {
     upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| tell(app, asker, socket))
 }
 
-async fn tell(app: App, mut asker: Asker, mut socket: WebSocket) {
+async fn tell(app: App, mut asker: Principal, mut socket: WebSocket) {
     let mut events = app.site.events.subscribe();
     let mut recheck = tokio::time::interval(RECHECK);
     let mut sync_due = false;
@@ -58,7 +58,7 @@ async fn tell(app: App, mut asker: Asker, mut socket: WebSocket) {
                     return;
                 }
             }
-            _ = recheck.tick() => match Asker::of(&app, asker.actor.user).await {
+            _ = recheck.tick() => match Principal::of(&app, asker.actor.user).await {
                 Ok(again) => asker = again,
                 Err(_) => return,
             },
@@ -72,7 +72,7 @@ async fn tell(app: App, mut asker: Asker, mut socket: WebSocket) {
 
 /// Tickets of structures that the reader sees whole, their own tickets (but not the notes beside them), and
 /// the directory.
-async fn may_hear(app: &App, asker: &Asker, event: &Event) -> bool {
+async fn may_hear(app: &App, asker: &Principal, event: &Event) -> bool {
     let Event::Changed { id, scope, internal, .. } = event else {
         return true;
     };

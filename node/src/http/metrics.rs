@@ -43,7 +43,7 @@ pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-/// Whether the site answers. A cut link is no illness.
+/// Whether the site answers. A cut link is not a fault of the site.
 pub(super) async fn health(State(app): State<App>) -> impl IntoResponse {
     let joined = app.site.status().policy.is_some();
     let status = if joined { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

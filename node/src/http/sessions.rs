@@ -10,12 +10,12 @@ use schema::id::UserId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::auth::{Asker, cookie, cookie_name};
+use super::auth::{Principal, cookie, cookie_name};
 use super::errors::{JsonBody, Query};
 use super::{App, Problem};
 use crate::clock::now;
-use crate::local::TokenKind;
-use crate::views::directory::label;
+use crate::credentials::TokenKind;
+use crate::read_model::directory::label;
 
 /// Password checks at a time: each takes 19 MB and tens of milliseconds of a core.
 static CHECKS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
@@ -42,7 +42,7 @@ impl SiteRef {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Here {
+pub(super) struct EngineInput {
     organisation: String,
     site: SiteRef,
     languages: [&'static str; 2],
@@ -50,13 +50,13 @@ pub(super) struct Here {
 }
 
 /// Where this is; needs no login.
-#[utoipa::path(get, path = "/api/v1/site", responses((status = 200, body = Here)))]
-pub(super) async fn site(State(app): State<App>) -> Result<Json<Here>, Problem> {
+#[utoipa::path(get, path = "/api/v1/site", responses((status = 200, body = EngineInput)))]
+pub(super) async fn site(State(app): State<App>) -> Result<Json<EngineInput>, Problem> {
     let status = app.site.status();
     let policy = status.policy.as_ref().ok_or_else(Problem::unavailable)?;
     let site = SiteRef::of(policy, &status.me);
     let demo = app.config.demo.is_some();
-    Ok(Json(Here { organisation: policy.name.clone(), site, languages: ["en", "fr"], demo }))
+    Ok(Json(EngineInput { organisation: policy.name.clone(), site, languages: ["en", "fr"], demo }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -95,8 +95,8 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
     if let Some(seconds) = app.guard.must_wait(&login) {
         return Err(Problem::wait(seconds));
     }
-    let local = app.site.local.clone();
-    let check = tokio::task::spawn_blocking(move || local.check_password(user.as_ref(), &given.password));
+    let credentials = app.site.credentials.clone();
+    let check = tokio::task::spawn_blocking(move || credentials.check_password(user.as_ref(), &given.password));
     let right = check.await.map_err(|_| Problem::internal())??;
     app.guard.attempted(&login, right);
     match (right, user) {
@@ -117,8 +117,8 @@ async fn find_user(app: &App, login: &str) -> Result<Option<UserId>, Problem> {
 }
 
 async fn enter_as(app: &App, user: UserId) -> Result<Response, Problem> {
-    let who = describe(app, &Asker::of(app, user).await?).await?;
-    let secret = app.site.local.new_token(TokenKind::Session, &user, now())?;
+    let who = describe(app, &Principal::of(app, user).await?).await?;
+    let secret = app.site.credentials.new_token(TokenKind::Session, &user, now())?;
     let mut response = (StatusCode::CREATED, Json(who)).into_response();
     response.headers_mut().append(header::SET_COOKIE, set_cookie(app, &secret)?);
     Ok(response)
@@ -130,7 +130,7 @@ fn set_cookie(app: &App, secret: &str) -> Result<HeaderValue, Problem> {
     HeaderValue::from_str(&text).map_err(|_| Problem::internal())
 }
 
-async fn describe(app: &App, asker: &Asker) -> Result<Who, Problem> {
+async fn describe(app: &App, asker: &Principal) -> Result<Who, Problem> {
     let person = asker.policy.person_of(&asker.actor.user).to_string();
     let id = person.clone();
     let named = app.site.views.read(move |conn| label(conn, &id)).await?;
@@ -142,7 +142,7 @@ async fn describe(app: &App, asker: &Asker) -> Result<Who, Problem> {
 
 /// Who is logged in.
 #[utoipa::path(get, path = "/api/v1/session", responses((status = 200, body = Who)))]
-pub(super) async fn who(State(app): State<App>, asker: Asker) -> Result<Json<Who>, Problem> {
+pub(super) async fn who(State(app): State<App>, asker: Principal) -> Result<Json<Who>, Problem> {
     Ok(Json(describe(&app, &asker).await?))
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn who(State(app): State<App>, asker: Asker) -> Result<Json<Who
 #[utoipa::path(delete, path = "/api/v1/session", responses((status = 204)))]
 pub(super) async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     if let Some(secret) = cookie(&app, &headers) {
-        app.site.local.end_token(&secret)?;
+        app.site.credentials.end_token(&secret)?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().append(header::SET_COOKIE, set_cookie(&app, "")?);
@@ -164,8 +164,8 @@ pub(super) struct Link {
 
 /// Makes a link that logs the asker in once, within ten minutes.
 #[utoipa::path(post, path = "/api/v1/sessions/links", responses((status = 201, body = Link)))]
-pub(super) async fn link(State(app): State<App>, asker: Asker) -> Result<(StatusCode, Json<Link>), Problem> {
-    let secret = app.site.local.new_token(TokenKind::Link, &asker.actor.user, now())?;
+pub(super) async fn link(State(app): State<App>, asker: Principal) -> Result<(StatusCode, Json<Link>), Problem> {
+    let secret = app.site.credentials.new_token(TokenKind::Link, &asker.actor.user, now())?;
     Ok((StatusCode::CREATED, Json(Link { path: format!("/auth?token={secret}") })))
 }
 
@@ -176,9 +176,10 @@ pub(super) struct Enter {
 
 /// Uses a one-time link: a fresh cookie, and the page.
 pub(super) async fn enter(State(app): State<App>, Query(given): Query<Enter>) -> Result<Response, Problem> {
-    let user = app.site.local.token_user(TokenKind::Link, &given.token, now())?.ok_or_else(Problem::no_session)?;
-    app.site.local.end_token(&given.token)?;
-    let secret = app.site.local.new_token(TokenKind::Session, &user, now())?;
+    let user =
+        app.site.credentials.token_user(TokenKind::Link, &given.token, now())?.ok_or_else(Problem::no_session)?;
+    app.site.credentials.end_token(&given.token)?;
+    let secret = app.site.credentials.new_token(TokenKind::Session, &user, now())?;
     let mut response = Redirect::to("/").into_response();
     response.headers_mut().append(header::SET_COOKIE, set_cookie(&app, &secret)?);
     Ok(response)

@@ -1,4 +1,4 @@
-//! The links in people's words' raw material, and the list of held changes.
+//! The state of the links, and the list of held changes (records without effect).
 
 use axum::Json;
 use axum::extract::State;
@@ -8,12 +8,12 @@ use sync::replica::Alarm;
 use sync::store::rows::Verdict;
 use utoipa::ToSchema;
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
+use crate::read_model::directory::{Labels, Ref};
 use crate::status::{PathWord, PeerStatus, Status};
-use crate::views::directory::{Labels, Ref};
 
 /// Held changes in one answer.
 const MAX_HELD: usize = 500;
@@ -63,7 +63,7 @@ struct AlarmRow {
 
 /// The links of this site.
 #[utoipa::path(get, path = "/api/v1/sync", responses((status = 200, body = Sync)))]
-pub(super) async fn sync(State(app): State<App>, _: Asker) -> Result<Json<Sync>, Problem> {
+pub(super) async fn sync(State(app): State<App>, _: Principal) -> Result<Json<Sync>, Problem> {
     let status = app.site.status();
     let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
     let held = app.site.reader.read()?;
@@ -160,7 +160,7 @@ struct HeldRow {
 
 /// Changes without effect, or without effect yet, of the scopes that the asker may read whole.
 #[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200, body = Quarantine)))]
-pub(super) async fn quarantine(State(app): State<App>, asker: Asker) -> Result<Json<Quarantine>, Problem> {
+pub(super) async fn quarantine(State(app): State<App>, asker: Principal) -> Result<Json<Quarantine>, Problem> {
     let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
     let governs = schema::access::may_govern(&asker.actor.entry);
     let reader = app.site.reader.clone();
@@ -182,7 +182,7 @@ pub(super) async fn quarantine(State(app): State<App>, asker: Asker) -> Result<J
 fn row(
     policy: &schema::policy::Policy,
     labels: &mut Labels<'_>,
-    held: &sync::quarantine::Held,
+    held: &sync::quarantine::Quarantined,
 ) -> rusqlite::Result<HeldRow> {
     let header = &held.record.header;
     let author = match held.record.skeleton.author {

@@ -12,14 +12,14 @@ use schema::ticket::{Field, Status};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::Asker;
+use super::auth::Principal;
 use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
 use crate::commands;
-use crate::views::directory::{Labels, Ref};
-use crate::views::query::{self, Filter, MAX_LIMIT, Sort, TicketRow, Whole};
+use crate::read_model::directory::{Labels, Ref};
+use crate::read_model::query::{self, Filter, MAX_LIMIT, Sort, TicketDetail, TicketRow};
 use schema::time::Timestamp;
 
 /// A ticket in a list.
@@ -139,7 +139,7 @@ pub(super) struct Listing {
 #[utoipa::path(get, path = "/api/v1/tickets", params(Listing), responses((status = 200, body = TicketList)))]
 pub(super) async fn list(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Query(given): Query<Listing>,
 ) -> Result<Json<TicketList>, Problem> {
     let filter = filter(&asker, &given)?;
@@ -157,7 +157,7 @@ pub(super) async fn list(
     Ok(Json(page.await?))
 }
 
-fn filter(asker: &Asker, given: &Listing) -> Result<Filter, Problem> {
+fn filter(asker: &Principal, given: &Listing) -> Result<Filter, Problem> {
     let mut statuses = Vec::new();
     for word in given.status.iter().flat_map(|list| list.split(',')).filter(|word| !word.is_empty()) {
         match (word, Status::from_word(word)) {
@@ -281,7 +281,7 @@ fn command_name(headers: &HeaderMap) -> Result<CommandName, Problem> {
 #[utoipa::path(post, path = "/api/v1/tickets", request_body = Opening, responses((status = 201, body = Ticket)))]
 pub(super) async fn open(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     headers: HeaderMap,
     JsonBody(given): JsonBody<Opening>,
 ) -> Result<(StatusCode, Json<Ticket>), Problem> {
@@ -302,7 +302,7 @@ pub(super) async fn open(
 #[utoipa::path(get, path = "/api/v1/tickets/{ticket}", responses((status = 200, body = Ticket)))]
 pub(super) async fn read(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
 ) -> Result<Json<Ticket>, Problem> {
     Ok(Json(whole(&app, &asker, name).await?))
@@ -312,7 +312,7 @@ pub(super) async fn read(
 #[utoipa::path(patch, path = "/api/v1/tickets/{ticket}", request_body = Changes, responses((status = 200, body = Ticket)))]
 pub(super) async fn change(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
     JsonBody(given): JsonBody<Changes>,
 ) -> Result<Json<Ticket>, Problem> {
@@ -340,7 +340,7 @@ pub(super) struct NewComment {
 #[utoipa::path(post, path = "/api/v1/tickets/{ticket}/comments", request_body = NewComment, responses((status = 201, body = Comment)))]
 pub(super) async fn comment(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
     headers: HeaderMap,
     JsonBody(given): JsonBody<NewComment>,
@@ -374,7 +374,7 @@ pub(super) struct Move {
 #[utoipa::path(post, path = "/api/v1/tickets/{ticket}/transitions", request_body = Move, responses((status = 201, body = Ticket)))]
 pub(super) async fn advance(
     State(app): State<App>,
-    asker: Asker,
+    asker: Principal,
     Path(name): Path<String>,
     JsonBody(given): JsonBody<Move>,
 ) -> Result<(StatusCode, Json<Ticket>), Problem> {
@@ -389,13 +389,13 @@ pub(super) async fn advance(
 }
 
 /// The id of a ticket that the asker may see.
-pub(super) async fn find_id(app: &App, asker: &Asker, name: String) -> Result<DocId, Problem> {
+pub(super) async fn find_id(app: &App, asker: &Principal, name: String) -> Result<DocId, Problem> {
     let reach = asker.reach.clone();
     let found = app.site.views.read(move |conn| query::find(conn, &reach, &name)).await?;
     found.and_then(|whole| whole.row.id.parse().ok()).ok_or_else(Problem::unknown)
 }
 
-async fn whole(app: &App, asker: &Asker, name: String) -> Result<Ticket, Problem> {
+async fn whole(app: &App, asker: &Principal, name: String) -> Result<Ticket, Problem> {
     let (reach, policy) = (asker.reach.clone(), asker.policy.clone());
     let found = app.site.views.read(move |conn| {
         let Some(found) = query::find(conn, &reach, &name)? else {
@@ -437,8 +437,8 @@ fn summary(policy: &Policy, labels: &mut Labels<'_>, row: TicketRow) -> rusqlite
     })
 }
 
-fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: Whole) -> rusqlite::Result<Ticket> {
-    let Whole { row, description, comments, values, .. } = found;
+fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusqlite::Result<Ticket> {
+    let TicketDetail { row, description, comments, values, .. } = found;
     let allowed = Status::from_word(&row.status).map(Status::next).unwrap_or_default();
     let (priority_by_hand, status_reason, external, reopen_count) =
         (row.by_hand, row.status_reason.clone(), row.external.clone(), row.reopen_count);

@@ -146,9 +146,9 @@ codes! {
     /// A state nobody knows.
     ROW_STATE "ROW-STATE" SKIPPED, "The row's state is not one of an incident log.", "Use New, Active, Awaiting ..., Resolved or Closed.";
     /// No time, or none that can be.
-    ROW_TIME "ROW-TIME" SKIPPED, "A time in the row is not one, or lies before 1970 or in the future.", "Write it as day-month-year hour:minute.";
+    ROW_TIME "ROW-TIME" SKIPPED, "A time in the row cannot be read, or lies before 1970 or in the future.", "Write it as day-month-year hour:minute.";
     /// No level.
-    ROW_LEVEL "ROW-LEVEL" SKIPPED, "A level in the row is not one.", "Use 1 to 3 for impact and urgency, 1 to 4 for priority.";
+    ROW_LEVEL "ROW-LEVEL" SKIPPED, "The impact, urgency or priority in the row is not a number.", "Use 1 to 3 for impact and urgency, 1 to 4 for priority.";
     /// What the rules of tickets refuse.
     ROW_REFUSED "ROW-REFUSED" SKIPPED, "The rules of tickets do not take the row.", "Correct what is named.";
 }

@@ -12,10 +12,10 @@ use sync::replica::{Output, Replica, ReplicaError, WriteError};
 
 use super::{Event, Input, Reply, Site, WriteWork, peers_of};
 use crate::clock::now;
-use crate::commands::{Context, Numbers};
-use crate::local::LocalDb;
+use crate::commands::{Context, TicketNumbers};
+use crate::credentials::Credentials;
+use crate::read_model::{ReadModel, ViewError};
 use crate::status::Status;
-use crate::views::{ViewError, Views};
 
 /// How often time passes for the engine.
 const TICK: Duration = Duration::from_millis(250);
@@ -29,22 +29,28 @@ pub(super) const NET_INPUTS: usize = 64;
 /// A site's replica, read model and numbers.
 pub struct Core {
     replica: Replica,
-    views: Views,
-    numbers: Numbers,
+    views: ReadModel,
+    numbers: TicketNumbers,
     copied: bool,
     alone_since: Option<Timestamp>,
     outputs: Vec<Output>,
-    local: LocalDb,
+    credentials: Credentials,
 }
 
 impl Core {
-    pub(super) fn new(replica: Replica, views: Views, numbers: Numbers, copied: bool, local: LocalDb) -> Self {
-        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), local }
+    pub(super) fn new(
+        replica: Replica,
+        views: ReadModel,
+        numbers: TicketNumbers,
+        copied: bool,
+        credentials: Credentials,
+    ) -> Self {
+        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), credentials }
     }
 
     /// The site's own database.
-    pub fn local(&self) -> &LocalDb {
-        &self.local
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The replica.
@@ -53,7 +59,7 @@ impl Core {
     }
 
     /// The read model.
-    pub fn views(&mut self) -> &mut Views {
+    pub fn views(&mut self) -> &mut ReadModel {
         &mut self.views
     }
 
@@ -61,8 +67,8 @@ impl Core {
     pub fn rebuild(&mut self) -> anyhow::Result<usize> {
         self.replica.rebuild(now())?;
         self.replica.take_changed();
-        let documents = self.views.rebuild(&self.replica.read()?, self.replica.store().local())?;
-        self.replica.shown_all()?;
+        let documents = self.views.rebuild(&self.replica.read()?, self.replica.store().log_index())?;
+        self.replica.projected_all()?;
         Ok(documents)
     }
 
@@ -83,7 +89,7 @@ impl Core {
         let mut last_tick = now();
         loop {
             let mut turn = Vec::new();
-            let wait = if self.replica.behind() > 0 { Duration::ZERO } else { TICK };
+            let wait = if self.replica.backlog() > 0 { Duration::ZERO } else { TICK };
             match inputs.recv_timeout(wait) {
                 Ok(input) => turn.push(input),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -196,8 +202,8 @@ impl Core {
             return Ok(());
         }
         let reading = self.replica.read().map_err(ReplicaError::from)?;
-        self.views.apply(&reading, &changed, self.replica.store().local())?;
-        self.replica.shown(changed.iter().map(|changed| changed.doc));
+        self.views.apply(&reading, &changed, self.replica.store().log_index())?;
+        self.replica.projected(changed.iter().map(|changed| changed.doc));
         for changed in changed {
             self.tell(site, &reading, changed);
         }
@@ -244,7 +250,7 @@ impl Core {
 
     /// A site that took over a code stops marking its numbers once it has caught up with somebody.
     fn settle_numbers(&mut self) -> Result<(), TurnError> {
-        if self.copied || !self.numbers.is_marked() || self.replica.behind() > 0 {
+        if self.copied || !self.numbers.is_marked() || self.replica.backlog() > 0 {
             return Ok(());
         }
         let caught_up = self.replica.engine().sessions().values().any(|session| session.is_in_step());
@@ -252,8 +258,8 @@ impl Core {
             self.replica.set_note("joining", None).map_err(ReplicaError::from)?;
             let code =
                 self.replica.policy().and_then(|policy| Some(policy.sites.get(&self.replica.me())?.code.clone()));
-            let highest = crate::views::query::highest_number(self.views.conn(), &code.unwrap_or_default());
-            self.numbers = Numbers::new(highest.map_err(ViewError::from)?, None);
+            let highest = crate::read_model::query::highest_number(self.views.conn(), &code.unwrap_or_default());
+            self.numbers = TicketNumbers::new(highest.map_err(ViewError::from)?, None);
         }
         Ok(())
     }

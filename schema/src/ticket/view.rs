@@ -6,14 +6,14 @@ use super::command::DESCRIPTION;
 use super::field::{Field, Kind, Level};
 use super::priority::priority;
 use super::status::{self, Status};
-use crate::doc::{Held, Stamp, Value, View};
+use crate::doc::{AttributedValue, Stamp, Value, View};
 use crate::id::{ChangeHash, DocId, SiteId, StructureId};
 use crate::record::Author;
 use crate::time::Timestamp;
 
 /// Who, where and when, as shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct Attribution {
     /// In whose name.
     pub author: Author,
     /// At which site.
@@ -24,7 +24,7 @@ pub struct Mark {
     pub source: Option<(Timestamp, String)>,
 }
 
-impl Mark {
+impl Attribution {
     /// The time people expect: the source's, if there is one.
     pub fn shown_at(&self) -> Timestamp {
         self.source.as_ref().map_or(self.at, |(at, _)| *at)
@@ -39,7 +39,7 @@ pub struct Comment {
     /// Its text.
     pub body: String,
     /// Who, where, when.
-    pub mark: Mark,
+    pub attribution: Attribution,
 }
 
 /// A field, or the status, with more than one value to settle.
@@ -48,7 +48,7 @@ pub struct Conflict {
     /// The field's word, or `status`.
     pub field: &'static str,
     /// The values, the working one first.
-    pub values: Vec<(String, Mark)>,
+    pub values: Vec<(String, Attribution)>,
 }
 
 /// A ticket, the same at every site that holds the same records.
@@ -106,7 +106,7 @@ pub struct Ticket {
 
 /// The ticket that a document holds. A half of a ticket (genesis waiting) shows empty fields.
 pub fn ticket(view: &View) -> Ticket {
-    let marks = Marks::of(view);
+    let attributions = Attributions::of(view);
     let state = status::derive(view);
     let level = |field: Field| view.text(field.word()).unwrap_or(Level::Medium.word()).to_owned();
     let (impact, urgency) = (level(Field::Impact), level(Field::Urgency));
@@ -146,45 +146,49 @@ pub fn ticket(view: &View) -> Ticket {
         location: doc(Field::Location),
         external: view.text(Field::External.word()).map(str::to_owned),
         created_at,
-        updated_at: (0..view.changes.len()).map(|by| marks.mark(by).shown_at()).max().unwrap_or(created_at),
-        comments: comments(view, &marks),
-        conflicts: conflicts(view, &marks, &state),
+        updated_at: (0..view.changes.len())
+            .map(|by| attributions.attribution(by).shown_at())
+            .max()
+            .unwrap_or(created_at),
+        comments: comments(view, &attributions),
+        conflicts: conflicts(view, &attributions, &state),
     }
 }
 
 /// The comments that a ticket or its notes hold, oldest first.
 pub fn comments_of(view: &View) -> Vec<Comment> {
-    comments(view, &Marks::of(view))
+    comments(view, &Attributions::of(view))
 }
 
-fn comments(view: &View, marks: &Marks<'_>) -> Vec<Comment> {
+fn comments(view: &View, attributions: &Attributions<'_>) -> Vec<Comment> {
     let mut found: Vec<(usize, Comment)> = view
         .below("comment/")
         .filter_map(|(rest, held)| {
             let id = rest.strip_suffix("/body")?;
             let winner = held.first()?;
             let body = winner.value.as_text()?.to_owned();
-            Some((winner.by, Comment { id: id.to_owned(), body, mark: marks.mark(winner.by) }))
+            Some((winner.by, Comment { id: id.to_owned(), body, attribution: attributions.attribution(winner.by) }))
         })
         .collect();
     found.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
     found.into_iter().map(|(_, comment)| comment).collect()
 }
 
-fn conflicts(view: &View, marks: &Marks<'_>, state: &status::State) -> Vec<Conflict> {
+fn conflicts(view: &View, attributions: &Attributions<'_>, state: &status::State) -> Vec<Conflict> {
     let mut found: Vec<Conflict> = Field::ALL
         .iter()
         .filter_map(|field| {
             let distinct = view.distinct(field.word());
-            let shown = |held: &&Held| (held.value.shown().unwrap_or_default(), marks.mark(held.by));
+            let shown =
+                |held: &&AttributedValue| (held.value.shown().unwrap_or_default(), attributions.attribution(held.by));
             (distinct.len() > 1).then(|| Conflict { field: field.word(), values: distinct.iter().map(shown).collect() })
         })
         .collect();
     if !state.conflict.is_empty() {
-        let mut values: Vec<(String, Mark)> = Vec::new();
+        let mut values: Vec<(String, Attribution)> = Vec::new();
         for one in state.conflict.iter().rev() {
             if !values.iter().any(|(word, _)| word == one.to.word()) {
-                values.push((one.to.word().to_owned(), marks.mark(one.by)));
+                values.push((one.to.word().to_owned(), attributions.attribution(one.by)));
             }
         }
         found.push(Conflict { field: "status", values });
@@ -192,14 +196,14 @@ fn conflicts(view: &View, marks: &Marks<'_>, state: &status::State) -> Vec<Confl
     found
 }
 
-/// Marks of a document's changes: an imported change says what its source said.
-pub struct Marks<'a> {
+/// Attributions of a document's changes: an imported change says what its source said.
+pub struct Attributions<'a> {
     changes: &'a [Stamp],
     sources: BTreeMap<ChangeHash, (Timestamp, String)>,
 }
 
-impl<'a> Marks<'a> {
-    /// Reads the import marks of a document.
+impl<'a> Attributions<'a> {
+    /// Reads the import attributions of a document.
     pub fn of(view: &'a View) -> Self {
         let mut sources = BTreeMap::new();
         for (_, held) in view.below("imported/") {
@@ -213,10 +217,10 @@ impl<'a> Marks<'a> {
         Self { changes: &view.changes, sources }
     }
 
-    /// The mark of change `by`.
-    pub fn mark(&self, by: usize) -> Mark {
+    /// The attribution of change `by`.
+    pub fn attribution(&self, by: usize) -> Attribution {
         let stamp = &self.changes[by];
-        Mark {
+        Attribution {
             author: stamp.author,
             site: stamp.site,
             at: stamp.at.timestamp(),

@@ -14,10 +14,10 @@ pub(super) struct Ancestors<'h, H> {
     history: &'h H,
     clock: &'h Clock,
     /// By (actor, first operation): ranges of one actor never overlap.
-    found: BTreeMap<(Actor, u64), Held>,
+    found: BTreeMap<(Actor, u64), Known>,
 }
 
-struct Held {
+struct Known {
     facts: Arc<Facts>,
     operations: Arc<[Operation]>,
 }
@@ -40,7 +40,7 @@ impl<'h, H: History> Ancestors<'h, H> {
             if facts.max_op.checked_sub(facts.start_op) != (operations.len() as u64).checked_sub(1) {
                 return Err(JudgeError::Inconsistent { actor: facts.actor, seq: facts.seq });
             }
-            self.found.insert((facts.actor, facts.start_op), Held { facts, operations });
+            self.found.insert((facts.actor, facts.start_op), Known { facts, operations });
         }
         Ok(self.cached(id))
     }

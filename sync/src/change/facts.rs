@@ -67,7 +67,7 @@ impl Facts {
 
     /// Writes the one form these facts have: hash, actor, seq, first operation, operations after the first, count
     /// and hashes of dependencies, count and (actor, seq, last operation) of the *other* actors of the clock.
-    /// Numbers are LEB128; 55 bytes, 32 per dependency and about 19 per other actor.
+    /// TicketNumbers are LEB128; 55 bytes, 32 per dependency and about 19 per other actor.
     pub fn encode(&self) -> Vec<u8> {
         let others = self.clock.len().saturating_sub(1);
         let mut out = Vec::with_capacity(64 + self.dependencies.len() * Hash::LEN + others * 20);

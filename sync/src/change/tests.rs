@@ -4,7 +4,7 @@ pub(super) mod desk;
 mod hostile;
 mod verdicts;
 
-use super::campaign::{Report, campaign};
+use super::mutation::{Report, campaign};
 
 /// Mutants of an ordinary test run; `ARCHIPEL_MUTANTS` asks for more (50,000 is the whole campaign).
 const MUTANTS: u64 = 5_000;

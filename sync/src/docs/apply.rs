@@ -10,8 +10,8 @@ use schema::policy::AuthorityLog;
 
 use super::judge::{Accepted, Outcome, judge};
 use super::{DocChanged, load, row};
-use crate::admission::{Full, full, stored};
-use crate::store::local::digest_sum;
+use crate::admission::{RecordWithBodies, full, stored};
+use crate::store::log_index::digest_sum;
 use crate::store::rows::{Arrival, DocRow, EnrolmentRow, IndexEntry, Verdict, Wait};
 use crate::store::tables::{
     LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_key, read_record_key, record_key,
@@ -19,10 +19,10 @@ use crate::store::tables::{
 use crate::store::{Source, StoreError, Table, Writing, decode};
 
 /// Keys of waiting records to be judged again: from, up to.
-pub type Due = (Vec<u8>, Vec<u8>);
+pub type WakeRange = (Vec<u8>, Vec<u8>);
 
 /// One pass: records are judged one after the other, documents are loaded and saved once at the end.
-pub struct Pass<'a> {
+pub struct Materializer<'a> {
     authority: &'a AuthorityLog,
     touched: BTreeMap<DocId, Vec<Change>>,
     ready: BTreeMap<DocId, Automerge>,
@@ -31,7 +31,7 @@ pub struct Pass<'a> {
     pub verdicts: BTreeMap<String, u64>,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> Materializer<'a> {
     /// A pass that judges by these statements.
     pub fn new(authority: &'a AuthorityLog) -> Self {
         let (touched, ready, wake) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
@@ -40,8 +40,8 @@ impl<'a> Pass<'a> {
 
     /// Judges the next arrivals of a scope, at most `limit`. Returns how many there were.
     pub fn catch_up(&mut self, writing: &mut Writing<'_>, scope: &ScopeId, limit: usize) -> Result<usize, StoreError> {
-        let mut state = writing.local().scope(scope);
-        let from = arrival_key(scope, state.shown + 1);
+        let mut state = writing.log_index().scope(scope);
+        let from = arrival_key(scope, state.materialized + 1);
         let end = arrival_key(scope, u64::MAX);
         let rows = writing.range(Table::Arrivals, &from, Some(&end), limit)?;
         for (_, bytes) in &rows {
@@ -49,8 +49,8 @@ impl<'a> Pass<'a> {
             self.judge_at(writing, arrival.log, arrival.seq)?;
         }
         if !rows.is_empty() {
-            state = writing.local().scope(scope);
-            state.shown += rows.len() as u64;
+            state = writing.log_index().scope(scope);
+            state.materialized += rows.len() as u64;
             writing.put_scope(*scope, state)?;
         }
         Ok(rows.len())
@@ -76,11 +76,11 @@ impl<'a> Pass<'a> {
         &mut self,
         writing: &mut Writing<'_>,
         no: LogNo,
-        record: &Full,
+        record: &RecordWithBodies,
         docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<Option<Verdict>, StoreError> {
         let outcome = judge(writing, self.authority, no, record)?;
-        if let Outcome::Held(verdict) = outcome {
+        if let Outcome::Quarantined(verdict) = outcome {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
         }
@@ -95,7 +95,12 @@ impl<'a> Pass<'a> {
 
     /// Judges again at most `limit` of the records that wait under keys from `due.0` up to `due.1`. Returns where
     /// to go on, if there are more.
-    pub fn wake(&mut self, writing: &mut Writing<'_>, due: &Due, limit: usize) -> Result<Option<Due>, StoreError> {
+    pub fn wake(
+        &mut self,
+        writing: &mut Writing<'_>,
+        due: &WakeRange,
+        limit: usize,
+    ) -> Result<Option<WakeRange>, StoreError> {
         let rows = writing.range(Table::Waiting, &due.0, Some(&due.1), limit)?;
         for (key, _) in &rows {
             let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
@@ -112,7 +117,7 @@ impl<'a> Pass<'a> {
         &mut self,
         writing: &mut Writing<'_>,
         no: LogNo,
-        record: &Full,
+        record: &RecordWithBodies,
         outcome: Outcome,
         docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<(), StoreError> {
@@ -124,9 +129,9 @@ impl<'a> Pass<'a> {
         }
         let mut answered = Vec::new();
         match outcome {
-            Outcome::Held(verdict) => {
+            Outcome::Quarantined(verdict) => {
                 *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
-                self.hold(writing, no, record, &verdict)?;
+                self.quarantine(writing, no, record, &verdict)?;
                 if let Verdict::Waiting(_) = verdict {
                     return Ok(());
                 }
@@ -165,17 +170,17 @@ impl<'a> Pass<'a> {
     }
 
     /// Lists a record as void or waiting, and marks its documents so that later ones of its log wait too.
-    pub(crate) fn hold(
+    pub(crate) fn quarantine(
         &self,
         writing: &mut Writing<'_>,
         no: LogNo,
-        record: &Full,
+        record: &RecordWithBodies,
         verdict: &Verdict,
     ) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
         writing.put(Table::Quarantine, &record_key(no, seq), &verdict.to_bytes())?;
         if let Verdict::Waiting(wait) = verdict {
-            if !crate::planted::drops_waiting() {
+            if !crate::fault_injection::drops_waiting() {
                 writing.put(Table::Waiting, &wait.row_key(no, seq), &[])?;
             }
             for entry in record.record.skeleton.entries() {
@@ -185,7 +190,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn unmark(&self, writing: &mut Writing<'_>, no: LogNo, record: &Full) -> Result<(), StoreError> {
+    fn unmark(&self, writing: &mut Writing<'_>, no: LogNo, record: &RecordWithBodies) -> Result<(), StoreError> {
         for entry in record.record.skeleton.entries() {
             let row = Wait::Earlier(entry.doc, no).row_key(no, record.record.header.seq);
             writing.remove(Table::Waiting, &row)?;
@@ -197,7 +202,7 @@ impl<'a> Pass<'a> {
         &mut self,
         writing: &mut Writing<'_>,
         no: LogNo,
-        record: &Full,
+        record: &RecordWithBodies,
         accepted: Accepted,
         load: bool,
     ) -> Result<(), StoreError> {
@@ -219,7 +224,7 @@ impl<'a> Pass<'a> {
         row.heads.sort_unstable();
         writing.put(Table::Docs, &doc.0, &row.to_bytes())?;
         writing.put(Table::Applied, &facts.hash.0, &key)?;
-        let mut scope = writing.local().scope(&row.scope);
+        let mut scope = writing.log_index().scope(&row.scope);
         if let Some(before) = before {
             digest_sum(&mut scope.digest, &before, false);
         }
@@ -257,7 +262,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &Full) -> Result<bool, StoreError> {
+fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &RecordWithBodies) -> Result<bool, StoreError> {
     let Some(entry) = record.record.skeleton.entries().first() else {
         return Ok(false);
     };

@@ -16,7 +16,7 @@ use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_us
 use schema::time::Hlc;
 
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{Full, read_body, records_naming};
+use crate::admission::{RecordWithBodies, read_body, records_naming};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, judge as judge_change,
     parse, scan,
@@ -54,11 +54,11 @@ pub enum Outcome {
     /// A site says something of its people.
     Enrol(Enrolment),
     /// It has no effect, or none yet.
-    Held(Verdict),
+    Quarantined(Verdict),
 }
 
 enum Stop {
-    Held(Verdict),
+    Quarantined(Verdict),
     Store(StoreError),
 }
 
@@ -87,15 +87,20 @@ fn void(code: &str) -> Stop {
         || access::Refusal::ALL.iter().any(|refusal| refusal.code() == code)
         || Reason::from_code(code).is_some();
     debug_assert!(known, "{code} is in no list of reasons");
-    Stop::Held(Verdict::Void(code.to_owned()))
+    Stop::Quarantined(Verdict::Void(code.to_owned()))
 }
 
 fn wait(wait: Wait) -> Stop {
-    Stop::Held(Verdict::Waiting(wait))
+    Stop::Quarantined(Verdict::Waiting(wait))
 }
 
 /// Judges the record at (`no`, seq). Errors are faults of this machine and say nothing of the record.
-pub fn judge(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &Full) -> Result<Outcome, StoreError> {
+pub fn judge(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    no: LogNo,
+    full: &RecordWithBodies,
+) -> Result<Outcome, StoreError> {
     let judged = match full.record.header.kind {
         BodyKind::Edit => judge_edit(source, authority, no, full).map(Outcome::Edit),
         BodyKind::Enrolment => judge_enrolment(authority, full).map(Outcome::Enrol),
@@ -103,12 +108,12 @@ pub fn judge(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &F
     };
     match judged {
         Ok(outcome) => Ok(outcome),
-        Err(Stop::Held(verdict)) => Ok(Outcome::Held(verdict)),
+        Err(Stop::Quarantined(verdict)) => Ok(Outcome::Quarantined(verdict)),
         Err(Stop::Store(error)) => Err(error),
     }
 }
 
-fn pinned(authority: &AuthorityLog, full: &Full) -> Result<std::sync::Arc<Policy>, Stop> {
+fn pinned(authority: &AuthorityLog, full: &RecordWithBodies) -> Result<std::sync::Arc<Policy>, Stop> {
     let header = &full.record.header;
     if header.schema > SCHEMA_VERSION {
         return Err(wait(Wait::Version));
@@ -119,7 +124,12 @@ fn pinned(authority: &AuthorityLog, full: &Full) -> Result<std::sync::Arc<Policy
     }
 }
 
-fn judge_edit(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &Full) -> Result<Vec<Accepted>, Stop> {
+fn judge_edit(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    no: LogNo,
+    full: &RecordWithBodies,
+) -> Result<Vec<Accepted>, Stop> {
     let header = &full.record.header;
     let policy = pinned(authority, full)?;
     for entry in full.record.skeleton.entries() {
@@ -141,7 +151,7 @@ fn judge_edit(source: &impl Source, authority: &AuthorityLog, no: LogNo, full: &
                 keys: &keys_of(&accepted.parsed),
             };
             match access::may(&policy, &write) {
-                Err(refusal) if !crate::planted::skips_rights() => Err(void(refusal.code())),
+                Err(refusal) if !crate::fault_injection::skips_rights() => Err(void(refusal.code())),
                 _ => Ok(accepted),
             }
         })
@@ -186,7 +196,7 @@ pub fn as_entry(enrolment: Enrolment, site: &SiteId) -> UserEntry {
     }
 }
 
-fn judge_enrolment(authority: &AuthorityLog, full: &Full) -> Result<Enrolment, Stop> {
+fn judge_enrolment(authority: &AuthorityLog, full: &RecordWithBodies) -> Result<Enrolment, Stop> {
     let header = &full.record.header;
     let policy = pinned(authority, full)?;
     let [body] = full.bodies.as_slice() else {
@@ -202,7 +212,13 @@ fn judge_enrolment(authority: &AuthorityLog, full: &Full) -> Result<Enrolment, S
     Ok(enrolment)
 }
 
-fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, body: &[u8]) -> Result<Accepted, Stop> {
+fn judge_entry(
+    source: &impl Source,
+    full: &RecordWithBodies,
+    index: usize,
+    entry: &Entry,
+    body: &[u8],
+) -> Result<Accepted, Stop> {
     let header = &full.record.header;
     let parsed = parse(body).map_err(|reason| void(reason.code()))?;
     let birth = match entry.genesis {
@@ -284,7 +300,7 @@ fn judge_entry(source: &impl Source, full: &Full, index: usize, entry: &Entry, b
 const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
 
 /// A document's kind decides how its id is made, and a ticket stands in the scope of its structure.
-fn check_birth(row: &DocRow, full: &Full, parsed: &Parsed) -> Result<(), Stop> {
+fn check_birth(row: &DocRow, full: &RecordWithBodies, parsed: &Parsed) -> Result<(), Stop> {
     let natural = match row.kind {
         DocKind::Other(_) => return Err(wait(Wait::Version)),
         DocKind::Ticket => false,

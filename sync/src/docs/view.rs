@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
-use schema::doc::{Clock, Held, Stamp, Value, View};
+use schema::doc::{AttributedValue, Clock, Stamp, Value, View};
 use schema::id::{ActorId, DocId};
 
 use super::{entries, load, row};
@@ -49,7 +49,7 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
 }
 
 /// Concurrent values of one key, the winner first.
-fn concurrent(document: &Automerge, key: &str, placed: &Placed<'_>) -> Vec<Held> {
+fn concurrent(document: &Automerge, key: &str, placed: &Placed<'_>) -> Vec<AttributedValue> {
     let all = document.get_all(ROOT, key).unwrap_or_default();
     let scalar = |value: &automerge::Value<'_>| value.as_scalar().map(known);
     // Automerge lists the winner last.
@@ -108,13 +108,13 @@ impl<'c> Placed<'c> {
         Self { changes, by_actor }
     }
 
-    fn held(&self, value: Option<Value>, id: &automerge::ObjId) -> Option<Held> {
+    fn held(&self, value: Option<Value>, id: &automerge::ObjId) -> Option<AttributedValue> {
         let automerge::ObjId::Id(counter, actor, _) = id else {
             return None;
         };
         let actor = ActorId(actor.to_bytes().try_into().ok()?);
         let (_, by) = self.by_actor.get(&actor)?.range(counter..).next()?;
         debug_assert!(*by < self.changes.len(), "an index into the stamps");
-        Some(Held { value: value?, by: *by })
+        Some(AttributedValue { value: value?, by: *by })
     }
 }

@@ -3,25 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::authority::AuthorityRef;
-use schema::height::SignedHeights;
+use schema::frontier::SignedFrontier;
 use schema::id::{GenerationId, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 
-use crate::store::Local;
-use crate::store::local::Held;
-use crate::wire::{Lane, Mark, Message, PackedRun};
+use crate::store::LogIndex;
+use crate::store::log_index::HeldSeqs;
+use crate::wire::{Cursor, Lane, Message, PackedRun};
 
 /// A session's number, given by whoever runs the transport. Never used twice.
 pub type SessionId = u64;
 
 /// What this site holds, as the engine needs it.
-pub struct Here<'a> {
+pub struct EngineInput<'a> {
     /// The current policy; `None` before the authority log was received.
     pub policy: Option<&'a Policy>,
     /// Where the authority log ends, and its hash there.
     pub authority: (AuthorityRef, [u8; 32]),
     /// Logs and scopes.
-    pub local: &'a Local,
+    pub local: &'a LogIndex,
     /// Whether everything held, in every scope, is judged and applied.
     pub settled: bool,
     /// This store.
@@ -29,11 +29,11 @@ pub struct Here<'a> {
     /// This generation.
     pub generation: GenerationId,
     /// How far the arrivals of peers' stores are held here.
-    pub cursors: &'a BTreeMap<(StoreId, ScopeId, Lane), Mark>,
+    pub cursors: &'a BTreeMap<(StoreId, ScopeId, Lane), Cursor>,
     /// The store that each peer had when it was last met.
     pub stores: &'a BTreeMap<SiteId, StoreId>,
-    /// Newest height statement of each site.
-    pub heights: &'a BTreeMap<SiteId, SignedHeights>,
+    /// Newest frontier announcement of each site.
+    pub frontiers: &'a BTreeMap<SiteId, SignedFrontier>,
 }
 
 /// What happened.
@@ -48,13 +48,13 @@ pub enum Event {
     /// What a `Fetch` found.
     Fetched(SessionId, ScopeId, Lane, Fetched),
     /// What came of an `Admit`, after it is durable.
-    Admitted(SessionId, ScopeId, Lane, Mark, Admission),
+    Admitted(SessionId, ScopeId, Lane, Cursor, Admission),
     /// The authority log grew, here or from a peer.
     AuthorityGrown,
     /// Records were stored, here or from a peer.
     Arrived,
-    /// Height statements that were news, and the session they came from.
-    HeightsGrown(Option<SessionId>, Vec<SignedHeights>),
+    /// Frontier announcements that were news, and the session they came from.
+    FrontiersGrown(Option<SessionId>, Vec<SignedFrontier>),
     /// Time passed.
     Tick,
 }
@@ -62,8 +62,8 @@ pub enum Event {
 /// Records read for one frame.
 #[derive(Debug)]
 pub enum Fetched {
-    /// Up to this mark; `runs` is empty if the peer lacks none of them.
-    Runs(Mark, Vec<PackedRun>),
+    /// Up to this cursor; `runs` is empty if the peer lacks none of them.
+    Runs(Cursor, Vec<PackedRun>),
     /// The peer's cursor does not belong to this store's arrivals.
     CursorRefused,
 }
@@ -95,7 +95,7 @@ pub enum Effect {
         /// After this arrival; with a chain if it is a peer's cursor to be checked.
         after: (u64, Option<[u8; 16]>),
         /// What the peer holds.
-        held: Held,
+        held: HeldSeqs,
         /// Arrivals after this one are young: those of `direct` origins are left for later.
         young_after: u64,
         /// Sites from which the peer gets them itself.
@@ -114,7 +114,7 @@ pub enum Effect {
         /// Which lane.
         lane: Lane,
         /// The cursor to keep.
-        mark: Mark,
+        cursor: Cursor,
         /// The runs.
         runs: Vec<PackedRun>,
     },
@@ -122,8 +122,8 @@ pub enum Effect {
     AdmitAuthority(SessionId, Vec<schema::authority::Signed>),
     /// Send the statements from this position on.
     SendAuthority(SessionId, u64),
-    /// Check and keep height statements.
-    AdmitHeights(SessionId, Vec<SignedHeights>),
+    /// Check and keep frontier announcements.
+    AdmitFrontiers(SessionId, Vec<SignedFrontier>),
     /// Remember which store a peer has.
     KeepStore(SiteId, StoreId),
     /// End the session.

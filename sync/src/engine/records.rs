@@ -4,10 +4,10 @@ use schema::id::ScopeId;
 use schema::time::Timestamp;
 
 use super::scope::LaneState;
-use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, heights_of};
+use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, frontier_of};
 use crate::limits::{FORWARD_DELAY, LANE_WINDOW, VECTOR_INTERVAL};
-use crate::store::local::{Held, Line, vector_digest};
-use crate::wire::{Lane, Mark, Message, Offer, PackedRun};
+use crate::store::log_index::{HeldSeqs, Line, vector_digest};
+use crate::wire::{Cursor, Lane, Message, Offer, PackedRun};
 
 impl Engine {
     /// Starts the lanes of a scope once both sides offered it.
@@ -23,9 +23,9 @@ impl Engine {
         let Some(sync) = session.scopes.get_mut(&scope) else {
             return;
         };
-        let may = policy.holds(&peer, &scope) || crate::planted::sends_every_scope();
-        let unasked = || Offer { scope, cursors: [Some(Mark::default()); 2], vector: [0; 32], docs: None };
-        let offer = sync.offer.clone().or_else(|| crate::planted::sends_every_scope().then(unasked));
+        let may = policy.holds(&peer, &scope) || crate::fault_injection::sends_every_scope();
+        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None };
+        let offer = sync.offer.clone().or_else(|| crate::fault_injection::sends_every_scope().then(unasked));
         let (true, true, false, Some(offer)) = (sync.offered, may, sync.begun, offer) else {
             return;
         };
@@ -36,14 +36,14 @@ impl Engine {
         if offer.vector == vector_digest(&mine) {
             sync.in_step = true;
             sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
-            sync.start_at(Mark { counter: state.arrivals, chain: state.chain });
+            sync.start_at(Cursor { counter: state.arrivals, chain: state.chain });
             if differ(offer.docs, docs_at(here, &scope)) {
                 turn.out.push(Effect::Diverged(id, scope));
             }
         } else if let [Some(own), Some(others)] = offer.cursors {
             // A statement of another generation may be of before a restore: then only the cursor counts.
             let generation = session.hello.as_ref().map(|hello| hello.generation);
-            sync.held = heights_of(here, &peer, generation, &scope);
+            sync.held = frontier_of(here, &peer, generation, &scope);
             sync.lanes = [LaneState::resume(own), LaneState::resume(others)];
         } else {
             self.say_vector(turn, id, scope, true);
@@ -60,9 +60,9 @@ impl Engine {
         if !sync.begun {
             return;
         }
-        let lines: Held = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
+        let lines: HeldSeqs = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
         sync.knows(here.local.expand(&scope, &lines));
-        sync.start_at(Mark::default());
+        sync.start_at(Cursor::default());
         sync.touched = now;
         sync.vector_at = Some(now);
         // Two questions that crossed answer one another.
@@ -87,7 +87,7 @@ impl Engine {
         id: SessionId,
         scope: ScopeId,
         lane: Lane,
-        mark: Mark,
+        cursor: Cursor,
         runs: Vec<PackedRun>,
     ) {
         let (now, here) = (turn.now, turn.here);
@@ -109,7 +109,7 @@ impl Engine {
             sync.holds((run.log.site, run.log.generation), run.to());
         }
         let store = hello.store;
-        turn.out.push(Effect::Admit { session: id, store, scope, lane, mark, runs });
+        turn.out.push(Effect::Admit { session: id, store, scope, lane, cursor, runs });
     }
 
     pub(super) fn admitted(
@@ -118,7 +118,7 @@ impl Engine {
         id: SessionId,
         scope: ScopeId,
         lane: Lane,
-        mark: Mark,
+        cursor: Cursor,
         admission: Admission,
     ) {
         match admission {
@@ -129,7 +129,7 @@ impl Engine {
                 {
                     sync.skipped = true;
                 }
-                self.send(turn, id, Message::Ack { scope, lane, mark });
+                self.send(turn, id, Message::Ack { scope, lane, cursor });
             }
         }
         self.arrived(turn);
@@ -145,15 +145,15 @@ impl Engine {
                 sync.lanes = Default::default();
                 self.say_vector(turn, id, scope, true);
             }
-            Fetched::Runs(mark, runs) => {
-                let stopped = sync.lane(lane).fetched(now, mark, !runs.is_empty());
+            Fetched::Runs(cursor, runs) => {
+                let stopped = sync.lane(lane).fetched(now, cursor, !runs.is_empty());
                 if !runs.is_empty() {
                     sync.touched = now;
                     sync.in_step = false;
                     for run in &runs {
                         sync.holds((run.log.site, run.log.generation), run.to());
                     }
-                    self.send(turn, id, Message::Runs { scope, lane, mark, runs });
+                    self.send(turn, id, Message::Runs { scope, lane, cursor, runs });
                 }
                 if !stopped {
                     self.pump(turn, id, scope);
@@ -171,7 +171,8 @@ impl Engine {
             return;
         };
         let may = here.policy.is_some_and(|policy| policy.holds(&session.peer, &scope));
-        let Some(sync) = session.scopes.get_mut(&scope).filter(|_| may || crate::planted::sends_every_scope()) else {
+        let Some(sync) = session.scopes.get_mut(&scope).filter(|_| may || crate::fault_injection::sends_every_scope())
+        else {
             return;
         };
         for lane in Lane::BOTH {

@@ -5,15 +5,15 @@ use std::time::Duration;
 use schema::id::{GenerationId, SiteId};
 use schema::time::Timestamp;
 
-use crate::store::local::Held;
-use crate::wire::{DocsAt, Lane, Mark, Offer};
+use crate::store::log_index::HeldSeqs;
+use crate::wire::{Cursor, DocsAt, Lane, Offer};
 
 /// Where a lane stands.
 #[derive(Debug, Clone, Default)]
 pub struct LaneState {
     /// Everything up to this arrival was looked at, and sent if the peer lacked it.
-    sent: Option<Mark>,
-    /// The last mark that the peer was told, or told us.
+    sent: Option<Cursor>,
+    /// The last cursor that the peer was told, or told us.
     told: u64,
     /// The peer's cursor, to be checked by the next fetch.
     check: Option<[u8; 16]>,
@@ -25,9 +25,9 @@ pub struct LaneState {
 
 impl LaneState {
     /// Goes on from a peer's cursor.
-    pub fn resume(mark: Mark) -> Self {
-        let check = (mark.counter > 0).then_some(mark.chain);
-        Self { sent: Some(mark), told: mark.counter, check, ..Self::default() }
+    pub fn resume(cursor: Cursor) -> Self {
+        let check = (cursor.counter > 0).then_some(cursor.chain);
+        Self { sent: Some(cursor), told: cursor.counter, check, ..Self::default() }
     }
 
     /// Where to fetch from, if the lane has begun, has room in its window and something to look at.
@@ -41,27 +41,27 @@ impl LaneState {
     }
 
     /// Takes the answer of a fetch; `true` if it moved nothing, so that asking again at once is no use.
-    pub fn fetched(&mut self, now: Timestamp, mark: Mark, sends: bool) -> bool {
+    pub fn fetched(&mut self, now: Timestamp, cursor: Cursor, sends: bool) -> bool {
         self.fetching = false;
         if self.in_flight == 0 {
             self.waits_from = now;
         }
         self.in_flight += usize::from(sends);
-        let stopped = self.sent.is_some_and(|sent| sent.counter == mark.counter);
-        self.sent = self.sent.map(|_| mark);
+        let stopped = self.sent.is_some_and(|sent| sent.counter == cursor.counter);
+        self.sent = self.sent.map(|_| cursor);
         if sends {
-            self.told = mark.counter;
+            self.told = cursor.counter;
         }
         stopped
     }
 
-    /// The mark to tell a peer that has everything before it, so that its cursor follows; once.
-    pub fn tell(&mut self, now: Timestamp) -> Option<Mark> {
-        let mark = self.sent.filter(|mark| mark.counter > self.told)?;
-        self.told = mark.counter;
+    /// The cursor to tell a peer that has everything before it, so that its cursor follows; once.
+    pub fn tell(&mut self, now: Timestamp) -> Option<Cursor> {
+        let cursor = self.sent.filter(|cursor| cursor.counter > self.told)?;
+        self.told = cursor.counter;
         self.in_flight += 1;
         self.waits_from = now;
-        Some(mark)
+        Some(cursor)
     }
 
     /// The peer made a frame durable.
@@ -81,7 +81,7 @@ pub struct ScopeSync {
     /// Whether the lanes were started.
     pub begun: bool,
     /// What the peer holds, as far as known: never less than the truth when a lane skips by it.
-    pub held: Held,
+    pub held: HeldSeqs,
     /// Own and others'.
     pub lanes: [LaneState; 2],
     /// When something last moved.
@@ -105,7 +105,7 @@ impl ScopeSync {
     }
 
     /// The peer said what it holds.
-    pub fn knows(&mut self, held: Held) {
+    pub fn knows(&mut self, held: HeldSeqs) {
         self.held = held;
     }
 
@@ -116,12 +116,12 @@ impl ScopeSync {
     }
 
     /// Starts both lanes after this arrival.
-    pub fn start_at(&mut self, mark: Mark) {
+    pub fn start_at(&mut self, cursor: Cursor) {
         let cursors = self.offer.as_ref().map_or([None; 2], |offer| offer.cursors);
-        let told = |lane: usize| cursors[lane].map_or(0, |cursor| cursor.counter).min(mark.counter);
+        let told = |lane: usize| cursors[lane].map_or(0, |cursor| cursor.counter).min(cursor.counter);
         let mut lanes = 0..;
         self.lanes = self.lanes.clone().map(|lane| LaneState {
-            sent: Some(mark),
+            sent: Some(cursor),
             told: told(lanes.next().unwrap_or_default()),
             in_flight: lane.in_flight,
             waits_from: lane.waits_from,

@@ -4,20 +4,20 @@ use std::collections::{BTreeSet, VecDeque};
 
 use schema::authority::Signed;
 use schema::codec::Canonical;
-use schema::height::SignedHeights;
+use schema::frontier::SignedFrontier;
 use schema::id::{RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 
 use super::fetch::Wanted;
-use super::references::Held;
+use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
 use crate::admission::{Admitted, Reject, admit, stored};
 use crate::engine::{Admission, Effect, Event, SessionId};
 use crate::limits::AUTHORITY_BATCH;
-use crate::store::{Firmness, StoreError, Table};
+use crate::store::{Durability, StoreError, Table};
 use crate::wire::runs::UnpackError;
-use crate::wire::{Lane, Mark, Message, PackedRun};
+use crate::wire::{Cursor, Lane, Message, PackedRun};
 
 impl Replica {
     /// Lets the engine decide and does what it says, until nothing is left to do.
@@ -47,9 +47,9 @@ impl Replica {
                 let wanted = Wanted { scope, lane, after, held, young_after, direct };
                 return Ok(Some(Event::Fetched(session, scope, lane, self.fetch(&wanted)?)));
             }
-            Effect::Admit { session, store, scope, lane, mark, runs } => {
-                let admission = self.admit(now, session, (store, scope, lane, mark), runs)?;
-                return Ok(Some(Event::Admitted(session, scope, lane, mark, admission)));
+            Effect::Admit { session, store, scope, lane, cursor, runs } => {
+                let admission = self.admit(now, session, (store, scope, lane, cursor), runs)?;
+                return Ok(Some(Event::Admitted(session, scope, lane, cursor, admission)));
             }
             Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
             Effect::SendAuthority(session, from) => {
@@ -57,7 +57,7 @@ impl Replica {
                     self.send(session, &Message::Authority(batch.to_vec()));
                 }
             }
-            Effect::AdmitHeights(session, said) => return self.admit_heights(now, session, said),
+            Effect::AdmitFrontiers(session, said) => return self.admit_frontiers(now, session, said),
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
             Effect::Close(session, code) => {
                 self.send(session, &Message::Bye(code.to_owned()));
@@ -68,7 +68,7 @@ impl Replica {
                 // Documents of one scope may wait for an enrolment in another: only a session that is in
                 // step in every scope compares like with like.
                 let visit = self.engine.sessions().get(&session);
-                if visit.is_some_and(crate::engine::Session::is_in_step) {
+                if visit.is_some_and(crate::engine::SyncSession::is_in_step) {
                     self.alarm(now, Alarm::Diverged(scope));
                 }
             }
@@ -85,7 +85,7 @@ impl Replica {
         &mut self,
         now: Timestamp,
         session: SessionId,
-        (store, scope, lane, mark): (StoreId, ScopeId, Lane, Mark),
+        (store, scope, lane, cursor): (StoreId, ScopeId, Lane, Cursor),
         runs: Vec<PackedRun>,
     ) -> Result<Admission, ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
@@ -94,8 +94,8 @@ impl Replica {
         let me = self.me();
         let mut latest = Hlc::default();
         let mut own = Vec::new();
-        let known: BTreeSet<_> = self.store.local().logs.keys().map(|log| (log.site, log.generation)).collect();
-        let outcome = self.store.write(Firmness::Durable, |writing| {
+        let known: BTreeSet<_> = self.store.log_index().logs.keys().map(|log| (log.site, log.generation)).collect();
+        let outcome = self.store.write(Durability::Durable, |writing| {
             let mut whole = true;
             for packed in runs {
                 // Before it is put together: what it refers to may have been left out for the same reason.
@@ -104,7 +104,7 @@ impl Replica {
                     continue;
                 }
                 let before = hash_before(writing, &packed)?;
-                let held = Held { writing, scope };
+                let held = HeldRecords { writing, scope };
                 let run = packed.unpack(&policy.org, before, &held).map_err(|error| match error {
                     UnpackError::Reference => Reject::Reference,
                     UnpackError::Store(error) => Reject::Store(error),
@@ -123,7 +123,7 @@ impl Replica {
                 }
             }
             if whole {
-                writing.put(Table::Cursors, &cursor_key(&store, &scope, lane), &mark.to_bytes())?;
+                writing.put(Table::Cursors, &cursor_key(&store, &scope, lane), &cursor.to_bytes())?;
             }
             Ok::<_, Reject>(whole)
         });
@@ -134,7 +134,7 @@ impl Replica {
                     self.own_record(now, generation, last, known.contains(&(me, generation)));
                 }
                 if whole {
-                    self.cursors.insert((store, scope, lane), mark);
+                    self.cursors.insert((store, scope, lane), cursor);
                 }
                 Ok(if whole { Admission::Durable } else { Admission::Partly })
             }
@@ -194,32 +194,33 @@ impl Replica {
         }
     }
 
-    fn admit_heights(
+    fn admit_frontiers(
         &mut self,
         now: Timestamp,
         session: SessionId,
-        said: Vec<SignedHeights>,
+        said: Vec<SignedFrontier>,
     ) -> Result<Option<Event>, ReplicaError> {
         let Some(policy): Option<std::sync::Arc<Policy>> = self.policy().cloned() else {
             return Ok(None);
         };
-        let (me, book) = (self.me(), &self.heights);
-        let news =
-            self.store.write(Firmness::Derived, |writing| crate::heights::admit(writing, &policy, book, said))?;
+        let (me, frontiers) = (self.me(), &self.frontiers);
+        let news = self
+            .store
+            .write(Durability::Derived, |writing| crate::frontiers::admit(writing, &policy, frontiers, said))?;
         for signed in &news {
-            let heights = &signed.heights;
-            if heights.site == me && heights.generation != self.generation && heights.hlc > self.started {
-                self.alarm(now, Alarm::CloneRunning(heights.generation));
+            let frontiers = &signed.frontier;
+            if frontiers.site == me && frontiers.generation != self.generation && frontiers.hlc > self.started {
+                self.alarm(now, Alarm::CloneRunning(frontiers.generation));
             }
         }
-        self.heights.extend(news.iter().map(|signed| (signed.heights.site, signed.clone())));
-        Ok((!news.is_empty()).then_some(Event::HeightsGrown(Some(session), news)))
+        self.frontiers.extend(news.iter().map(|signed| (signed.frontier.site, signed.clone())));
+        Ok((!news.is_empty()).then_some(Event::FrontiersGrown(Some(session), news)))
     }
 
     fn keep_store(&mut self, peer: SiteId, store: StoreId) -> Result<(), StoreError> {
         if self.stores.insert(peer, store) != Some(store) {
             let key = [b"peer/".as_slice(), &peer.0].concat();
-            self.store.write(Firmness::Derived, |writing| writing.put(Table::Meta, &key, &store.0))?;
+            self.store.write(Durability::Derived, |writing| writing.put(Table::Meta, &key, &store.0))?;
         }
         Ok(())
     }
@@ -227,7 +228,7 @@ impl Replica {
 
 /// The hash of the record before a run, as held here.
 fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Option<RecordHash>, StoreError> {
-    let Some(state) = source.local().logs.get(&run.log) else {
+    let Some(state) = source.log_index().logs.get(&run.log) else {
         return Ok(None);
     };
     match run.from.checked_sub(1) {

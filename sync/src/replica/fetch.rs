@@ -8,14 +8,14 @@ use schema::record::{MAX_RUN_BYTES, MAX_RUN_RECORDS};
 
 use super::Replica;
 use super::references::References;
-use crate::admission::{Full, Run, full, stored};
+use crate::admission::{RecordWithBodies, Run, full, stored};
 use crate::engine::Fetched;
 use crate::limits::{FRAME_TARGET_BYTES, MAX_SCAN};
-use crate::store::local::Held as HeldSeqs;
+use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
 use crate::store::{Source, StoreError, Table, decode};
-use crate::wire::{Lane, Mark, PackedRun};
+use crate::wire::{Cursor, Lane, PackedRun};
 
 /// Most bytes of a record in a frame beside its bodies, and of each of its entries.
 const RECORD_BYTES: usize = 192;
@@ -37,16 +37,16 @@ impl Replica {
         let reading = self.store.read()?;
         let (after, chain) = wanted.after;
         let at = |counter| reading.get_as::<Arrival>(Table::Arrivals, &arrival_key(&wanted.scope, counter));
-        let mut mark = Mark { counter: after, chain: [0; 16] };
+        let mut cursor = Cursor { counter: after, chain: [0; 16] };
         if after > 0 {
             match at(after)? {
-                Some(arrival) if chain.is_none_or(|chain| chain == arrival.chain) => mark.chain = arrival.chain,
+                Some(arrival) if chain.is_none_or(|chain| chain == arrival.chain) => cursor.chain = arrival.chain,
                 Some(_) | None => return Ok(Fetched::CursorRefused),
             }
         }
         let from = arrival_key(&wanted.scope, after + 1);
         let end = arrival_key(&wanted.scope, u64::MAX);
-        let local = self.store.local();
+        let local = self.store.log_index();
         let sender = References { reading: &reading, local, scope: wanted.scope, held: wanted.held.clone() };
         let (mut frame, mut open, mut bytes) =
             (Frame { sender, joined: None, bytes: 0, runs: Vec::new() }, Vec::new(), 0);
@@ -70,7 +70,7 @@ impl Replica {
                     frame.add(log, std::mem::take(&mut open), signature)?;
                 }
             }
-            mark = Mark { counter, chain: arrival.chain };
+            cursor = Cursor { counter, chain: arrival.chain };
             if open.is_empty() && bytes >= FRAME_TARGET_BYTES {
                 break;
             }
@@ -78,11 +78,12 @@ impl Replica {
         if !open.is_empty() {
             // The scan ended inside a run, which happens only at its bound: go back to the run's first record.
             let first = open.len() as u64;
-            let back = at(mark.counter.saturating_sub(first))?;
-            mark = back.map_or(Mark::default(), |arrival| Mark { counter: mark.counter - first, chain: arrival.chain });
+            let back = at(cursor.counter.saturating_sub(first))?;
+            cursor = back
+                .map_or(Cursor::default(), |arrival| Cursor { counter: cursor.counter - first, chain: arrival.chain });
         }
         frame.close()?;
-        Ok(Fetched::Runs(mark, frame.runs))
+        Ok(Fetched::Runs(cursor, frame.runs))
     }
 }
 
@@ -97,7 +98,7 @@ struct Frame<'s> {
 }
 
 impl Frame<'_> {
-    fn add(&mut self, log: LogId, records: Vec<Full>, signature: Signature) -> Result<(), StoreError> {
+    fn add(&mut self, log: LogId, records: Vec<RecordWithBodies>, signature: Signature) -> Result<(), StoreError> {
         let bytes: usize = records.iter().map(|full| full.record.body_bytes()).sum();
         let fits = self.bytes + bytes <= MAX_RUN_BYTES;
         if let Some(run) = self.joined.as_mut().filter(|run| fits && follows(run, log, &records)) {
@@ -125,7 +126,7 @@ impl Frame<'_> {
 }
 
 /// Whether these records go on where a run ends, and both together are no more than a run may hold.
-fn follows(run: &Run, log: LogId, records: &[Full]) -> bool {
+fn follows(run: &Run, log: LogId, records: &[RecordWithBodies]) -> bool {
     let (Some(last), Some(first)) = (run.records.last(), records.first()) else {
         return false;
     };
@@ -135,6 +136,6 @@ fn follows(run: &Run, log: LogId, records: &[Full]) -> bool {
 }
 
 /// About how many bytes a record takes in a frame before compression.
-fn packed_bytes(full: &Full) -> usize {
+fn packed_bytes(full: &RecordWithBodies) -> usize {
     full.record.body_bytes() + RECORD_BYTES + full.record.skeleton.entries().len() * ENTRY_BYTES
 }

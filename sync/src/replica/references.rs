@@ -3,16 +3,16 @@
 use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId};
 
 use crate::admission::{records_naming, stored};
-use crate::store::local::Held as HeldSeqs;
+use crate::store::log_index::HeldSeqs;
 use crate::store::rows::IndexEntry;
 use crate::store::tables::after_prefix;
-use crate::store::{Local, Reading, Source, StoreError, Table, Writing, decode};
+use crate::store::{LogIndex, Reading, Source, StoreError, Table, Writing, decode};
 use crate::wire::stripped::{LogName, Place, Receiver, Sender};
 
 /// What a frame's records refer to: entries of records that the receiver holds by the time it reads them.
 pub(super) struct References<'s> {
     pub(super) reading: &'s Reading,
-    pub(super) local: &'s Local,
+    pub(super) local: &'s LogIndex,
     pub(super) scope: ScopeId,
     /// What the receiver holds, with the runs of this frame so far.
     pub(super) held: HeldSeqs,
@@ -48,15 +48,15 @@ impl Sender for References<'_> {
 }
 
 /// What is held of a scope inside the transaction that admits a frame.
-pub(super) struct Held<'w, 't> {
+pub(super) struct HeldRecords<'w, 't> {
     pub(super) writing: &'w Writing<'t>,
     pub(super) scope: ScopeId,
 }
 
-impl Receiver for Held<'_, '_> {
+impl Receiver for HeldRecords<'_, '_> {
     fn entry(&self, place: &Place) -> Result<Option<(DocId, ChangeHash)>, StoreError> {
         let (site, generation) = place.log;
-        let state = self.writing.local().logs.get(&LogId { site, generation, scope: self.scope });
+        let state = self.writing.log_index().logs.get(&LogId { site, generation, scope: self.scope });
         let Some(no) = state.filter(|state| (1..=state.seq).contains(&place.seq)).map(|state| state.no) else {
             return Ok(None);
         };

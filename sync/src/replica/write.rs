@@ -1,6 +1,6 @@
 //! Writing for people here: commands into records, one group commit for many (R26).
 
-#[cfg(feature = "planted")]
+#[cfg(feature = "fault-injection")]
 mod forge;
 
 use std::collections::BTreeMap;
@@ -19,13 +19,13 @@ use schema::record::{
 use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
 
-use super::{Output, Replica, ReplicaError, forget_shown};
-use crate::admission::{Full, append_one, named_command, sign, stored};
-use crate::docs::apply::Pass;
+use super::{Output, Replica, ReplicaError, forget_projected};
+use crate::admission::{RecordWithBodies, append_one, named_command, sign, stored};
+use crate::docs::apply::Materializer;
 use crate::docs::{edit, load, row, view};
 use crate::engine::Event;
 use crate::store::tables::read_record_key;
-use crate::store::{Firmness, LogState, Source, StoreError, Table, Writing};
+use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
 
 /// Why a command was not written. Nothing of it is.
 #[derive(Debug, Error)]
@@ -72,14 +72,14 @@ impl Replica {
         let mut hlc = self.hlc;
         let noted = &self.noted;
         let (key, generation, authority) = (&self.key, self.generation, &self.authority);
-        let firmness = match crate::planted::acknowledges_before_commit() {
-            true => Firmness::Derived,
-            false => Firmness::Durable,
+        let firmness = match crate::fault_injection::acknowledges_before_commit() {
+            true => Durability::Derived,
+            false => Durability::Durable,
         };
         let (value, changed, verdicts) = self.store.write(firmness, |writing| {
-            forget_shown(writing, noted)?;
+            forget_projected(writing, noted)?;
             let mut batch = Batch {
-                pass: Pass::new(authority),
+                pass: Materializer::new(authority),
                 writing,
                 authority,
                 key,
@@ -89,7 +89,7 @@ impl Replica {
                 hlc: &mut hlc,
                 unsigned: BTreeMap::new(),
                 broken: false,
-                #[cfg(feature = "planted")]
+                #[cfg(feature = "fault-injection")]
                 hostile: false,
             };
             let value = work(&mut batch)?;
@@ -116,7 +116,7 @@ impl Replica {
 /// Commands of one group commit.
 pub struct Batch<'b, 't> {
     writing: &'b mut Writing<'t>,
-    pass: Pass<'b>,
+    pass: Materializer<'b>,
     authority: &'b AuthorityLog,
     key: &'b Secret,
     generation: GenerationId,
@@ -128,7 +128,7 @@ pub struct Batch<'b, 't> {
     /// Whether the store failed in the middle of a command: then nothing of the batch may stay.
     broken: bool,
     /// Whether what the rules refuse is written all the same: a hostile member, for the simulator.
-    #[cfg(feature = "planted")]
+    #[cfg(feature = "fault-injection")]
     pub hostile: bool,
 }
 
@@ -154,7 +154,7 @@ impl<'b, 't> Batch<'b, 't> {
             return Ok(Written { docs, repeated: true });
         }
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
+        let seq = self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1);
         let skeleton = Skeleton { command: name, author, content: Content::Edit(Vec::new()) };
         let mut command =
             Command { batch: self, log, seq, skeleton, entries: Vec::new(), bodies: Vec::new(), docs: BTreeMap::new() };
@@ -175,7 +175,7 @@ impl<'b, 't> Batch<'b, 't> {
     pub fn enrol(&mut self, author: Author, login: &str, grants: Vec<Grant>) -> Result<UserId, WriteError> {
         let policy = self.authority.current().ok_or(WriteError::NotJoined)?;
         let log = LogId { site: self.key.public(), generation: self.generation, scope: policy.org_scope() };
-        let seq = self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1);
+        let seq = self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1);
         let user = enrolled_user(&log, seq);
         let enrolment = Enrolment { user, login: login.to_owned(), grants, standing: Standing::Active };
         let body = enrolment.to_bytes();
@@ -235,17 +235,17 @@ impl<'b, 't> Batch<'b, 't> {
             kind,
             skeleton: skeleton.hash(),
         };
-        let full = Full { record: Record { header, skeleton }, bodies };
-        let known = self.writing.local().logs.get(&log);
+        let full = RecordWithBodies { record: Record { header, skeleton }, bodies };
+        let known = self.writing.log_index().logs.get(&log);
         let no = known.map_or_else(|| self.writing.next_log_number(), |state| state.no);
         if known.is_none() {
             self.reserve(log, no)?;
         }
         let held = self.pass.own(self.writing, no, &full, docs)?;
-        #[cfg(feature = "planted")]
+        #[cfg(feature = "fault-injection")]
         let held = match held {
             Some(verdict) if self.hostile => {
-                self.pass.hold(self.writing, no, &full, &verdict)?;
+                self.pass.quarantine(self.writing, no, &full, &verdict)?;
                 None
             }
             held => held,
@@ -257,9 +257,9 @@ impl<'b, 't> Batch<'b, 't> {
             return Err(WriteError::Refused(verdict.code().to_owned()));
         }
         append_one(self.writing, log, &full, None)?;
-        let mut scope = self.writing.local().scope(&log.scope);
-        if scope.shown + 1 == scope.arrivals {
-            scope.shown += 1;
+        let mut scope = self.writing.log_index().scope(&log.scope);
+        if scope.materialized + 1 == scope.arrivals {
+            scope.materialized += 1;
             self.writing.put_scope(log.scope, scope)?;
         }
         *self.hlc = hlc;
@@ -279,10 +279,10 @@ impl<'b, 't> Batch<'b, 't> {
     /// What the next record of a log follows (R1): for the first of a generation, the last log of this site in
     /// the scope that no other follows yet.
     fn previous(&self, log: &LogId) -> Result<Previous, StoreError> {
-        if let Some(state) = self.writing.local().logs.get(log).filter(|state| state.seq > 0) {
+        if let Some(state) = self.writing.log_index().logs.get(log).filter(|state| state.seq > 0) {
             return Ok(Previous::Record(state.hash));
         }
-        let logs = self.writing.local().logs.values();
+        let logs = self.writing.log_index().logs.values();
         let own = logs.filter(|state| state.id.site == log.site && state.id.scope == log.scope && state.seq > 0);
         Ok(own.max_by_key(|state| state.hlc).map_or(Previous::First, |state| Previous::After {
             generation: state.id.generation,

@@ -10,7 +10,7 @@ use schema::id::{ActorId, DocId, ScopeId, SiteId};
 pub enum Table {
     /// Small facts of the store: text -> bytes.
     Meta,
-    /// Log number u32 -> `LogState`. Numbers are this store's own and stand for 64 bytes of log id.
+    /// Log number u32 -> `LogState`. TicketNumbers are this store's own and stand for 64 bytes of log id.
     Logs,
     /// Log number u32, seq u64 -> `StoredRecord`. Truth.
     Records,
@@ -39,8 +39,8 @@ pub enum Table {
     Authority,
     /// User 16, site 32 -> `EnrolmentRow`: what that site's log says (R15). A cache of the records.
     Enrolments,
-    /// Site 32 -> newest signed height statement (R17).
-    Heights,
+    /// Site 32 -> newest signed frontier announcement (R17).
+    Frontiers,
     /// Peer's store 16, scope 16, lane u8 -> counter u64, chain 16: how far its arrivals are held here.
     Cursors,
     /// Command name -> log number u32, seq u64: issuing a command twice makes one thing (R4).
@@ -67,7 +67,7 @@ impl Table {
         Self::Waiting,
         Self::Authority,
         Self::Enrolments,
-        Self::Heights,
+        Self::Frontiers,
         Self::Cursors,
         Self::Commands,
         Self::Forks,
@@ -91,7 +91,7 @@ impl Table {
             Self::Waiting => "waiting-1",
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
-            Self::Heights => "heights-1",
+            Self::Frontiers => "frontiers-1",
             Self::Cursors => "cursors-1",
             Self::Commands => "commands-1",
             Self::Forks => "forks-1",

@@ -16,7 +16,7 @@ use schema::time::Hlc;
 use thiserror::Error;
 
 use super::stripped::{Place, Receiver, Sender, Stripped, strip};
-use crate::admission::{Full, Run};
+use crate::admission::{RecordWithBodies, Run};
 use crate::change::chunk_hash;
 use crate::store::StoreError;
 
@@ -127,7 +127,7 @@ struct WithRun<'r, R> {
     receiver: &'r R,
     log: LogId,
     from: u64,
-    records: &'r [Full],
+    records: &'r [RecordWithBodies],
 }
 
 impl<R: Receiver> Receiver for WithRun<'_, R> {
@@ -152,7 +152,7 @@ impl PackedRecord {
         seq: u64,
         previous: Previous,
         receiver: &impl Receiver,
-    ) -> Result<Full, UnpackError> {
+    ) -> Result<RecordWithBodies, UnpackError> {
         let mut skeleton = Skeleton { command: self.command, author: self.author, content: Content::Edit(Vec::new()) };
         let mut bodies = Vec::new();
         match self.content {
@@ -191,7 +191,7 @@ impl PackedRecord {
             kind: self.kind,
             skeleton: skeleton.hash(),
         };
-        Ok(Full { record: Record { header, skeleton }, bodies })
+        Ok(RecordWithBodies { record: Record { header, skeleton }, bodies })
     }
 }
 
@@ -222,7 +222,7 @@ fn name(
     })
 }
 
-fn pack_record(full: &Full, sender: &impl Sender) -> Result<PackedRecord, StoreError> {
+fn pack_record(full: &RecordWithBodies, sender: &impl Sender) -> Result<PackedRecord, StoreError> {
     let (header, skeleton) = (&full.record.header, &full.record.skeleton);
     let author = (header.log.site, header.log.generation);
     let entry = |(entry, body): (&Entry, &Vec<u8>)| {

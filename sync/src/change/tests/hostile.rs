@@ -9,7 +9,7 @@ mod shapes;
 use std::collections::BTreeSet;
 
 use super::desk::{BEN, Desk};
-use crate::change::campaign::raw::{Raw, seal};
+use crate::change::mutation::raw::{Raw, seal};
 use crate::change::varint::put_unsigned;
 use crate::change::{Actor, Genesis, Reason, Verdict};
 

@@ -9,8 +9,8 @@ use automerge::{AutoCommit, ObjType, ROOT, transaction::Transactable};
 
 use super::desk::{ANA, BEN, CLEO, DORA, Desk, add, at, bytes, change, delete, erase, insert, put};
 use super::hostile::number;
-use crate::change::campaign::raw::{Raw, put_signed};
 use crate::change::limits::MAX_AUTHORS;
+use crate::change::mutation::raw::{Raw, put_signed};
 use crate::change::{
     Actor, Facts, Genesis, Hash, History, JudgeError, MemoryHistory, Operation, Reason, Verdict, judge, parse, scan,
 };

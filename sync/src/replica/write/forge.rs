@@ -6,7 +6,7 @@ use schema::id::{ChangeHash, DocId, LogId, ScopeId};
 use schema::record::{Author, BodyKind, CommandName, Content, Entry, Genesis, Skeleton, actor, body_hash, nonce};
 
 use super::{Batch, WriteError};
-use crate::change::campaign::Grown;
+use crate::change::mutation::Grown;
 use crate::change::{self, chunk_hash};
 use crate::docs::{edit, load, row};
 use crate::store::StoreError;
@@ -84,6 +84,6 @@ impl Batch<'_, '_> {
 
     fn next(&self, scope: ScopeId) -> (LogId, u64) {
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        (log, self.writing.local().logs.get(&log).map_or(1, |state| state.seq + 1))
+        (log, self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Case, case, edited, tampered};
 use crate::change::Reason;
-use crate::change::campaign::raw::{body, chunk};
+use crate::change::mutation::raw::{body, chunk};
 use crate::change::tests::desk::Desk;
 
 pub(super) fn cases(desk: &Desk) -> Vec<Case> {

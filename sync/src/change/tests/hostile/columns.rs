@@ -2,7 +2,7 @@
 
 use super::{Case, case, edited, number};
 use crate::change::Reason;
-use crate::change::campaign::raw::put_signed;
+use crate::change::mutation::raw::put_signed;
 use crate::change::tests::desk::Desk;
 
 pub(super) fn cases(desk: &Desk) -> Vec<Case> {

@@ -3,7 +3,7 @@
 //! Without the test-only feature `planted` every question here is answered "no" at compile time.
 
 /// The bugs, by number, as the campaign names them.
-#[cfg(feature = "planted")]
+#[cfg(feature = "fault-injection")]
 pub mod chosen {
     use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -24,9 +24,9 @@ macro_rules! bugs {
             $(#[$doc])*
             #[inline(always)]
             pub fn $name() -> bool {
-                #[cfg(feature = "planted")]
+                #[cfg(feature = "fault-injection")]
                 return chosen::is($number);
-                #[cfg(not(feature = "planted"))]
+                #[cfg(not(feature = "fault-injection"))]
                 false
             }
         )+

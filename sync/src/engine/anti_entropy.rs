@@ -1,15 +1,15 @@
-//! When a scope is quiet: comparing digests, and what height statements tell.
+//! When a scope is quiet: comparing digests, and what frontier announcements tell.
 
-use schema::height::SignedHeights;
+use schema::frontier::SignedFrontier;
 use schema::id::ScopeId;
 
-use super::{Effect, Engine, SessionId, Turn, differ, docs_at, heights_of};
+use super::{Effect, Engine, SessionId, Turn, differ, docs_at, frontier_of};
 use crate::limits::{DIGEST_INTERVAL, VECTOR_INTERVAL};
-use crate::store::local::vector_digest;
+use crate::store::log_index::vector_digest;
 use crate::wire::{DocsAt, Lane, Message};
 
 impl Engine {
-    pub(super) fn heights_grown(&mut self, turn: &mut Turn<'_>, from: Option<SessionId>, news: &[SignedHeights]) {
+    pub(super) fn frontiers_grown(&mut self, turn: &mut Turn<'_>, from: Option<SessionId>, news: &[SignedFrontier]) {
         let here = turn.here;
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
@@ -17,21 +17,21 @@ impl Engine {
                 continue;
             };
             let (peer, generation) = (session.peer, session.generation());
-            if news.iter().any(|signed| signed.heights.site == peer) {
+            if news.iter().any(|signed| signed.frontier.site == peer) {
                 for (scope, sync) in &mut session.scopes {
-                    for (log, seq) in heights_of(here, &peer, generation, scope) {
+                    for (log, seq) in frontier_of(here, &peer, generation, scope) {
                         sync.holds(log, seq);
                     }
                 }
             }
             // Another generation of the peer's own key is what it must hear of: a second copy (R1).
-            let others: Vec<SignedHeights> = news
+            let others: Vec<SignedFrontier> = news
                 .iter()
-                .filter(|signed| (signed.heights.site, Some(signed.heights.generation)) != (peer, generation))
+                .filter(|signed| (signed.frontier.site, Some(signed.frontier.generation)) != (peer, generation))
                 .cloned()
                 .collect();
             if from != Some(id) && !others.is_empty() {
-                self.send(turn, id, Message::Heights(others));
+                self.send(turn, id, Message::Frontiers(others));
             }
         }
     }
@@ -54,9 +54,9 @@ impl Engine {
         }
         let said = (vector_digest(&here.local.vector(&scope)), docs_at(here, &scope));
         let is_news = sync.said.replace(said) != Some(said);
-        let marks = Lane::BOTH.map(|lane| sync.lane(lane).tell(now).map(|mark| (lane, mark)));
-        for (lane, mark) in marks.into_iter().flatten() {
-            self.send(turn, id, Message::Runs { scope, lane, mark, runs: Vec::new() });
+        let cursors = Lane::BOTH.map(|lane| sync.lane(lane).tell(now).map(|cursor| (lane, cursor)));
+        for (lane, cursor) in cursors.into_iter().flatten() {
+            self.send(turn, id, Message::Runs { scope, lane, cursor, runs: Vec::new() });
         }
         if is_news {
             self.send(turn, id, Message::Digest { scope, vector: said.0, docs: said.1 });

@@ -357,7 +357,7 @@ pub struct ValueRow {
 
 /// A ticket whole, as far as the reader may see it.
 #[derive(Debug, Clone)]
-pub struct Whole {
+pub struct TicketDetail {
     /// Its row.
     pub row: TicketRow,
     /// The long text.
@@ -374,7 +374,7 @@ pub struct Whole {
 const SAME_NUMBER: usize = 16;
 
 /// A ticket by id, otherwise by number (in any case); `None` for what the reader may not see.
-pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Option<Whole>> {
+pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Option<TicketDetail>> {
     let mut candidates = rows_where(conn, "t.id = ?1", name)?;
     if candidates.is_empty() {
         candidates = rows_where(conn, "t.number = upper(?1)", name)?;
@@ -404,7 +404,7 @@ pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Op
         })
     })?;
     let values = values.collect::<Result<_, _>>()?;
-    Ok(Some(Whole { row, description, comments, values, notes }))
+    Ok(Some(TicketDetail { row, description, comments, values, notes }))
 }
 
 fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Result<Vec<(TicketRow, String)>> {

@@ -1,6 +1,6 @@
 //! The read model: one SQLite database of lists, counts, search. Derived: delete it and it comes back.
 //!
-//! [`Views::apply`] turns changed documents into rows, in one transaction with the position they stand for
+//! [`ReadModel::apply`] turns changed documents into rows, in one transaction with the position they stand for
 //! (R27). Rows are a function of documents alone, so equal documents give equal tables at every site.
 //! [`Pool`] gives read connections to the HTTP side; queries stand in one file per subject.
 
@@ -17,7 +17,7 @@ use schema::authority::Signed;
 use schema::doc::{DocKind, doc_id_of_notes};
 use schema::id::DocId;
 use sync::docs::{DocChanged, view};
-use sync::store::{Local, Source, StoreError, Table};
+use sync::store::{LogIndex, Source, StoreError, Table};
 use thiserror::Error;
 
 /// Read connections kept open: as many requests read at once, others wait.
@@ -35,11 +35,11 @@ pub enum ViewError {
 }
 
 /// The writing side, owned by the site's thread.
-pub struct Views {
+pub struct ReadModel {
     conn: Connection,
 }
 
-impl Views {
+impl ReadModel {
     /// Opens the read model at `path`, or makes it; another version's is thrown away.
     pub fn open(path: &Path) -> Result<Self, ViewError> {
         match Self::start(Connection::open(path)?) {
@@ -77,7 +77,7 @@ impl Views {
     }
 
     /// Makes the rows of changed documents again, and notes the position that this brings the tables to.
-    pub fn apply(&mut self, source: &impl Source, changed: &[DocChanged], local: &Local) -> Result<(), ViewError> {
+    pub fn apply(&mut self, source: &impl Source, changed: &[DocChanged], local: &LogIndex) -> Result<(), ViewError> {
         let tx = self.conn.transaction()?;
         for changed in changed {
             row(&tx, source, &changed.doc)?;
@@ -89,7 +89,7 @@ impl Views {
 
     /// Brings the tables up to the documents after a start: everything above the noted position is made again,
     /// and all of it if there is none.
-    pub fn catch_up(&mut self, source: &impl Source, local: &Local) -> Result<Vec<DocId>, ViewError> {
+    pub fn catch_up(&mut self, source: &impl Source, local: &LogIndex) -> Result<Vec<DocId>, ViewError> {
         let docs = match tables::position(&self.conn)? {
             None => all_docs(source)?,
             Some(position) => docs_above(source, local, &position)?,
@@ -104,7 +104,7 @@ impl Views {
     }
 
     /// Empties every table and makes all rows again.
-    pub fn rebuild(&mut self, source: &impl Source, local: &Local) -> Result<usize, ViewError> {
+    pub fn rebuild(&mut self, source: &impl Source, local: &LogIndex) -> Result<usize, ViewError> {
         tables::empty(&self.conn)?;
         Ok(self.catch_up(source, local)?.len())
     }
@@ -139,7 +139,7 @@ fn all_docs(source: &impl Source) -> Result<Vec<DocId>, StoreError> {
 
 /// Documents that changed and were not noted as shown, and those of records that arrived above the position.
 /// All of them if the tables stand for more than the store holds: it is an older one than they were made from.
-fn docs_above(source: &impl Source, local: &Local, position: &tables::Position) -> Result<Vec<DocId>, ViewError> {
+fn docs_above(source: &impl Source, local: &LogIndex, position: &tables::Position) -> Result<Vec<DocId>, ViewError> {
     if position.authority > source.count(Table::Authority)? {
         return Ok(all_docs(source)?);
     }
@@ -151,7 +151,7 @@ fn docs_above(source: &impl Source, local: &Local, position: &tables::Position) 
         if from > state.arrivals {
             return Ok(all_docs(source)?);
         }
-        for counter in from + 1..=state.shown {
+        for counter in from + 1..=state.materialized {
             docs.extend(sync::admission::docs_of_arrival(source, scope, counter)?);
         }
     }

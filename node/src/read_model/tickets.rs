@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use schema::doc::View;
 use schema::id::DocId;
 use schema::record::Author;
-use schema::ticket::view::{Comment, Mark, comments_of, ticket};
+use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
 use super::tables::search_row;
 
@@ -51,8 +51,8 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     write_comments(conn, &id, false, &ticket.comments)?;
     conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&id])?;
     for conflict in &ticket.conflicts {
-        for (place, (value, mark)) in conflict.values.iter().enumerate() {
-            let (author, site, at, source) = columns(mark);
+        for (place, (value, attribution)) in conflict.values.iter().enumerate() {
+            let (author, site, at, source) = columns(attribution);
             conn.prepare_cached(
                 "INSERT INTO conflicts (ticket, field, place, value, author, site, at, source) VALUES (?,?,?,?,?,?,?,?)",
             )?
@@ -85,7 +85,7 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
     conn.prepare_cached("DELETE FROM comments WHERE ticket = ? AND internal = ?")?
         .execute(params![ticket, internal])?;
     for (place, comment) in comments.iter().enumerate() {
-        let (author, site, at, source) = columns(&comment.mark);
+        let (author, site, at, source) = columns(&comment.attribution);
         conn.prepare_cached(
             "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, source)
              VALUES (?,?,?,?,?,?,?,?,?)",
@@ -106,11 +106,11 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
 }
 
 /// Author (a user's id, nothing for the site itself), site, time shown, and the source's author.
-fn columns(mark: &Mark) -> (Option<String>, String, i64, Option<String>) {
-    let author = match mark.author {
+fn columns(attribution: &Attribution) -> (Option<String>, String, i64, Option<String>) {
+    let author = match attribution.author {
         Author::User(user) => Some(user.to_string()),
         Author::Site => None,
     };
-    let source = mark.source.as_ref().map(|(_, author)| author.clone());
-    (author, mark.site.to_string(), mark.shown_at().0 as i64, source)
+    let source = attribution.source.as_ref().map(|(_, author)| author.clone());
+    (author, attribution.site.to_string(), attribution.shown_at().0 as i64, source)
 }

@@ -45,11 +45,11 @@ impl TokenKind {
 
 /// The site's own database.
 #[derive(Clone)]
-pub struct LocalDb {
+pub struct Credentials {
     conn: Arc<Mutex<Connection>>,
 }
 
-impl LocalDb {
+impl Credentials {
     /// Opens or makes the database.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let conn = Connection::open(path)?;

@@ -79,7 +79,7 @@ pub struct ScopeState {
     /// Hash chain over the arrivals.
     pub chain: [u8; 16],
     /// Everything up to this arrival has been judged and applied.
-    pub shown: u64,
+    pub materialized: u64,
     /// Sum modulo 2^256 of the documents' digests (R22), little-endian words.
     pub digest: [u8; 32],
 }
@@ -88,28 +88,28 @@ impl Canonical for ScopeState {
     fn write(&self, out: &mut Writer) {
         out.u64(self.arrivals);
         out.raw(&self.chain);
-        out.u64(self.shown);
+        out.u64(self.materialized);
         out.raw(&self.digest);
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
             arrivals: input.u64("arrivals")?,
             chain: input.array("chain")?,
-            shown: input.u64("shown")?,
+            materialized: input.u64("materialized")?,
             digest: input.array("digest")?,
         })
     }
 }
 
 /// How far somebody holds each log of a scope.
-pub type Held = BTreeMap<(SiteId, GenerationId), u64>;
+pub type HeldSeqs = BTreeMap<(SiteId, GenerationId), u64>;
 
 /// A line of a vector: a generation's log in a scope, how far it is held, and the hash there.
 pub type Line = (SiteId, GenerationId, u64, RecordHash);
 
 /// Logs and scopes of a store.
 #[derive(Debug, Clone, Default)]
-pub struct Local {
+pub struct LogIndex {
     /// By id.
     pub logs: BTreeMap<LogId, LogState>,
     /// Ids by number.
@@ -122,7 +122,7 @@ pub struct Local {
     pub statements: u64,
 }
 
-impl Local {
+impl LogIndex {
     /// Reads the state from the tables.
     pub fn load(source: &impl Source) -> Result<Self, StoreError> {
         let mut local = Self::default();
@@ -172,7 +172,7 @@ impl Local {
 
     /// What a peer with these lines holds of the logs known here: a closed generation without a line is held
     /// to where the last of its successors, of which the peer holds something, says it ended.
-    pub fn expand(&self, scope: &ScopeId, lines: &BTreeMap<(SiteId, GenerationId), u64>) -> Held {
+    pub fn expand(&self, scope: &ScopeId, lines: &BTreeMap<(SiteId, GenerationId), u64>) -> HeldSeqs {
         let mut held = lines.clone();
         let mut closings: Vec<(SiteId, GenerationId, GenerationId, u64)> = self
             .logs
@@ -235,7 +235,7 @@ impl Local {
     }
 }
 
-/// What something of [`Local`] was before a transaction changed it.
+/// What something of [`LogIndex`] was before a transaction changed it.
 #[derive(Debug)]
 pub(super) enum Undo {
     Log(LogId, Option<LogState>),
@@ -338,16 +338,16 @@ mod tests {
                 hash: RecordHash([generation; 32]),
             }),
         };
-        let with = |states: Vec<LogState>| Local {
+        let with = |states: Vec<LogState>| LogIndex {
             logs: states.into_iter().map(|state| (state.id, state)).collect(),
-            ..Local::default()
+            ..LogIndex::default()
         };
         let whole = with(vec![state(1, 5, None), state(2, 3, Some((1, 5)))]);
         assert_eq!(whole.vector(&scope).len(), 1, "generation 1 is closed at 5 and held to 5");
         let missing = with(vec![state(2, 3, Some((1, 5)))]);
         let lines: Vec<u64> = missing.vector(&scope).iter().map(|line| line.2).collect();
         assert_eq!(lines, [0, 3], "generation 1 is named and not held");
-        let said = |local: &Local| local.vector(&scope).iter().map(|line| ((line.0, line.1), line.2)).collect();
+        let said = |local: &LogIndex| local.vector(&scope).iter().map(|line| ((line.0, line.1), line.2)).collect();
         let peer = whole.expand(&scope, &said(&missing));
         assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 0, "it must be sent");
         let peer = whole.expand(&scope, &said(&whole));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use schema::id::ScopeId;
-use sync::store::Local;
+use sync::store::LogIndex;
 
 /// Another number throws the whole read model away and makes it again.
 const VERSION: i64 = 1;
@@ -95,10 +95,10 @@ pub fn position(conn: &Connection) -> rusqlite::Result<Option<Position>> {
 }
 
 /// Notes the position inside the transaction that brings the tables there.
-pub fn set_position(conn: &Connection, local: &Local) -> rusqlite::Result<()> {
+pub fn set_position(conn: &Connection, local: &LogIndex) -> rusqlite::Result<()> {
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO position (what, counter) VALUES (?, ?)")?;
     for (scope, state) in &local.scopes {
-        write.execute(params![scope.to_string(), state.shown as i64])?;
+        write.execute(params![scope.to_string(), state.materialized as i64])?;
     }
     write.execute(params!["authority", local.statements as i64])?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Height statements (R17): what a site holds durably, said by itself, newest wins.
+//! Frontier announcements (R17): what a site holds durably, said by itself, newest wins.
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::id::{GenerationId, LogId, OrgId, SiteId};
@@ -10,7 +10,7 @@ pub const MAX_LINES: usize = 65_536;
 
 /// What a site holds, by log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heights {
+pub struct Frontier {
     /// The organisation.
     pub org: OrgId,
     /// Who says it.
@@ -23,13 +23,13 @@ pub struct Heights {
     pub lines: Vec<(LogId, u64)>,
 }
 
-impl Heights {
+impl Frontier {
     fn hash(&self) -> [u8; 32] {
-        blake3::derive_key("archipel 2026-11 heights", &self.to_bytes())
+        blake3::derive_key("archipel 2026-11 frontier", &self.to_bytes())
     }
 }
 
-impl Canonical for Heights {
+impl Canonical for Frontier {
     fn write(&self, out: &mut Writer) {
         self.org.write(out);
         self.site.write(out);
@@ -41,15 +41,15 @@ impl Canonical for Heights {
         });
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let heights = Self {
+        let frontier = Self {
             org: Canonical::read(input)?,
             site: Canonical::read(input)?,
             generation: Canonical::read(input)?,
             hlc: Canonical::read(input)?,
             lines: input.list(MAX_LINES, "lines", |input| Ok((Canonical::read(input)?, input.u64("seq")?)))?,
         };
-        match heights.lines.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-            true => Ok(heights),
+        match frontier.lines.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            true => Ok(frontier),
             false => Err(CodecError::Invalid { what: "order of lines" }),
         }
     }
@@ -57,31 +57,31 @@ impl Canonical for Heights {
 
 /// A statement with its site's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedHeights {
+pub struct SignedFrontier {
     /// What is said.
-    pub heights: Heights,
+    pub frontier: Frontier,
     /// By whom.
     pub signature: Signature,
 }
 
-impl SignedHeights {
-    /// Signs `heights` with its site's key.
-    pub fn new(heights: Heights, key: &Secret) -> Self {
-        let signature = key.sign(Purpose::Height, &heights.hash());
-        Self { heights, signature }
+impl SignedFrontier {
+    /// Signs `frontier` with its site's key.
+    pub fn new(frontier: Frontier, key: &Secret) -> Self {
+        let signature = key.sign(Purpose::Frontier, &frontier.hash());
+        Self { frontier, signature }
     }
     /// Whether the site it names said it.
     pub fn is_genuine(&self) -> bool {
-        verify(&self.heights.site, Purpose::Height, &self.heights.hash(), &self.signature)
+        verify(&self.frontier.site, Purpose::Frontier, &self.frontier.hash(), &self.signature)
     }
 }
 
-impl Canonical for SignedHeights {
+impl Canonical for SignedFrontier {
     fn write(&self, out: &mut Writer) {
-        self.heights.write(out);
+        self.frontier.write(out);
         self.signature.write(out);
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { heights: Canonical::read(input)?, signature: Canonical::read(input)? })
+        Ok(Self { frontier: Canonical::read(input)?, signature: Canonical::read(input)? })
     }
 }
