@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Compares an incident event log with what a site says of it: compare_incident_log.py FILE URL TOKEN."""
+"""Compares an incident event log with what a site returns: compare_incident_log.py FILE URL TOKEN."""
 import csv
 import json
 import sys
 import urllib.request
 
 STATES = {"New": "new", "Active": "in_progress", "Resolved": "resolved", "Closed": "closed"}
-# Their own rows contradict themselves: the group never changes although the count of changes does.
+# The rows of these contradict themselves: the group never changes although the count of changes does.
 CONTRADICTORY = {"INC0000173", "INC0000722"}
 
 
@@ -24,8 +24,8 @@ def expected(row):
             "reopen count": int(row["reopen_count"])}
 
 
-def told(url, token, number):
-    """What the site says of an incident, and how often its group changed after it was made."""
+def actual(url, token, number):
+    """The state that the site returns of an incident, and how often its group changed after it was opened."""
     found = ask(url, token, f"/api/v1/tickets?external={number}&limit=1")["items"]
     if len(found) != 1:
         return None, None
@@ -42,7 +42,7 @@ def main(file, url, token):
         last = {row["number"]: row for row in csv.DictReader(log)}  # later rows replace earlier ones
     wrong = {"end state": [], "priority": [], "reopen count": [], "group changes": []}
     for number, row in last.items():
-        ticket, groups = told(url, token, number)
+        ticket, groups = actual(url, token, number)
         for kind, value in expected(row).items():
             if ticket is None or ticket[kind] != value:
                 wrong[kind].append(number)
@@ -51,8 +51,8 @@ def main(file, url, token):
     for kind, numbers in wrong.items():
         named = f"; not {', '.join(sorted(numbers)[:10])}" if numbers else ""
         print(f"{kind}: {len(last) - len(numbers)} of {len(last)} agree with the file{named}")
-    well = all(not numbers for kind, numbers in wrong.items() if kind != "group changes")
-    return 0 if well and set(wrong["group changes"]) == CONTRADICTORY and len(last) == 500 else 1
+    good = all(not numbers for kind, numbers in wrong.items() if kind != "group changes")
+    return 0 if good and set(wrong["group changes"]) == CONTRADICTORY and len(last) == 500 else 1
 
 
 if __name__ == "__main__":

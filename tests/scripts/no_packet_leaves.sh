@@ -47,12 +47,12 @@ sleep "$idle"
 call -X POST http://127.0.0.1:8101/api/v1/links/PAR -d '{"up":true}'
 sleep 2
 
-# The capture must be able to see something: one packet of our own is the proof.
-inside bash -c "echo proof >/dev/udp/203.0.113.9/9" || true
+# Control: the capture must be able to see a packet, so one is sent on purpose.
+inside bash -c "echo control >/dev/udp/203.0.113.9/9" || true
 sleep 1
 seen=$(tcpdump -nr "$folder/out.pcap" 2>/dev/null | grep -v '198.51.100.1 tell\|203.0.113.9\|who-has 198.51.100.1' || true)
-proof=$(tcpdump -nr "$folder/out.pcap" 2>/dev/null | grep -c 'who-has 198.51.100.1' || true)
-[ "$proof" -gt 0 ] || { echo "the capture saw nothing, not even our own packet"; exit 1; }
+control=$(tcpdump -nr "$folder/out.pcap" 2>/dev/null | grep -c 'who-has 198.51.100.1' || true)
+[ "$control" -gt 0 ] || { echo "the capture saw nothing, not even the control packet"; exit 1; }
 if [ -n "$seen" ]; then
     echo "packets left:"
     echo "$seen" | head -20

@@ -1,4 +1,4 @@
-//! A disk in memory that keeps apart what was synced from what was only written.
+//! A simulated disk in memory that distinguishes synced from only written data.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,22 +7,22 @@ use redb::StorageBackend;
 
 use crate::rng::Rng;
 
-/// The unit that a power cut keeps or loses whole.
+/// The unit that a power cut either keeps or loses, in bytes.
 const SECTOR: usize = 512;
 
 #[derive(Debug, Default)]
 struct State {
-    /// What a power cut leaves.
+    /// What was synced: a power cut keeps it.
     synced: Vec<u8>,
-    /// What the program sees.
+    /// What was written: the program reads it.
     current: Vec<u8>,
     /// Writes since the last sync: offset and length in `current`.
     pending: Vec<(u64, usize)>,
     resized: bool,
-    /// Calls since the disk was made, and the call that fails (N-th-call sweep).
+    /// The number of calls so far, and from which call on all fail; `None`: none does.
     calls: u64,
     fail_at: Option<u64>,
-    /// Set after a power cut: the old program can do nothing more.
+    /// Set by a power cut: all later calls of the old program fail.
     dead: bool,
 }
 
@@ -37,17 +37,17 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// What is on it, as a copy of the folder would have it.
+    /// What was written to it, synced or not.
     pub fn content(&self) -> Vec<u8> {
         self.lock().current.clone()
     }
 
-    /// Bytes on it.
+    /// Its size in bytes.
     pub fn size(&self) -> usize {
         self.lock().current.len()
     }
 
-    /// Cuts the power: a random subset of the sectors not synced is lost. The disk as it is afterwards.
+    /// Cuts the power: a random subset of the sectors not synced is lost. Returns the disk as it is afterwards.
     pub fn power_cut(&self, rng: &mut Rng) -> Self {
         let mut state = self.lock();
         state.dead = true;
@@ -69,13 +69,13 @@ impl SimDisk {
         Self::with(left)
     }
 
-    /// Lets the `call`-th call from now on fail, and all after it.
+    /// Makes the `call`-th call from now on fail, and all after it.
     pub fn fail_at(&self, call: u64) {
         let mut state = self.lock();
         state.fail_at = Some(state.calls + call);
     }
 
-    /// Whether a call failed.
+    /// Whether a call has failed.
     pub fn has_failed(&self) -> bool {
         let state = self.lock();
         state.fail_at.is_some_and(|at| state.calls >= at)
@@ -89,7 +89,7 @@ impl SimDisk {
         let mut state = self.lock();
         state.calls += 1;
         let fails = state.fail_at.is_some_and(|at| state.calls >= at);
-        if state.dead || fails { Err(io::Error::other("the disk is gone")) } else { Ok(state) }
+        if state.dead || fails { Err(io::Error::other("the disk has failed")) } else { Ok(state) }
     }
 }
 

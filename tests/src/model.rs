@@ -1,67 +1,67 @@
-//! The naive model: told every accepted command and what its author had seen, it says what all sites must
-//! show in the end. It knows nothing of records, changes or Automerge.
+//! The reference model: from every accepted command and what its author had seen, it computes what all sites must show
+//! in the end. It knows nothing of records, changes or Automerge.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::id::DocId;
 
-/// A command's number in the order of the story.
+/// The number of a command, in the order in which commands were accepted.
 pub type CommandNo = usize;
 
 /// What one command wrote into one document.
 #[derive(Debug, Clone)]
 pub struct Effect {
-    /// The document.
+    /// The document that it wrote.
     pub doc: DocId,
-    /// Keys with the value put, `None` for cleared.
+    /// The value put under each key; `None`: the key was cleared.
     pub puts: BTreeMap<String, Option<String>>,
-    /// Comments added: id and text.
+    /// The comments added: id and text.
     pub comments: Vec<(String, String)>,
-    /// The status it moved the ticket to.
+    /// The status to which it moved the ticket; `None`: it did not.
     pub moved: Option<String>,
-    /// The commands that its author had seen.
+    /// The commands whose effect the author's site showed.
     pub seen: BTreeSet<CommandNo>,
 }
 
-/// All accepted commands.
+/// All accepted commands, by number.
 #[derive(Debug, Default)]
 pub struct Model {
     effects: BTreeMap<CommandNo, Effect>,
 }
 
-/// What a ticket must show.
+/// What a document must show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expected {
-    /// Values under each key; more than one is a conflict.
+    /// The values under each key; more than one is a conflict.
     pub values: BTreeMap<String, BTreeSet<String>>,
-    /// Statuses to settle, or the one; empty: never moved.
+    /// The statuses; more than one is a conflict, none: the ticket was never moved.
     pub statuses: BTreeSet<String>,
-    /// Comments by id.
+    /// The comments: text by id.
     pub comments: BTreeMap<String, String>,
 }
 
 impl Model {
-    /// A command was accepted.
+    /// Adds an accepted command.
     pub fn accept(&mut self, no: CommandNo, effect: Effect) {
         self.effects.insert(no, effect);
     }
 
-    /// A command was lost for good: its only disk was restored to before it.
+    /// Removes a command that was lost for good, because its only disk was restored to an older state.
     pub fn forget(&mut self, no: CommandNo) {
         self.effects.remove(&no);
     }
 
-    /// How many commands count.
+    /// The number of commands.
     pub fn len(&self) -> usize {
         self.effects.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no command.
     pub fn is_empty(&self) -> bool {
         self.effects.is_empty()
     }
 
-    /// The documents written.
+    /// The documents that were written.
     pub fn docs(&self) -> BTreeSet<DocId> {
         self.effects.values().map(|effect| effect.doc).collect()
     }
@@ -86,7 +86,7 @@ impl Model {
     }
 }
 
-/// The writes that no other write had seen.
+/// The maximal writes: those whose command no author of another one had seen.
 fn maximal<'a>(writes: &[(&'a CommandNo, &'a Effect)]) -> Vec<&'a Effect> {
     let overwritten = |no: &CommandNo| writes.iter().any(|(_, other)| other.seen.contains(no));
     writes.iter().filter(|(no, _)| !overwritten(no)).map(|(_, effect)| *effect).collect()

@@ -1,10 +1,13 @@
-//! A few sites, their cables, their disks and their people, all driven by one seed.
+//! A deterministic simulation of a few sites with their links, disks and users, all driven by one seed.
+//!
+//! A place is one site of the organisation, by index. Usually it has one instance; a clone is one more instance of the
+//! same place. Instances are indexes into [`World::sites`].
 
-mod act;
 mod check;
 mod fault;
 mod hostile;
 mod site;
+mod workload;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -20,27 +23,27 @@ use crate::model::{CommandNo, Model};
 use crate::rng::Rng;
 pub use site::SimSite;
 
-/// When the story begins.
+/// When the simulation begins, in milliseconds since 1970.
 const EPOCH: u64 = 1_800_000_000_000;
 /// The structure that every site holds.
 pub const IT: StructureId = StructureId([1; 16]);
 /// The structure that the last site does not hold.
 pub const HR: StructureId = StructureId([2; 16]);
-/// Stands in every document of `HR`: no byte of it may reach the site that lacks it.
+/// Occurs in every document of `HR`: no byte of it may reach the site that lacks this structure.
 pub const CANARY: &str = "kanarienvogel-7f3a";
 /// Milliseconds between two ticks of a site.
 const TICK: u64 = 250;
-/// Bytes that a site's disk may take in a story.
+/// The largest disk that a site may need in a scenario, in bytes.
 pub const MAX_DISK: usize = 256 * 1024 * 1024;
 
-/// What a seed makes of the world.
+/// The parameters of a scenario, derived from its seed.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The seed.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// Places with a node.
+    /// The number of places.
     pub sites: usize,
-    /// Virtual seconds of faults.
+    /// How long faults and commands go on, in virtual seconds.
     pub seconds: u64,
     /// Milliseconds between two commands, on average.
     pub pace: u64,
@@ -49,7 +52,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options that a seed stands for.
+    /// The options of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0a11_0f5e);
         Self {
@@ -62,97 +65,108 @@ impl Options {
     }
 }
 
-/// What happens at a time.
-enum Happening {
+/// An event of the simulation.
+enum Event {
+    /// A timer tick of an instance; ignored if the instance was restarted since its incarnation in the second field.
     Tick(usize, u64),
+    /// A frame arrives at an instance.
     Frame { to: usize, session: SessionId, frame: Vec<u8> },
-    Hangup { at: usize, session: SessionId },
+    /// A session ends at both ends.
+    CloseSession { at: usize, session: SessionId },
+    /// The first instance connects to the second, unless they have a session.
     Dial(usize, usize),
+    /// A user does something.
     Command,
+    /// Something goes wrong.
     Fault,
+    /// A stopped instance starts.
     Start(usize),
 }
 
-struct Queued {
+/// An event in the queue: events of the same time are handled in the order in which they were scheduled.
+struct Scheduled {
     at: u64,
     no: u64,
-    what: Happening,
+    what: Event,
 }
 
-impl PartialEq for Queued {
+impl PartialEq for Scheduled {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.no) == (other.at, other.no)
     }
 }
-impl Eq for Queued {}
-impl PartialOrd for Queued {
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Queued {
+impl Ord for Scheduled {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.no).cmp(&(other.at, other.no))
     }
 }
 
-/// A command that was answered.
+/// A command that was acknowledged.
 #[derive(Debug, Clone)]
-pub struct Answered {
-    /// The instance that answered.
+pub struct Acknowledged {
+    /// The instance that acknowledged.
     pub at: usize,
-    /// Its record's log and seq.
-    pub place: (LogId, u64),
+    /// Its record: the log and the sequence number in it.
+    pub record: (LogId, u64),
     /// The document it is about.
     pub doc: DocId,
-    /// The number given to a new ticket.
+    /// The number given to a new ticket; `None`: it opened none.
     pub number: Option<String>,
-    /// A person enrolled, with the login asked for.
+    /// The user that it enrolled and the requested login; `None`: it enrolled nobody.
     pub enrolled: Option<(UserId, String)>,
 }
 
-/// The cable between two places, from the first to the second.
+/// One direction of the link between two instances.
 #[derive(Debug, Clone, Copy)]
-struct Cable {
+struct Link {
     up: bool,
+    /// The latency of a frame, in milliseconds.
     delay: u64,
-    /// Percent of frames lost; the session dies of it a little later.
-    loss: u64,
-    doubles: u64,
-    swaps: u64,
+    /// The share of frames lost; the session ends a little later.
+    loss_percent: u64,
+    duplicate_percent: u64,
+    reorder_percent: u64,
 }
 
-/// The world.
+/// The simulated world.
 pub struct World {
-    /// What the seed made.
+    /// The parameters derived from the seed.
     pub options: Options,
     rng: Rng,
+    /// The virtual time, in milliseconds since 1970.
     now: u64,
-    queue: BinaryHeap<Reverse<Queued>>,
-    queued: u64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    /// The number of events scheduled so far.
+    scheduled: u64,
     /// Running and stopped instances. A clone is one more instance of its site.
     pub sites: Vec<SimSite>,
-    cables: BTreeMap<(usize, usize), Cable>,
+    links: BTreeMap<(usize, usize), Link>,
     next_session: SessionId,
     /// The other end of a session: (instance, session) by (instance, session).
     ends: BTreeMap<(usize, SessionId), (usize, SessionId)>,
     /// When the last frame of a session arrives: streams keep their order.
     arrives: BTreeMap<(usize, SessionId), u64>,
-    /// How often each fault and each judgement occurred.
+    /// How often each fault and each verdict occurred.
     pub counters: BTreeMap<String, u64>,
-    /// Accepted commands.
+    /// The reference model of all accepted commands.
     pub model: Model,
-    /// Answered commands by number.
-    pub answered: BTreeMap<CommandNo, Answered>,
+    /// Acknowledged commands by number.
+    pub acknowledged: BTreeMap<CommandNo, Acknowledged>,
     commands: CommandNo,
     org: schema::id::OrgId,
     statements: Vec<Signed>,
     sequencer: Secret,
-    /// Faults are over.
-    calm: bool,
-    /// Tickets that only hostile members write to.
-    grounds: BTreeSet<schema::id::DocId>,
-    /// What went wrong, first thing first.
+    /// Set when faults and commands are over.
+    quiescent: bool,
+    /// Tickets that only hostile members write to; the reference model does not know them.
+    forgery_targets: BTreeSet<schema::id::DocId>,
+    /// What went wrong, in order.
     pub failures: Vec<String>,
 }
 
@@ -174,7 +188,7 @@ fn key(place: usize) -> Secret {
 }
 
 impl World {
-    /// The world of a seed, all sites up and linked.
+    /// The world of a seed: all sites running and connected.
     pub fn new(options: Options) -> Self {
         let root = Secret::from_bytes([1; 32]);
         let sequencer = Secret::from_bytes([2; 32]);
@@ -183,43 +197,43 @@ impl World {
             rng: Rng::new(options.seed),
             now: EPOCH,
             queue: BinaryHeap::new(),
-            queued: 0,
+            scheduled: 0,
             sites: Vec::new(),
-            cables: BTreeMap::new(),
+            links: BTreeMap::new(),
             next_session: 1,
             ends: BTreeMap::new(),
             arrives: BTreeMap::new(),
             counters: BTreeMap::new(),
             model: Model::default(),
-            answered: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             commands: 0,
             org,
             statements: Vec::new(),
             sequencer,
-            calm: false,
-            grounds: BTreeSet::new(),
+            quiescent: false,
+            forgery_targets: BTreeSet::new(),
             failures: Vec::new(),
             options,
         };
-        world.statements = world.found(&root);
+        world.statements = world.founding_statements(&root);
         for place in 0..world.options.sites {
             let site = SimSite::new(place, key(place));
             world.sites.push(site);
             world.start(place, false);
             for other in 0..place {
-                world.lay_cable(place, other);
+                world.add_link(place, other);
             }
         }
         world
     }
 
-    fn found(&mut self, root: &Secret) -> Vec<Signed> {
+    fn founding_statements(&mut self, root: &Secret) -> Vec<Signed> {
         let count = self.options.sites;
         let scope = |structure: &StructureId| scope_of(&self.org, Some(structure));
         let mut keys: Vec<SiteId> = (0..count).map(|place| key(place).public()).collect();
         keys.sort_unstable();
         let mut bodies = vec![
-            Body::Found { name: "World".into(), root: root.public(), sequencer: self.sequencer.public() },
+            Body::Genesis { name: "World".into(), root: root.public(), sequencer: self.sequencer.public() },
             Body::Structure { structure: IT, name: "IT".into(), parent: None },
             Body::Structure { structure: HR, name: "HR".into(), parent: None },
         ];
@@ -268,12 +282,15 @@ impl World {
         scope_of(&self.org, Some(structure))
     }
 
-    fn lay_cable(&mut self, a: usize, b: usize) {
+    fn add_link(&mut self, a: usize, b: usize) {
         for (from, to) in [(a, b), (b, a)] {
             let delay = 1 + self.rng.below(40);
-            self.cables.insert((from, to), Cable { up: true, delay, loss: 0, doubles: 0, swaps: 0 });
+            self.links.insert(
+                (from, to),
+                Link { up: true, delay, loss_percent: 0, duplicate_percent: 0, reorder_percent: 0 },
+            );
         }
-        self.at(10, Happening::Dial(a, b));
+        self.schedule(10, Event::Dial(a, b));
     }
 
     fn count(&mut self, what: &str) {
@@ -284,23 +301,24 @@ impl World {
         self.failures.push(what);
     }
 
-    fn at(&mut self, after: u64, what: Happening) {
-        self.queued += 1;
-        self.queue.push(Reverse(Queued { at: self.now + after, no: self.queued, what }));
+    /// Queues an event for `after` milliseconds from now.
+    fn schedule(&mut self, after: u64, what: Event) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at: self.now + after, no: self.scheduled, what }));
     }
 
-    /// Runs the story: faults and commands, then calm, then the checks.
+    /// Runs the scenario: faults and commands, then repair and quiescence, then the checks.
     pub fn run(&mut self) {
         let end = self.now + self.options.seconds * 1000;
-        self.at(50, Happening::Command);
-        self.at(300, Happening::Fault);
+        self.schedule(50, Event::Command);
+        self.schedule(300, Event::Fault);
         self.advance(end);
-        self.mend_everything();
-        let patience = self.now + 120_000;
-        while self.now < patience && self.failures.is_empty() {
+        self.repair_everything();
+        let deadline = self.now + 120_000;
+        while self.now < deadline && self.failures.is_empty() {
             let next = self.now + 1000;
             self.advance(next);
-            if self.has_settled() {
+            if self.has_converged() {
                 break;
             }
         }
@@ -319,32 +337,32 @@ impl World {
                 break;
             };
             self.now = next.at;
-            self.happen(next.what);
+            self.handle(next.what);
         }
         self.now = self.now.max(until);
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn handle(&mut self, what: Event) {
         match what {
-            Happening::Tick(at, life) => self.tick(at, life),
-            Happening::Frame { to, session, frame } => self.deliver(to, session, &frame),
-            Happening::Hangup { at, session } => self.hang_up(at, session),
-            Happening::Dial(a, b) => self.dial(a, b),
-            Happening::Command => {
-                if !self.calm {
-                    self.act();
+            Event::Tick(at, incarnation) => self.tick(at, incarnation),
+            Event::Frame { to, session, frame } => self.deliver(to, session, &frame),
+            Event::CloseSession { at, session } => self.close_session(at, session),
+            Event::Dial(a, b) => self.dial(a, b),
+            Event::Command => {
+                if !self.quiescent {
+                    self.random_command();
                     let pause = 1 + self.rng.below(self.options.pace * 2);
-                    self.at(pause, Happening::Command);
+                    self.schedule(pause, Event::Command);
                 }
             }
-            Happening::Fault => {
-                if !self.calm {
-                    self.fault();
+            Event::Fault => {
+                if !self.quiescent {
+                    self.random_fault();
                     let pause = 1 + self.rng.below(self.options.faults * 2);
-                    self.at(pause, Happening::Fault);
+                    self.schedule(pause, Event::Fault);
                 }
             }
-            Happening::Start(at) => {
+            Event::Start(at) => {
                 if !self.sites[at].is_running() {
                     self.start(at, false);
                 }
@@ -352,12 +370,12 @@ impl World {
         }
     }
 
-    /// The instances of other places that an instance may talk to.
+    /// Whether two running instances of different places are connected in both directions.
     fn reachable(&self, a: usize, b: usize) -> bool {
         let place = |at: usize| self.sites[at].place;
-        let cable = |from, to| self.cables.get(&(from, to)).is_some_and(|cable| cable.up);
+        let link = |from, to| self.links.get(&(from, to)).is_some_and(|link| link.up);
         let both = self.sites[a].is_running() && self.sites[b].is_running();
-        both && place(a) != place(b) && cable(a, b) && cable(b, a)
+        both && place(a) != place(b) && link(a, b) && link(b, a)
     }
 
     /// The places that hold a scope.

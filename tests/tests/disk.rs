@@ -1,4 +1,4 @@
-//! The N-th call to the disk fails, for every N; then the power is cut. Nothing that was answered is lost.
+//! The N-th call to the disk fails, for every N; then the power is cut. Nothing that was acknowledged is lost.
 
 use schema::authority::{AuthorityRef, Body, Signed, SiteEntry, Standing};
 use schema::doc::{DocKind, Edits, Value};
@@ -20,7 +20,7 @@ fn statements() -> Vec<Signed> {
     let mut scopes = vec![scope_of(&org, None), scope_of(&org, Some(&IT))];
     scopes.sort_unstable();
     let bodies = [
-        Body::Found { name: "T".into(), root: root.public(), sequencer: sequencer.public() },
+        Body::Genesis { name: "T".into(), root: root.public(), sequencer: sequencer.public() },
         Body::Structure { structure: IT, name: "IT".into(), parent: None },
         Body::Site(SiteEntry {
             site: site.public(),
@@ -47,26 +47,26 @@ fn secret(number: u8) -> Secret {
     Secret::from_bytes([number; 32])
 }
 
-fn open(disk: &SimDisk, life: u8) -> Option<Replica> {
+fn open(disk: &SimDisk, generation: u8) -> Option<Replica> {
     let start = Start {
         key: secret(3),
         sequencer: None,
-        generation: GenerationId([life; 16]),
+        generation: GenerationId([generation; 16]),
         store_id: StoreId([1; 16]),
         copied: false,
         now: NOW,
     };
     let mut replica = Replica::open(Store::open_on(disk.clone()).ok()?, start).ok()?;
     if replica.policy().is_none() {
-        replica.found(statements()).ok()?;
+        replica.bootstrap(statements()).ok()?;
     }
     Some(replica)
 }
 
-/// Writes tickets until the disk fails or all are written; answers with those that were acknowledged, `None`
-/// if the store was not even made.
-fn work(disk: &SimDisk) -> Option<Vec<DocId>> {
-    let mut answered = Vec::new();
+/// Writes tickets until the disk fails or all are written; returns the acknowledged ones, `None` if the disk failed
+/// while the store was created.
+fn write_tickets(disk: &SimDisk) -> Option<Vec<DocId>> {
+    let mut acknowledged = Vec::new();
     let mut replica = open(disk, 1)?;
     let scope = scope_of(&organisation(&secret(1).public()), Some(&IT));
     for number in 0..6 {
@@ -79,11 +79,11 @@ fn work(disk: &SimDisk) -> Option<Vec<DocId>> {
             })
         });
         match written {
-            Ok((written, _)) => answered.extend(written.docs),
-            Err(_) => return Some(answered),
+            Ok((written, _)) => acknowledged.extend(written.docs),
+            Err(_) => return Some(acknowledged),
         }
     }
-    Some(answered)
+    Some(acknowledged)
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn whatever_call_fails_nothing_answered_is_lost() {
     loop {
         let disk = SimDisk::default();
         disk.fail_at(call);
-        let Some(answered) = work(&disk) else {
-            // The disk failed while the empty store was being made: there is nothing to open yet.
+        let Some(acknowledged) = write_tickets(&disk) else {
+            // The disk failed while the empty store was being created: there is nothing to open yet.
             call += 1;
             continue;
         };
@@ -103,17 +103,17 @@ fn whatever_call_fails_nothing_answered_is_lost() {
         let replica = open(&left, 2);
         let replica = replica.unwrap_or_else(|| panic!("the store does not open after call {call} failed"));
         let reading = replica.read().expect("the store is readable");
-        for doc in &answered {
+        for doc in &acknowledged {
             let view = sync::docs::view::view(&reading, doc).expect("the document is readable");
-            assert!(view.is_some(), "an answered ticket is gone after call {call} failed");
+            assert!(view.is_some(), "an acknowledged ticket is lost after call {call} failed");
         }
         let verified = sync::verify::verify(&reading, replica.authority()).expect("the store is readable");
         assert!(verified.faults.is_empty(), "after call {call} failed: {:?}", verified.faults);
         if !failed {
-            assert_eq!(answered.len(), 6, "with no failure everything is answered");
+            assert_eq!(acknowledged.len(), 6, "without a failure everything is acknowledged");
             break;
         }
-        // Every call at first, where a store is made; then with strides, since writes repeat themselves.
+        // Every call at first, where the store is created; then in larger steps, because writes are alike.
         call += 1 + call / 40;
     }
     assert!(call > 50, "the sweep reached into the writes: {call} calls");

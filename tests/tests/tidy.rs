@@ -1,10 +1,11 @@
-//! The rules of the house that a compiler does not know, checked over the tree as text.
+//! Project rules that the compiler does not check, checked over the source tree as text.
 //!
-//! In order: who may import what, who may read the time, lints, leftovers, the lock file of the UI, links between
-//! papers, sizes and openings of files. A violation is listed with its line and the reason of the rule. Equal keys in
-//! English and French are the UI's own tests; formatting, lints and licences are steps of `cargo xtask test`.
+//! In order: which crate may import what, who may read the clock, lints, unfinished code, the lock file of the UI,
+//! links between documents, sizes and module docs of files. A violation is listed with its line and the reason of the
+//! rule. That English and French have equal keys is tested in the UI; formatting, lints and licences are steps of
+//! `cargo xtask test`.
 //!
-//! Rust files are read with comments and literals blanked (`code_only`), so that words about a thing are not the thing.
+//! Rust files are read with comments and literals blanked (`code_only`), so that mentioning a name is not using it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +14,11 @@ use std::path::{Path, PathBuf};
 /// One row of the import table. A new row, or a new entry in one, is a decision with a page in `docs/decisions/`.
 struct Row {
     name: &'static str,
-    /// Crates of this workspace it may depend on.
+    /// Crates of this workspace that it may depend on.
     own: &'static [&'static str],
-    /// Crates it stays away from, and why.
-    away: &'static [(&'static str, &'static str)],
-    /// Paths it may not name outside tests, and why.
+    /// Crates that it must not use, and why.
+    forbidden: &'static [(&'static str, &'static str)],
+    /// Paths that it must not name outside tests, and why.
     paths: &'static [(&'static str, &'static str)],
 }
 
@@ -26,13 +27,13 @@ const ARGUMENT: &str =
     "time, randomness and the environment reach `schema` as arguments; it must answer the same anywhere";
 const ENGINE: &str = "`sync` moves documents; it neither serves people nor shows anything";
 const HIDDEN: &str = "`sync` hides the network and the store, so that either can change without a word in `node`";
-const SHELL: &str = "the window is a shell around `node`; a site runs without one";
+const SHELL: &str = "the desktop window is a shell around `node`; a site runs without one";
 
 const TABLE: &[Row] = &[
     Row {
         name: "schema",
         own: &[],
-        away: &[
+        forbidden: &[
             ("tokio", PURE),
             ("redb", PURE),
             ("rusqlite", PURE),
@@ -55,36 +56,36 @@ const TABLE: &[Row] = &[
     Row {
         name: "sync",
         own: &["schema"],
-        away: &[("axum", ENGINE), ("rusqlite", ENGINE), ("tauri", SHELL)],
+        forbidden: &[("axum", ENGINE), ("rusqlite", ENGINE), ("tauri", SHELL)],
         paths: &[("schema::ticket", "`sync` moves every kind of document alike and never names a ticket")],
     },
-    Row { name: "ui", own: &[], away: &[("tauri", SHELL)], paths: &[] },
+    Row { name: "ui", own: &[], forbidden: &[("tauri", SHELL)], paths: &[] },
     Row {
         name: "node",
         own: &["schema", "sync", "ui"],
-        away: &[("iroh", HIDDEN), ("redb", HIDDEN), ("tauri", SHELL)],
+        forbidden: &[("iroh", HIDDEN), ("redb", HIDDEN), ("tauri", SHELL)],
         paths: &[],
     },
-    Row { name: "app", own: &["node", "ui"], away: &[("iroh", HIDDEN), ("redb", HIDDEN)], paths: &[] },
+    Row { name: "app", own: &["node", "ui"], forbidden: &[("iroh", HIDDEN), ("redb", HIDDEN)], paths: &[] },
     Row {
         name: "relay",
         own: &["schema"],
-        away: &[("automerge", "a relay sees sealed packets and no document"), ("redb", "a relay keeps nothing")],
+        forbidden: &[("automerge", "a relay sees sealed packets and no document"), ("redb", "a relay keeps nothing")],
         paths: &[],
     },
-    Row { name: "tests", own: &["schema", "sync", "node", "ui", "app", "relay"], away: &[], paths: &[] },
-    Row { name: "xtask", own: &[], away: &[], paths: &[] },
+    Row { name: "tests", own: &["schema", "sync", "node", "ui", "app", "relay"], forbidden: &[], paths: &[] },
+    Row { name: "xtask", own: &[], forbidden: &[], paths: &[] },
 ];
 
-/// Places that read the time; everywhere else it comes in as an argument, so that a test can turn it by hand.
+/// Files that read the clock; everywhere else the time is an argument, so that a test can set it.
 const CLOCK_READERS: &[(&str, &[&str])] = &[
     ("schema", &[]),
-    // The campaign is built for tests only, and tells how long scanning took.
-    ("sync", &["sync/src/net.rs", "sync/src/net/", "sync/src/change/campaign.rs"]),
+    // The mutation campaign is built for tests only, and reports how long scanning took.
+    ("sync", &["sync/src/net.rs", "sync/src/net/", "sync/src/change/mutation.rs"]),
     ("node", &["node/src/clock.rs"]),
 ];
 
-/// No file of Rust is this long or longer, unless it stands in `LONG`.
+/// No Rust file has this many lines or more, unless it is listed in `LONG`.
 const MAX_LINES: usize = 600;
 
 /// Files that may be longer, each with its reason.
@@ -99,16 +100,16 @@ fn each_crate_depends_only_on_what_its_row_allows() {
 }
 
 #[test]
-fn no_crate_names_what_it_stays_away_from() {
+fn no_crate_names_what_it_must_not_use() {
     let mut found = Vec::new();
     for (krate, row) in crates().iter().filter_map(|krate| Some((krate, row_of(krate)?))) {
         for file in production_code(&krate.folder) {
-            for (path, why) in row.away.iter().chain(row.paths) {
+            for (path, why) in row.forbidden.iter().chain(row.paths) {
                 found.extend(lines_naming(&file.code, path).iter().map(|line| file.fault(*line, path, why)));
             }
         }
     }
-    holds(found, "a crate that reaches past its row takes on a second job, and its tests stop being about the first");
+    holds(found, "a crate that uses more than its row allows takes on a second responsibility");
 }
 
 #[test]
@@ -123,10 +124,7 @@ fn only_the_named_places_read_the_time() {
             }
         }
     }
-    holds(
-        found,
-        "code that reads the clock by itself cannot be replayed from a seed, nor tested on a hand-turned clock",
-    );
+    holds(found, "code that reads the clock by itself cannot be replayed from a seed, nor tested with a virtual clock");
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
         |krate: &Crate| format!("{}/Cargo.toml: add `[lints]` with `workspace = true`", relative(&krate.folder));
     holds(
         bare.iter().map(fault).collect(),
-        "one crate without them is where unsafe code and bare unwraps would settle",
+        "a crate without them could hold unsafe code and unwraps that nobody notices",
     );
 }
 
@@ -165,7 +163,7 @@ fn nothing_unfinished_is_left() {
 }
 
 #[test]
-fn the_lock_file_of_the_ui_names_no_place_to_download_from() {
+fn the_lock_file_of_the_ui_names_no_download_address() {
     let path = root().join("node/ui/package-lock.json");
     let lines = lines_holding(&read(&path), "\"resolved\"");
     let fault = |line: &usize| format!("{}:{line}: take the `resolved` entry out; the hash stays", relative(&path));
@@ -176,7 +174,7 @@ fn the_lock_file_of_the_ui_names_no_place_to_download_from() {
 }
 
 #[test]
-fn links_between_papers_lead_somewhere() {
+fn links_between_documents_resolve() {
     let mut found = Vec::new();
     for path in files(&["md"]) {
         let folder = path.parent().unwrap();
@@ -184,11 +182,11 @@ fn links_between_papers_lead_somewhere() {
         let broken = links(&text).into_iter().filter(|(_, target)| !folder.join(target).exists());
         found.extend(broken.map(|(line, target)| format!("{}:{line}: nothing at {target}", relative(&path))));
     }
-    holds(found, "papers are read without a network, years later: a link that leads nowhere is a lost page");
+    holds(found, "documents are read without a network, years later: a broken link is a lost page");
 }
 
 #[test]
-fn files_of_rust_stay_readable_in_one_sitting() {
+fn rust_files_stay_short() {
     let mut found = Vec::new();
     for path in files(&["rs"]) {
         let (shown, lines) = (relative(&path), read(&path).lines().count());
@@ -196,18 +194,18 @@ fn files_of_rust_stay_readable_in_one_sitting() {
             found.push(format!("{shown}: {lines} lines; when a file holds two ideas it becomes idea.rs and idea/"));
         }
     }
-    holds(found, "a file is the unit that a person holds in mind");
+    holds(found, "a file should be short enough to be read and understood at once");
 }
 
 #[test]
-fn every_file_of_rust_opens_with_what_it_is_for() {
+fn every_rust_file_begins_with_module_docs() {
     let silent = files(&["rs"]).into_iter().filter(|path| !read(path).starts_with("//!"));
     let found = silent.map(|path| format!("{}:1: begin with `//!`", relative(&path))).collect();
-    holds(found, "a reader who lands in a file must learn there what it does and what it leaves to others");
+    holds(found, "a reader who opens a file must learn there what it does and what it leaves to others");
 }
 
 #[test]
-fn words_about_a_thing_are_not_the_thing() {
+fn comments_and_literals_are_not_code() {
     let spoken = "// std::fs\n/* std::fs /* std::fs */ */ let a = (\"std::fs\", r#\"\" std::fs\"#, '\"', b'\\'');\n";
     assert!(lines_naming(&code_only(spoken), "std::fs").is_empty(), "comments and literals are no code");
     for real in ["std::fs::read(x)", "use std::fs;", "pub use std::{io, fs as files};", "use std::{fs::{self, File}};"]
@@ -305,12 +303,12 @@ fn refusal(row: &Row, section: &str, name: &str, own: &[&str]) -> Option<String>
         return Some(format!("of this workspace `{}` may import: {allowed}", row.name));
     }
     // Tests may use what the crate itself may not.
-    let away = row.away.iter().filter(|_| !section.contains("dev-dependencies"));
-    let mut reasons = away.filter(|(crate_name, _)| *crate_name == name);
+    let forbidden = row.forbidden.iter().filter(|_| !section.contains("dev-dependencies"));
+    let mut reasons = forbidden.filter(|(crate_name, _)| *crate_name == name);
     reasons.next().map(|(_, why)| (*why).to_owned())
 }
 
-/// A file of Rust as code: comments, literals and tests blanked, lines as they were.
+/// A Rust file as code: comments, literals and tests blanked, line numbers unchanged.
 struct Code {
     path: String,
     code: String,
@@ -519,7 +517,8 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// Every file of the tree with one of `endings`, in order of path; build output, fetched packages and tools are not ours.
+/// Every file of the tree with one of `endings`, in order of path; build output, fetched packages and tools are not
+/// ours.
 fn files(endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     walk(&root(), endings, &mut found);

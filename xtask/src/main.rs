@@ -1,10 +1,10 @@
 //! `cargo xtask`: the demo, the tests and the benchmarks, from a machine that has Rust alone, with the linker that
 //! Rust itself asks for.
 //!
-//! Each command names what it needs (`tools`), fetches what is missing (`install`), builds, and hands over.
-//! Standard library only, so that this starts in seconds even where nothing else compiles yet.
-//! What is said here goes to stderr: stdout belongs to the program started (the demo's one line of JSON) and to the
-//! closing table of `test`. Errors are plain text, because a person reads them and nothing acts on them.
+//! Each command names the tools it needs (`tools`), installs what is missing (`install`), builds, and becomes the
+//! program that it is for. Standard library only, so that this starts in seconds even where nothing else compiles yet.
+//! Messages go to stderr: stdout belongs to the started program (the demo's one line of JSON) and to the final table of
+//! `test`. Errors are plain text, because only people read them.
 //!
 //! What the demo shows and what the tests assert is not here: see the crates `node` and `tests`.
 
@@ -14,11 +14,11 @@ mod report;
 mod steps;
 mod test;
 mod tools;
-mod workplace;
+mod workspace;
 
 use std::process::ExitCode;
 
-use workplace::Workplace;
+use workspace::Workspace;
 
 const HELP: &str = "\
 Archipel's commands; each installs what is missing first, and says what.
@@ -49,14 +49,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &str, args: Vec<String>) -> Result<ExitCode, String> {
-    let place = Workplace::here()?;
+    let workspace = Workspace::here()?;
     let refused = |arg: &String| arg == "--no-install";
     let may_install = !args.iter().any(refused);
     let args: Vec<String> = args.into_iter().filter(|arg| !refused(arg)).collect();
     match command {
-        "demo" => demo::demo(&place, &args, may_install),
-        "bench" => demo::bench(&place, &args, may_install),
-        "test" => test::test(&place, &args, may_install),
+        "demo" => demo::demo(&workspace, &args, may_install),
+        "bench" => demo::bench(&workspace, &args, may_install),
+        "test" => test::test(&workspace, &args, may_install),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
-//! What became of each step, and the closing table.
+//! The outcome of each step, and the final table.
 
 use std::time::Duration;
 
-/// What became of a step. A step that did not run is `Skipped`, never `Passed`.
+/// The outcome of a step. A step that did not run is `Skipped`, never `Passed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Passed,
@@ -10,14 +10,14 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// One step that was reached.
+/// The line of one step.
 pub struct Line {
     pub name: &'static str,
     pub outcome: Outcome,
     pub took: Duration,
 }
 
-/// The whole run, in order.
+/// The lines of a whole run, in order.
 #[derive(Default)]
 pub struct Report {
     pub lines: Vec<Line>,

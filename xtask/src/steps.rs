@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, in order. To add one, add an entry to `STEPS`; nothing else names them.
 //!
-//! All cargo steps select the whole workspace, so that no dependency is compiled twice. The planted bugs are a feature
-//! of their own: only our crates are built again for them, after everything that runs what operators get.
+//! All cargo steps select the whole workspace, so that no dependency is compiled twice. The injected bugs are a
+//! feature of their own: only our crates are built again for them, after all steps that run what operators get.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,57 +9,64 @@ use std::process::Command;
 use crate::demo::BUILD;
 use crate::install::ui_packages;
 use crate::tools::Tool;
-use crate::workplace::Workplace;
+use crate::workspace::Workspace;
 
-/// One line of the closing table.
+/// A step: one line of the final table.
 pub struct Step {
-    /// In the table, and in `after` of other steps.
+    /// Its name in the table, and in `after` of other steps.
     pub name: &'static str,
     pub run: Run,
     pub needs: &'static [Tool],
-    /// An earlier step without which this one would test something stale.
+    /// An earlier step that must have passed, so that this one does not test an old build.
     pub after: Option<&'static str>,
-    /// Left out by `--quick`.
+    /// Whether `--quick` leaves it out.
     pub long: bool,
-    /// Done first; its failure is the step's.
-    pub prepare: fn(&Workplace) -> Result<(), String>,
-    /// The reason why this step has nothing to say on this machine, if there is one.
-    pub idle: fn(&Workplace) -> Option<String>,
+    /// Runs before the step; if it fails, the step fails.
+    pub prepare: fn(&Workspace) -> Result<(), String>,
+    /// Why this step cannot run on this machine; `None`: it can.
+    pub skip_reason: fn(&Workspace) -> Option<String>,
 }
 
 /// What a step starts, with its arguments.
 pub enum Run {
     Cargo(&'static [&'static str]),
-    /// In the UI's folder.
+    /// npm, in the folder of the UI.
     Npm(&'static [&'static str]),
     /// A program of this workspace, built by an earlier step.
-    Own(&'static str, &'static [&'static str]),
+    Program(&'static str, &'static [&'static str]),
     /// A shell script of the repository, with its arguments.
     Script(&'static [&'static str]),
 }
 
-/// What a step is unless it says otherwise.
-const PLAIN: Step =
-    Step { name: "", run: Run::Cargo(&[]), needs: &[], after: None, long: false, prepare: nothing, idle: never };
+/// The default values of a step.
+const DEFAULT: Step = Step {
+    name: "",
+    run: Run::Cargo(&[]),
+    needs: &[],
+    after: None,
+    long: false,
+    prepare: nothing,
+    skip_reason: never_skip,
+};
 
 /// Building any crate of the workspace may build the UI.
 const BUILDING: &[Tool] = &[Tool::Compiler, Tool::Node];
 
-/// Cheap steps first, so that a slip is told within seconds.
+/// Cheap steps first, so that a small mistake is reported within seconds.
 pub const STEPS: &[Step] = &[
-    Step { name: "format", run: Run::Cargo(&["fmt", "--all", "--check"]), needs: &[Tool::Rustfmt], ..PLAIN },
+    Step { name: "format", run: Run::Cargo(&["fmt", "--all", "--check"]), needs: &[Tool::Rustfmt], ..DEFAULT },
     Step {
         name: "dependencies",
         run: Run::Cargo(&["deny", "check", "bans", "licenses", "sources"]),
         needs: &[Tool::Deny],
-        ..PLAIN
+        ..DEFAULT
     },
     Step {
         name: "advisories",
         run: Run::Cargo(&["deny", "--offline", "check", "advisories"]),
         needs: &[Tool::Deny],
-        idle: no_advisories,
-        ..PLAIN
+        skip_reason: no_advisories,
+        ..DEFAULT
     },
     Step {
         name: "clippy",
@@ -68,32 +75,32 @@ pub const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            "tests/planted",
+            "tests/fault-injection",
             "--",
             "-D",
             "warnings",
         ]),
         needs: &[Tool::Clippy, Tool::Compiler, Tool::Node],
-        ..PLAIN
+        ..DEFAULT
     },
-    Step { name: "ui types", run: Run::Npm(&["run", "check"]), needs: &[Tool::Node], prepare: ui_packages, ..PLAIN },
-    Step { name: "ui tests", run: Run::Npm(&["run", "test"]), needs: &[Tool::Node], prepare: ui_packages, ..PLAIN },
-    Step { name: "tests", run: Run::Cargo(&["test", "--workspace"]), needs: &[Tool::Compiler, Tool::Node], ..PLAIN },
-    Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, ..PLAIN },
+    Step { name: "ui types", run: Run::Npm(&["run", "check"]), needs: &[Tool::Node], prepare: ui_packages, ..DEFAULT },
+    Step { name: "ui tests", run: Run::Npm(&["run", "test"]), needs: &[Tool::Node], prepare: ui_packages, ..DEFAULT },
+    Step { name: "tests", run: Run::Cargo(&["test", "--workspace"]), needs: &[Tool::Compiler, Tool::Node], ..DEFAULT },
+    Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, ..DEFAULT },
     Step {
         name: "stage",
-        run: Run::Own("stage", &["--check", "--no-prompt"]),
+        run: Run::Program("stage", &["--check", "--no-prompt"]),
         needs: &[Tool::Python],
         after: Some("build"),
         long: true,
-        ..PLAIN
+        ..DEFAULT
     },
     Step {
-        name: "endurance",
-        run: Run::Own("endure", &["--kills", "6", "--tickets", "500", "--minute", "10"]),
+        name: "soak test",
+        run: Run::Program("soak", &["--kills", "6", "--tickets", "500", "--copy-seconds", "10"]),
         after: Some("build"),
         long: true,
-        ..PLAIN
+        ..DEFAULT
     },
     Step {
         name: "quiet network",
@@ -101,58 +108,58 @@ pub const STEPS: &[Step] = &[
         needs: &[Tool::Ip, Tool::Tcpdump],
         after: Some("build"),
         long: true,
-        idle: no_namespaces,
-        ..PLAIN
+        skip_reason: no_namespaces,
+        ..DEFAULT
     },
     Step {
         name: "build simulator",
-        run: Run::Cargo(&["build", "--workspace", "--bins", "--features", "tests/planted"]),
+        run: Run::Cargo(&["build", "--workspace", "--bins", "--features", "tests/fault-injection"]),
         needs: BUILDING,
         long: true,
-        ..PLAIN
+        ..DEFAULT
     },
     Step {
         name: "simulator",
-        run: Run::Own("simulate", &["--seeds", "300"]),
+        run: Run::Program("simulate", &["--seeds", "300"]),
         after: Some("build simulator"),
         long: true,
-        ..PLAIN
+        ..DEFAULT
     },
     Step {
-        name: "planted bugs",
-        run: Run::Own("simulate", &["--bugs", "--seeds", "300"]),
+        name: "injected bugs",
+        run: Run::Program("simulate", &["--bugs", "--seeds", "300"]),
         after: Some("build simulator"),
         long: true,
-        ..PLAIN
+        ..DEFAULT
     },
 ];
 
 impl Run {
-    pub fn command(&self, place: &Workplace) -> Command {
+    pub fn command(&self, workspace: &Workspace) -> Command {
         let (mut command, args) = match self {
-            Run::Cargo(args) => (place.cargo(), args),
-            Run::Npm(args) => (place.command("npm"), args),
-            Run::Own(name, args) => (place.own(name), args),
-            Run::Script(args) => (place.command("bash"), args),
+            Run::Cargo(args) => (workspace.cargo(), args),
+            Run::Npm(args) => (workspace.command("npm"), args),
+            Run::Program(name, args) => (workspace.built_program(name), args),
+            Run::Script(args) => (workspace.command("bash"), args),
         };
         if matches!(self, Run::Npm(_)) {
-            command.current_dir(place.ui());
+            command.current_dir(workspace.ui());
         }
         command.args(*args);
         command
     }
 }
 
-fn nothing(_: &Workplace) -> Result<(), String> {
+fn nothing(_: &Workspace) -> Result<(), String> {
     Ok(())
 }
 
-fn never(_: &Workplace) -> Option<String> {
+fn never_skip(_: &Workspace) -> Option<String> {
     None
 }
 
-/// The database is fetched from a forge, which not every machine reaches; a check without it would prove nothing.
-fn no_advisories(_: &Workplace) -> Option<String> {
+/// The database is fetched from a forge, which not every machine reaches; a check without it would be worthless.
+fn no_advisories(_: &Workspace) -> Option<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))?;
     let mut found = home.join("advisory-dbs").read_dir().ok().into_iter().flatten().flatten();
@@ -161,10 +168,10 @@ fn no_advisories(_: &Workplace) -> Option<String> {
 }
 
 /// Network namespaces are Linux's, and root makes them.
-fn no_namespaces(place: &Workplace) -> Option<String> {
-    let mut id = place.command("id");
+fn no_namespaces(workspace: &Workspace) -> Option<String> {
+    let mut id = workspace.command("id");
     id.arg("-u");
-    let root = cfg!(target_os = "linux") && place.answer(id).as_deref() == Some("0");
+    let root = cfg!(target_os = "linux") && workspace.output_of(id).as_deref() == Some("0");
     (!root).then(|| "network namespaces need Linux and root".to_owned())
 }
 
@@ -174,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_step_waits_only_for_an_earlier_one() {
-        for (place, step) in STEPS.iter().enumerate() {
-            let earlier = |name| STEPS[..place].iter().any(|other| other.name == name);
+        for (index, step) in STEPS.iter().enumerate() {
+            let earlier = |name| STEPS[..index].iter().any(|other| other.name == name);
             assert!(step.after.is_none_or(earlier), "{} would wait for a step that never ran", step.name);
             assert!(!earlier(step.name), "two steps named {} could not be told apart", step.name);
         }

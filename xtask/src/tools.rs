@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::workplace::Workplace;
+use crate::workspace::Workspace;
 
 /// The version that goes into `.tools` when the machine has no Node that is new enough.
 pub const NODE_PACKAGES: &[&str] = &["node@24", "npm@11"];
@@ -22,7 +22,7 @@ pub enum Tool {
     Rustfmt,
     Clippy,
     Deny,
-    /// Makes network namespaces, so that tests have hosts and cables of their own.
+    /// Makes network namespaces, so that tests have hosts and links of their own.
     Ip,
     /// Shows that no packet leaves for a host nobody configured.
     Tcpdump,
@@ -43,7 +43,7 @@ pub enum Source {
 }
 
 impl Tool {
-    /// As a person knows it.
+    /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Tool::Compiler => "a C compiler (cc)",
@@ -57,17 +57,17 @@ impl Tool {
         }
     }
 
-    /// `None` if the machine has what is needed.
-    pub fn lack(self, place: &Workplace) -> Option<String> {
+    /// Why the tool cannot be used, as text; `None`: it can.
+    pub fn why_missing(self, workspace: &Workspace) -> Option<String> {
         let present = match self {
-            Tool::Compiler => has(place, "cc") || cfg!(windows),
-            Tool::Node => return node_lack(place),
-            Tool::Rustfmt => place.answer(cargo_with(place, "fmt")).is_some(),
-            Tool::Clippy => place.answer(cargo_with(place, "clippy")).is_some(),
-            Tool::Deny => has(place, "cargo-deny"),
-            Tool::Ip => has(place, "ip") || !linux(),
-            Tool::Tcpdump => (has(place, "tcpdump") && has(place, "curl")) || !linux(),
-            Tool::Python => has(place, "python3") || cfg!(windows),
+            Tool::Compiler => has(workspace, "cc") || cfg!(windows),
+            Tool::Node => return why_node_missing(workspace),
+            Tool::Rustfmt => workspace.output_of(cargo_with(workspace, "fmt")).is_some(),
+            Tool::Clippy => workspace.output_of(cargo_with(workspace, "clippy")).is_some(),
+            Tool::Deny => has(workspace, "cargo-deny"),
+            Tool::Ip => has(workspace, "ip") || !linux(),
+            Tool::Tcpdump => (has(workspace, "tcpdump") && has(workspace, "curl")) || !linux(),
+            Tool::Python => has(workspace, "python3") || cfg!(windows),
         };
         (!present).then(|| format!("{} is missing", self.name()))
     }
@@ -91,23 +91,23 @@ fn linux() -> bool {
     cfg!(target_os = "linux")
 }
 
-fn has(place: &Workplace, program: &str) -> bool {
-    place.find(program).is_some()
+fn has(workspace: &Workspace, program: &str) -> bool {
+    workspace.find(program).is_some()
 }
 
-fn cargo_with(place: &Workplace, component: &str) -> Command {
-    let mut command = place.cargo();
+fn cargo_with(workspace: &Workspace, component: &str) -> Command {
+    let mut command = workspace.cargo();
     command.args([component, "--version"]);
     command
 }
 
-fn node_lack(place: &Workplace) -> Option<String> {
-    if !has(place, "npm") {
+fn why_node_missing(workspace: &Workspace) -> Option<String> {
+    if !has(workspace, "npm") {
         return Some("Node.js >= 20.19 with npm is missing".to_owned());
     }
-    let mut command = place.command("node");
+    let mut command = workspace.command("node");
     command.arg("--version");
-    match place.answer(command) {
+    match workspace.output_of(command) {
         None => Some("npm is there, but Node.js does not start".to_owned()),
         Some(version) if new_enough(&version) => None,
         Some(version) => Some(format!("Node.js is {version}, and the UI's build needs 20.19, 22.12 or later")),

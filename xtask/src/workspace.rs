@@ -1,21 +1,21 @@
-//! Where the work happens: the repository, its target folder, and the environment of every program started.
+//! The repository, its target folder, and the environment of every program started.
 //!
-//! Tools fetched by `install` live in `.tools` (git-ignored) and come first in every child's `PATH`, since the build
-//! script of the web UI looks for npm there like anyone else.
+//! Tools fetched by `install` live in `.tools` (git-ignored) and come first in the `PATH` of every child
+//! process, because the build script of the web UI looks for npm there.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// The repository and what its programs need around them.
-pub struct Workplace {
+/// The repository and what its programs need.
+pub struct Workspace {
     root: PathBuf,
     /// Absolute; `CARGO_TARGET_DIR` if set, otherwise `target` in the repository.
     target: PathBuf,
     search_path: OsString,
 }
 
-impl Workplace {
+impl Workspace {
     /// Finds the repository from this crate's own folder, so that the command works from any subfolder.
     /// Errors: the folder has gone, or `PATH` holds an entry that cannot be written back.
     pub fn here() -> Result<Self, String> {
@@ -67,17 +67,17 @@ impl Workplace {
     }
 
     /// A program of this workspace, built before.
-    pub fn own(&self, name: &str) -> Command {
+    pub fn built_program(&self, name: &str) -> Command {
         self.prepared(Command::new(self.built(name)))
     }
 
     /// A program of this workspace in the release profile, built before.
-    pub fn released(&self, name: &str) -> Command {
+    pub fn release_program(&self, name: &str) -> Command {
         self.prepared(Command::new(self.target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))))
     }
 
     /// What `program ARGS` printed, trimmed; `None` if it could not be started or failed.
-    pub fn answer(&self, mut command: Command) -> Option<String> {
+    pub fn output_of(&self, mut command: Command) -> Option<String> {
         let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(text)
@@ -113,30 +113,30 @@ pub fn run_quietly(command: &mut Command) -> Result<(), String> {
 
 /// Runs to its end. Errors: it could not be started, or failed; both say which command.
 pub fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("could not start `{}`: {error}", shown(command)))?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", shown(command))) }
+    let status = command.status().map_err(|error| format!("could not start `{}`: {error}", command_line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", command_line(command))) }
 }
 
 /// Becomes `command`, so that Ctrl-C, signals, stdin, stdout and the exit status are its own.
 /// Errors: it could not be started.
 #[cfg(unix)]
-pub fn hand_over(command: &mut Command) -> Result<ExitCode, String> {
+pub fn exec(command: &mut Command) -> Result<ExitCode, String> {
     use std::os::unix::process::CommandExt;
     let error = command.exec();
-    Err(format!("could not start `{}`: {error}", shown(command)))
+    Err(format!("could not start `{}`: {error}", command_line(command)))
 }
 
 /// Runs `command` and passes its exit status on; the console sends Ctrl-C to both.
 /// Errors: it could not be started.
 #[cfg(not(unix))]
-pub fn hand_over(command: &mut Command) -> Result<ExitCode, String> {
-    let status = command.status().map_err(|error| format!("could not start `{}`: {error}", shown(command)))?;
+pub fn exec(command: &mut Command) -> Result<ExitCode, String> {
+    let status = command.status().map_err(|error| format!("could not start `{}`: {error}", command_line(command)))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The command as one would type it, without the folder of the program.
-pub fn shown(command: &Command) -> String {
+pub fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use crate::site::{Area, Node};
+use crate::site::{Node, TestFolder};
 
 /// Three times the largest body, and less than what is thrown away.
 const LARGE: usize = 3 << 20;
@@ -37,8 +37,8 @@ fn is_well(node: &Node) -> bool {
 
 #[test]
 fn a_body_that_is_too_large_gets_an_answer_and_disturbs_nobody() {
-    let area = Area::new("bodies");
-    let node = Node::start(&area.founded("paris"));
+    let temp = TestFolder::new("bodies");
+    let node = Node::start(&temp.founded("paris"));
     let token = format!("authorization: Bearer {}\r\n", node.token);
     let length = format!("content-length: {LARGE}\r\n");
     let body = vec![b'x'; LARGE];
@@ -66,8 +66,8 @@ fn a_body_that_is_too_large_gets_an_answer_and_disturbs_nobody() {
 
 #[test]
 fn who_asks_first_is_told_before_sending_and_who_sends_without_end_is_hung_up_on() {
-    let area = Area::new("ends");
-    let node = Node::start(&area.founded("paris"));
+    let temp = TestFolder::new("ends");
+    let node = Node::start(&temp.founded("paris"));
     let token = format!("authorization: Bearer {}\r\n", node.token);
     let asking = format!("{token}content-length: {LARGE}\r\nexpect: 100-continue\r\n");
     let answer = send(&node, &head(&node, "POST /api/v1/tickets", &asking), b"").expect("an answer");

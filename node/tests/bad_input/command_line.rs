@@ -1,11 +1,11 @@
-//! Commands that are not written as they must be, or ask for what is not there.
+//! Commands with wrong arguments, or about things that do not exist.
 
-use crate::site::{Area, Node, command, files, finish, founding, run, same};
+use crate::site::{Node, TestFolder, assert_unchanged, command, files, founding, run, run_prepared};
 
 #[test]
 fn an_organisation_that_cannot_be_founded_leaves_nothing() {
-    let area = Area::new("founding");
-    let kit = area.at("kit.txt");
+    let temp = TestFolder::new("founding");
+    let kit = temp.at("kit.txt");
     let good = founding(&kit);
     let changed = |option: &str, value: &str| {
         let mut arguments = good.clone();
@@ -29,25 +29,25 @@ fn an_organisation_that_cannot_be_founded_leaves_nothing() {
         ("a password of 5000 letters", good.clone(), &[b'x'; 5000], "PASSWORD-FORM"),
     ];
     for (case, arguments, input, code) in &cases {
-        let told = run(&area.at("new"), arguments, input);
-        told.refused(code, case);
-        assert!(!told.err.contains("hunter2"), "{case}: a password is never told");
-        assert!(!area.at("new").join("site.key").exists() && !kit.exists(), "{case}: neither a site nor a kit is left");
+        let output = run(&temp.at("new"), arguments, input);
+        output.refused(code, case);
+        assert!(!output.err.contains("hunter2"), "{case}: a password is never printed");
+        assert!(!temp.at("new").join("site.key").exists() && !kit.exists(), "{case}: neither a site nor a kit is left");
     }
     std::fs::write(&kit, b"another organisation's").unwrap();
-    run(&area.at("new"), &good, b"long enough it is").refused("KIT-EXISTS", "a kit is there already");
+    run(&temp.at("new"), &good, b"long enough it is").refused("KIT-EXISTS", "a kit is there already");
     assert_eq!(std::fs::read(&kit).unwrap(), b"another organisation's", "a kit exists once in the world");
-    let paris = area.founded("paris");
+    let paris = temp.founded("paris");
     let before = files(&paris);
-    run(&paris, &founding(&area.at("second.txt")), b"long enough it is").refused("FOLDER-USED", "twice in one folder");
-    same(&paris, &before, "twice in one folder");
-    assert!(!area.at("second.txt").exists(), "no kit without its organisation");
+    run(&paris, &founding(&temp.at("second.txt")), b"long enough it is").refused("FOLDER-USED", "twice in one folder");
+    assert_unchanged(&paris, &before, "twice in one folder");
+    assert!(!temp.at("second.txt").exists(), "no kit without its organisation");
 }
 
 #[test]
 fn a_command_that_asks_for_nothing_there_changes_nothing() {
-    let area = Area::new("commands");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("commands");
+    let paris = temp.founded("paris");
     let cases: &[(&str, &[&str], &[u8], &str)] = &[
         ("no command", &[], b"", "USAGE"),
         ("an unknown command", &["fly"], b"", "USAGE"),
@@ -66,9 +66,9 @@ fn a_command_that_asks_for_nothing_there_changes_nothing() {
         run(&paris, arguments, input).refused(code, case);
         assert!(files(&paris).keys().eq(before.keys()), "{case}: files came or went");
         let elsewhere = if *code == "USAGE" { code } else { "FOLDER-EMPTY" };
-        run(&area.at("nowhere"), arguments, input).refused(elsewhere, case);
+        run(&temp.at("nowhere"), arguments, input).refused(elsewhere, case);
     }
-    assert!(!area.at("nowhere").exists(), "a folder that was misspelt is not made");
+    assert!(!temp.at("nowhere").exists(), "a folder that was misspelt is not made");
     run(&paris, &["invite", "--code", "LYO", "--name", "Lyon"], b"").refused("NODE-STOPPED", "nobody serves");
     let node = Node::start(&paris);
     for (case, arguments, input, code) in cases {
@@ -84,33 +84,33 @@ fn a_command_that_asks_for_nothing_there_changes_nothing() {
     drop(node);
     std::fs::write(paris.join("running.json"), format!("{{\"token\": \"{}", crate::site::PASSWORD)).unwrap();
     invite(&["--code", "LYO", "--name", "Lyon"])
-        .refused("NODE-STOPPED", "half of a token's file, of which nothing is told");
+        .refused("NODE-STOPPED", "half of a token's file, of which nothing is printed");
     assert_eq!(run(&paris, &["verify"], b"").code, Some(0), "and every record is as it was");
 }
 
 #[test]
 fn the_environment_is_no_back_door() {
-    let area = Area::new("environment");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("environment");
+    let paris = temp.founded("paris");
     let before = files(&paris);
     let mut bad = command(&paris, &["verify"]);
     bad.env("ARCHIPEL_LOG", "warn,node=loud=er");
-    finish(bad, b"").refused("LOG-FILTER", "a log filter that is none");
-    same(&paris, &before, "a log filter that is none");
+    run_prepared(bad, b"").refused("LOG-FILTER", "a log filter that is none");
+    assert_unchanged(&paris, &before, "a log filter that is none");
     let mut empty = std::process::Command::new(env!("CARGO_BIN_EXE_archipel"));
-    empty.env("ARCHIPEL_DATA", "").arg("verify").current_dir(area.at(""));
-    finish(empty, b"").refused("USAGE", "an empty folder name");
+    empty.env("ARCHIPEL_DATA", "").arg("verify").current_dir(temp.at(""));
+    run_prepared(empty, b"").refused("USAGE", "an empty folder name");
 }
 
 #[test]
 fn a_site_is_founded_in_a_bare_folder_and_learns_its_address_later() {
-    let area = Area::new("later");
+    let temp = TestFolder::new("later");
     // A name without a folder before it, from where a person stands.
     let mut init = command(std::path::Path::new("fresh"), &founding(std::path::Path::new("kit.txt")));
-    init.current_dir(area.at("."));
-    let told = finish(init, b"long enough it is");
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    let fresh = area.at("fresh");
+    init.current_dir(temp.at("."));
+    let output = run_prepared(init, b"long enough it is");
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    let fresh = temp.at("fresh");
     let invite = ["invite", "--code", "LYO", "--name", "Lyon", "--structure", "IT"];
     std::fs::write(fresh.join("archipel.toml"), "http = \"127.0.0.1:0\"\nnet = \"0.0.0.0:0\"\n").unwrap();
     let node = Node::start(&fresh);
@@ -119,7 +119,7 @@ fn a_site_is_founded_in_a_bare_folder_and_learns_its_address_later() {
     let config = "http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:0\"\nadvertise = [\"127.0.0.1:4711\"]\n";
     std::fs::write(fresh.join("archipel.toml"), config).unwrap();
     let node = Node::start(&fresh);
-    let told = run(&fresh, &invite, b"");
-    assert!(told.out.contains("archipel1-"), "as the error told to do: {} {}", told.out, told.err);
+    let output = run(&fresh, &invite, b"");
+    assert!(output.out.contains("archipel1-"), "as the error said: {} {}", output.out, output.err);
     drop(node);
 }

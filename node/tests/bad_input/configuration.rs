@@ -1,16 +1,16 @@
-//! The configuration, and what else a folder holds.
+//! Bad configurations, and damaged files of a site's folder.
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 
-use crate::site::{Area, Node, copy, files, run, same};
+use crate::site::{Node, TestFolder, assert_unchanged, copy, files, run};
 
 #[test]
 fn a_configuration_with_a_mistake_starts_nothing() {
-    let area = Area::new("config");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("config");
+    let paris = temp.founded("paris");
     let config = paris.join("archipel.toml");
     let (http, net) = ("http = \"127.0.0.1:0\"\n", "net = \"127.0.0.1:0\"\n");
     let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
@@ -38,9 +38,9 @@ fn a_configuration_with_a_mistake_starts_nothing() {
     let before = files(&paris);
     for (case, bytes, code, names) in &cases {
         std::fs::write(&config, bytes).unwrap();
-        let told = run(&paris, &["run"], b"");
-        told.refused(code, case);
-        assert!(told.err.contains(names), "{case}: names {names}: {}", told.err);
+        let output = run(&paris, &["run"], b"");
+        output.refused(code, case);
+        assert!(output.err.contains(names), "{case}: names {names}: {}", output.err);
     }
     std::fs::remove_file(&config).unwrap();
     std::fs::create_dir(&config).unwrap();
@@ -61,14 +61,14 @@ fn a_configuration_with_a_mistake_starts_nothing() {
     std::fs::write(&config, original).unwrap();
     let names = |files: std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| files.into_keys().collect::<Vec<_>>();
     assert_eq!(names(files(&paris)), names(before), "no attempt left a file");
-    let told = run(&paris, &["verify"], b"");
-    assert!(told.out.contains("everything verifies"), "and no record is lost: {}", told.err);
+    let output = run(&paris, &["verify"], b"");
+    assert!(output.out.contains("everything verifies"), "and no record is lost: {}", output.err);
 }
 
 #[test]
 fn a_plain_configuration_is_taken_in_every_harmless_form() {
-    let area = Area::new("plain");
-    let folder = area.at("new");
+    let temp = TestFolder::new("plain");
+    let folder = temp.at("new");
     std::fs::create_dir_all(&folder).unwrap();
     let good: [(&str, Option<&str>); 6] = [
         ("none", None),
@@ -87,25 +87,25 @@ fn a_plain_configuration_is_taken_in_every_harmless_form() {
     }
 }
 
-type Spoil = Box<dyn Fn(&Path)>;
+type Damage = Box<dyn Fn(&Path)>;
 
 #[test]
 fn a_damaged_folder_is_named_and_never_written() {
-    let area = Area::new("damaged");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("damaged");
+    let paris = temp.founded("paris");
     let store = |folder: &Path| folder.join("archipel.redb");
-    let cut = |file: &'static str, to: u64| -> Spoil {
+    let cut = |file: &'static str, to: u64| -> Damage {
         Box::new(move |folder| {
             let file = std::fs::OpenOptions::new().write(true).open(folder.join(file)).unwrap();
             file.set_len(to).unwrap();
         })
     };
-    let put = |file: &'static str, bytes: &'static [u8]| -> Spoil {
+    let put = |file: &'static str, bytes: &'static [u8]| -> Damage {
         Box::new(move |folder| std::fs::write(folder.join(file), bytes).unwrap())
     };
     let gone =
-        |file: &'static str| -> Spoil { Box::new(move |folder| std::fs::remove_file(folder.join(file)).unwrap()) };
-    let cases: Vec<(&str, Spoil, &str)> = vec![
+        |file: &'static str| -> Damage { Box::new(move |folder| std::fs::remove_file(folder.join(file)).unwrap()) };
+    let cases: Vec<(&str, Damage, &str)> = vec![
         ("a key cut short", cut("site.key", 40), "KEY-DAMAGED"),
         ("an empty key", cut("site.key", 0), "KEY-DAMAGED"),
         ("a key with a letter too many", put("site.key", &[b'a'; 65]), "KEY-DAMAGED"),
@@ -121,25 +121,25 @@ fn a_damaged_folder_is_named_and_never_written() {
         ("a photograph", put("archipel.redb", b"\x89PNG\r\n\x1a\nnot records at all, but somebody's"), "STORE-DAMAGED"),
         ("passwords that are no database", put("local.sqlite", &[b'x'; 5000]), "LOCAL-DAMAGED"),
     ];
-    for (case, spoil, code) in &cases {
-        let folder = area.at("copy");
+    for (case, damage, code) in &cases {
+        let folder = temp.at("copy");
         copy(&paris, &folder);
-        spoil(&folder);
+        damage(&folder);
         let before = files(&folder);
         for command in ["run", "verify", "rebuild"] {
             run(&folder, &[command], b"").refused(code, &format!("{case}, {command}"));
-            same(&folder, &before, &format!("{case}, {command}"));
+            assert_unchanged(&folder, &before, &format!("{case}, {command}"));
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }
-    let folder = area.at("foreign");
+    let folder = temp.at("foreign");
     copy(&paris, &folder);
-    std::fs::copy(area.founded("other").join("site.key"), folder.join("site.key")).unwrap();
+    std::fs::copy(temp.founded("other").join("site.key"), folder.join("site.key")).unwrap();
     run(&folder, &["run"], b"").refused("KEY-FOREIGN", "another site's key");
     std::fs::copy(paris.join("site.key"), folder.join("site.key")).unwrap();
     assert_eq!(run(&folder, &["verify"], b"").code, Some(0), "with the right key every record is there");
 
-    let folder = area.at("later");
+    let folder = temp.at("later");
     copy(&paris, &folder);
     std::fs::remove_file(store(&folder)).unwrap();
     let later: TableDefinition<'_, &str, u64> = TableDefinition::new("records-9");
@@ -156,14 +156,14 @@ fn a_damaged_folder_is_named_and_never_written() {
 
 #[test]
 fn one_folder_is_one_process() {
-    let area = Area::new("busy");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("busy");
+    let paris = temp.founded("paris");
     let node = Node::start(&paris);
     for command in ["run", "verify", "rebuild", "settle-copy"] {
         run(&paris, &[command], b"").refused("FOLDER-BUSY", command);
     }
-    let told = run(&paris, &["token", "create", "--login", "ana"], b"");
-    assert_eq!(told.code, Some(0), "the node still answers: {}", told.err);
+    let output = run(&paris, &["token", "create", "--login", "ana"], b"");
+    assert_eq!(output.code, Some(0), "the node still answers: {}", output.err);
     drop(node);
     assert_eq!(run(&paris, &["verify"], b"").code, Some(0), "a killed process leaves no lock");
 }

@@ -1,4 +1,4 @@
-//! The page of codes.
+//! The documentation of the error codes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,8 +20,8 @@ fn the_page_explains_every_code_and_no_other() {
     let quoted = http.split('"').skip(1).step_by(2);
     let is_code =
         |text: &&str| text.contains('-') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-    let told: BTreeSet<&str> = codes::ALL.iter().map(|code| code.word).chain(quoted.filter(is_code)).collect();
-    assert_eq!(explained, told, "an operator looks a code up where there is perhaps no network");
+    let known: BTreeSet<&str> = codes::ALL.iter().map(|code| code.word).chain(quoted.filter(is_code)).collect();
+    assert_eq!(explained, known, "an operator looks a code up where there is perhaps no network");
     for code in codes::ALL {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}`", code.word))).unwrap_or_default();
         assert!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::site::{Area, Node, Told, files, run, same};
+use crate::site::{CommandOutput, Node, TestFolder, assert_unchanged, files, run};
 
 const HEADER: &str = "number,incident_state,caller_id,opened_at,sys_updated_by,sys_updated_at,location,category,\
     subcategory,u_symptom,impact,urgency,priority,assignment_group,assigned_to";
@@ -24,20 +24,20 @@ fn with(from: &str, to: &str) -> String {
     good.replacen(from, to, 1)
 }
 
-fn import(folder: &Path, file: &Path, more: &[&str]) -> Told {
+fn import(folder: &Path, file: &Path, more: &[&str]) -> CommandOutput {
     let file = file.to_str().expect("a plain path");
     run(folder, &[&["import", "incident-log", file], more].concat(), b"")
 }
 
-fn report(told: &Told, case: &str) -> Value {
-    assert_eq!(told.code, Some(0), "{case}: {}", told.err);
-    serde_json::from_str(&told.out).expect("the report is JSON")
+fn report(output: &CommandOutput, case: &str) -> Value {
+    assert_eq!(output.code, Some(0), "{case}: {}", output.err);
+    serde_json::from_str(&output.out).expect("the report is JSON")
 }
 
 #[test]
 fn a_file_that_is_no_incident_log_is_refused_whole() {
-    let area = Area::new("logs");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("logs");
+    let paris = temp.founded("paris");
     let good = row("INC1");
     let table = |header: String| format!("{header}\n{good}\n").into_bytes();
     let latin: Vec<u8> = [HEADER.as_bytes(), b",caf\xe9\n", good.as_bytes(), b",x\n"].concat();
@@ -56,26 +56,26 @@ fn a_file_that_is_no_incident_log_is_refused_whole() {
         ("a header that opens a quote", table(format!("\"{HEADER}")), "IMPORT-FORM"),
         ("a line of 2 MB", vec![b'x'; 2 << 20], "IMPORT-FORM"),
     ];
-    let file = area.at("log.csv");
+    let file = temp.at("log.csv");
     std::fs::write(&file, table(HEADER.into())).unwrap();
     import(&paris, &file, &[]).refused("NODE-STOPPED", "the node does not run");
-    import(&area.at("empty"), &file, &[]).refused("FOLDER-EMPTY", "no site there");
-    assert!(!area.at("empty").exists(), "a wrong folder is not made");
+    import(&temp.at("empty"), &file, &[]).refused("FOLDER-EMPTY", "no site there");
+    assert!(!temp.at("empty").exists(), "a wrong folder is not made");
 
     let node = Node::start(&paris);
-    import(&paris, &area.at("nothing.csv"), &[]).refused("IMPORT-READ", "no such file");
-    import(&paris, &area.at(""), &[]).refused("IMPORT-READ", "a folder");
+    import(&paris, &temp.at("nothing.csv"), &[]).refused("IMPORT-READ", "no such file");
+    import(&paris, &temp.at(""), &[]).refused("IMPORT-READ", "a folder");
     import(&paris, &file, &["--until", "many"]).refused("USAGE", "a line that is no number");
     for (case, bytes, code) in &cases {
         std::fs::write(&file, bytes).unwrap();
-        let told = import(&paris, &file, &[]);
-        told.refused(code, case);
-        assert!(told.err.contains("Nothing was imported."), "{case}: {}", told.err);
+        let output = import(&paris, &file, &[]);
+        output.refused(code, case);
+        assert!(output.err.contains("Nothing was imported."), "{case}: {}", output.err);
         assert_eq!(&std::fs::read(&file).unwrap(), bytes, "{case}: the file is only read");
     }
     std::fs::write(&file, table(HEADER.replace("caller_id", "Caller ID"))).unwrap();
-    let told = import(&paris, &file, &[]);
-    assert!(told.err.contains("caller_id is missing; is it \"Caller ID\"?"), "the column is named: {}", told.err);
+    let output = import(&paris, &file, &[]);
+    assert!(output.err.contains("caller_id is missing; is it \"Caller ID\"?"), "the column is named: {}", output.err);
     std::fs::write(&file, table(HEADER.into())).unwrap();
     let done = report(&import(&paris, &file, &["--until", "1"]), "until the header");
     assert_eq!(done["rows"], 0, "nothing of all this came in before");
@@ -83,13 +83,13 @@ fn a_file_that_is_no_incident_log_is_refused_whole() {
     drop(node);
     let before = files(&paris);
     import(&paris, &file, &[]).refused("NODE-STOPPED", "the node was killed and could not say so");
-    same(&paris, &before, "the node was killed");
+    assert_unchanged(&paris, &before, "the node was killed");
 }
 
 #[test]
 fn a_bad_row_is_named_by_line_and_the_rest_goes_in() {
-    let area = Area::new("rows");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("rows");
+    let paris = temp.founded("paris");
     let _node = Node::start(&paris);
     let bad: Vec<(&str, Vec<u8>, &str)> = vec![
         ("too few fields", b"INC9,New".to_vec(), "ROW-FIELDS"),
@@ -123,11 +123,11 @@ fn a_bad_row_is_named_by_line_and_the_rest_goes_in() {
     let quoted = row("INC2").replace("Symptom 4", "\"Screen, \"\"black\"\"\"");
     // The last row is there twice, and ends without a line end.
     file.extend(format!("{quoted}\n\n{}\n{}", row("INC3"), row("INC3")).into_bytes());
-    let path = area.at("log.csv");
+    let path = temp.at("log.csv");
     std::fs::write(&path, &file).unwrap();
 
-    let told = import(&paris, &path, &[]);
-    let done = report(&told, "bad rows among good ones");
+    let output = import(&paris, &path, &[]);
+    let done = report(&output, "bad rows among good ones");
     let named: Vec<(u64, String)> = done["skipped"].as_array().expect("a list").iter().map(named).collect();
     let expected = (3..).zip(&bad).map(|(line, (_, _, code))| (line, (*code).to_owned()));
     for (found, (expected, (case, _, _))) in named.iter().zip(expected.zip(&bad)) {
@@ -136,8 +136,8 @@ fn a_bad_row_is_named_by_line_and_the_rest_goes_in() {
     let count = bad.len() as u64;
     let numbers = ["rows", "skipped_total", "edits", "without_change"].map(|name| done[name].as_u64().unwrap());
     assert_eq!(numbers, [count + 4, count, 3, 1], "three incidents came in, the doubled row changes nothing: {done}");
-    assert!(told.err.contains(&format!("{count} rows were skipped")), "who looks only at the screen is told too");
-    assert!(told.out.len() < 100 * bad.len() * 4, "an enormous field is not repeated");
+    assert!(output.err.contains(&format!("{count} rows were skipped")), "who looks only at the screen is told too");
+    assert!(output.out.len() < 100 * bad.len() * 4, "an enormous field is not repeated");
 
     let again = report(&import(&paris, &path, &[]), "again");
     let numbers = ["skipped_total", "edits", "known"].map(|name| again[name].as_u64().unwrap());

@@ -1,4 +1,4 @@
-//! Lines pasted into `join`.
+//! Bad invitation lines given to `join`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,9 +8,9 @@ use schema::identity::Secret;
 use schema::invitation::Invitation;
 use schema::time::Timestamp;
 
-use crate::site::{Area, Node, Told, files, run, same};
+use crate::site::{CommandOutput, Node, TestFolder, assert_unchanged, files, run};
 
-/// Long after every test.
+/// A time long after every test, in milliseconds since 1970.
 const FAR: Timestamp = Timestamp(4_000_000_000_000);
 
 fn made_up() -> Invitation {
@@ -24,20 +24,20 @@ fn made_up() -> Invitation {
     }
 }
 
-fn join(folder: &Path, line: impl AsRef<OsStr>) -> Told {
+fn join(folder: &Path, line: impl AsRef<OsStr>) -> CommandOutput {
     run(folder, &[OsStr::new("join"), line.as_ref()], b"")
 }
 
 /// Asserts that the error does not repeat the part of the line that lets a site in.
-fn keeps_secret(told: &Told, line: &str, case: &str) {
+fn keeps_secret(output: &CommandOutput, line: &str, case: &str) {
     let letters = line.trim_start_matches("archipel1-");
     let part = letters.get(60..100).unwrap_or("no such part");
-    assert!(!told.err.contains(part) && !told.out.contains(part), "{case}: tells the line: {}", told.err);
+    assert!(!output.err.contains(part) && !output.out.contains(part), "{case}: tells the line: {}", output.err);
 }
 
 #[test]
 fn a_line_that_is_not_good_changes_nothing() {
-    let area = Area::new("lines");
+    let temp = TestFolder::new("lines");
     let line = made_up().to_line();
     let old = Invitation { expires: Timestamp(1_700_000_000_000), ..made_up() }.to_line();
     let flipped = |at: usize| {
@@ -68,77 +68,81 @@ fn a_line_that_is_not_good_changes_nothing() {
         ("expired", old.into(), "INVITE-OLD"),
     ];
     for (case, given, code) in &cases {
-        let folder = area.at("new");
-        let told = join(&folder, given);
-        told.refused(code, case);
-        keeps_secret(&told, &line, case);
+        let folder = temp.at("new");
+        let output = join(&folder, given);
+        output.refused(code, case);
+        keeps_secret(&output, &line, case);
         assert!(!folder.exists(), "{case}: no folder is left behind");
     }
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt as _;
-        join(&area.at("new"), OsStr::from_bytes(b"archipel1-\xff\xfe")).refused("INVITE-DAMAGED", "not UTF-8");
+        join(&temp.at("new"), OsStr::from_bytes(b"archipel1-\xff\xfe")).refused("INVITE-DAMAGED", "not UTF-8");
     }
-    run(&area.at("new"), &["join"], b"").refused("USAGE", "no line at all");
+    run(&temp.at("new"), &["join"], b"").refused("USAGE", "no line at all");
 }
 
 #[test]
 fn a_folder_that_cannot_take_a_site_is_left_as_it_is() {
-    let area = Area::new("folders");
+    let temp = TestFolder::new("folders");
     let line = made_up().to_line();
-    let used = area.founded("used");
+    let used = temp.founded("used");
     let mut cases = vec![("a site lives there", used.clone(), "FOLDER-USED")];
-    std::fs::write(area.at("file"), b"mine").unwrap();
-    cases.push(("a file instead of a folder", area.at("file"), "FOLDER-WRITE"));
-    cases.push(("a folder below a file", area.at("file").join("below"), "FOLDER-WRITE"));
+    std::fs::write(temp.at("file"), b"mine").unwrap();
+    cases.push(("a file instead of a folder", temp.at("file"), "FOLDER-WRITE"));
+    cases.push(("a folder below a file", temp.at("file").join("below"), "FOLDER-WRITE"));
     if cfg!(target_os = "linux") {
         // Not even the system's own user may make a folder there.
         cases.push(("an unwritable folder", "/proc/archipel".into(), "FOLDER-WRITE"));
     }
     for kept in ["site.key", "sequencer.key", "archipel.redb", "local.sqlite"] {
-        let folder = area.at(&format!("only-{kept}"));
+        let folder = temp.at(&format!("only-{kept}"));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(used.join(kept), folder.join(kept)).unwrap();
         cases.push((kept, folder, "FOLDER-USED"));
     }
     for (case, folder, code) in &cases {
         let before = files(folder);
-        let told = join(folder, &line);
-        told.refused(code, case);
-        keeps_secret(&told, &line, case);
-        same(folder, &before, case);
+        let output = join(folder, &line);
+        output.refused(code, case);
+        keeps_secret(&output, &line, case);
+        assert_unchanged(folder, &before, case);
     }
-    assert_eq!(std::fs::read(area.at("file")).unwrap(), b"mine", "a file in the way is somebody's");
+    assert_eq!(std::fs::read(temp.at("file")).unwrap(), b"mine", "a file in the way is somebody's");
 }
 
 #[test]
 fn nobody_answers_at_the_addresses() {
-    let area = Area::new("nobody");
-    let folder = area.at("new");
+    let temp = TestFolder::new("nobody");
+    let folder = temp.at("new");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("archipel.toml"), "net = \"127.0.0.1:0\"\n").unwrap();
     let before = files(&folder);
-    let told = join(&folder, made_up().to_line());
-    told.refused("JOIN-UNREACHABLE", "nobody there");
-    assert!(told.err.contains("127.0.0.1:9"), "the address is named, since a firewall is looked at next: {}", told.err);
-    same(&folder, &before, "nobody there");
+    let output = join(&folder, made_up().to_line());
+    output.refused("JOIN-UNREACHABLE", "nobody there");
+    assert!(
+        output.err.contains("127.0.0.1:9"),
+        "the address is named, since a firewall is looked at next: {}",
+        output.err
+    );
+    assert_unchanged(&folder, &before, "nobody there");
 }
 
 #[test]
 fn the_inviting_site_says_no() {
-    let area = Area::new("inviter");
-    let paris = area.founded("paris");
+    let temp = TestFolder::new("inviter");
+    let paris = temp.founded("paris");
     let _node = Node::start(&paris);
     let invite = |code: &str| -> String {
-        let told = run(&paris, &["invite", "--code", code, "--name", "Lyon"], b"");
-        assert_eq!(told.code, Some(0), "an invitation is made: {}", told.err);
-        told.out.trim().to_owned()
+        let output = run(&paris, &["invite", "--code", code, "--name", "Lyon"], b"");
+        assert_eq!(output.code, Some(0), "an invitation is made: {}", output.err);
+        output.out.trim().to_owned()
     };
     let revoked = invite("LYO");
     let line = invite("LYO");
     let real = Invitation::from_line(&line).expect("just made");
 
-    let folder = area.at("lyon");
+    let folder = temp.at("lyon");
     let foreign = Invitation { org: OrgId([9; 32]), ..Invitation::from_line(&invite("OSL")).expect("just made") };
     let refused = [
         ("revoked by a newer one", revoked.clone(), "INVITE-SPENT"),
@@ -147,9 +151,9 @@ fn the_inviting_site_says_no() {
         ("another site's key at this address", made_up_at(&real).to_line(), "JOIN-UNREACHABLE"),
     ];
     for (case, given, code) in &refused {
-        let told = join(&folder, given);
-        told.refused(code, case);
-        keeps_secret(&told, given, case);
+        let output = join(&folder, given);
+        output.refused(code, case);
+        keeps_secret(&output, given, case);
         assert!(!folder.exists(), "{case}: the folder takes the next invitation");
     }
 
@@ -157,9 +161,9 @@ fn the_inviting_site_says_no() {
     let pasted = run(&folder, &["join", &format!("\"{head}\r\n "), &format!("\u{a0}{tail}\" ")], b"");
     assert_eq!(pasted.code, Some(0), "white space, a line break and quotes around are harmless: {}", pasted.err);
     let before = files(&folder);
-    join(&area.at("again"), &line).refused("INVITE-SPENT", "already used");
+    join(&temp.at("again"), &line).refused("INVITE-SPENT", "already used");
     join(&folder, invite("BER")).refused("FOLDER-USED", "a second site in one folder");
-    same(&folder, &before, "a second site in one folder");
+    assert_unchanged(&folder, &before, "a second site in one folder");
 }
 
 /// The real site's addresses under a key that is not its own: whoever answers there cannot prove it.

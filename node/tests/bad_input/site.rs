@@ -1,4 +1,4 @@
-//! A folder, the program run on it, and what it told.
+//! Test folders, the program run on them, and its output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 /// The first administrator's password; no error may repeat it.
 pub const PASSWORD: &str = "correct-horse-battery";
-/// How long a command may take: the longest waits for a site that is not there.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a command may take: the longest waits for a site that does not answer.
+const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A place for folders that goes when the test ends.
-pub struct Area(PathBuf);
+/// A temporary folder that is deleted when the test ends.
+pub struct TestFolder(PathBuf);
 
-impl Area {
-    /// An empty one; `name` is the test's own.
+impl TestFolder {
+    /// An empty folder; `name` must be unique to the test.
     pub fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doors-{name}-{}", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bad-input-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -35,28 +35,28 @@ impl Area {
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!("http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:{port}\"\n");
         std::fs::write(folder.join("archipel.toml"), config).unwrap();
-        let told = run(&folder, &founding(&self.at(&format!("{name}-kit.txt"))), PASSWORD.as_bytes());
-        assert_eq!(told.code, Some(0), "a site is founded: {}", told.err);
+        let output = run(&folder, &founding(&self.at(&format!("{name}-kit.txt"))), PASSWORD.as_bytes());
+        assert_eq!(output.code, Some(0), "a site is founded: {}", output.err);
         folder
     }
 }
 
-impl Drop for Area {
+impl Drop for TestFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// A good `init`.
+/// The arguments of a valid `init`.
 pub fn founding(kit: &Path) -> Vec<String> {
     let words = "init --organisation Exemple --code PAR --name Paris --structure IT --login ana --person Ana --kit";
     words.split(' ').map(str::to_owned).chain([kit.display().to_string()]).collect()
 }
 
-/// What a command told.
+/// The output of a command.
 #[derive(Debug)]
-pub struct Told {
-    /// The exit code; none if a signal ended it.
+pub struct CommandOutput {
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -64,14 +64,14 @@ pub struct Told {
     pub err: String,
 }
 
-impl Told {
-    /// Asserts that nothing was done, and that the error is one.
+impl CommandOutput {
+    /// Asserts that the command failed with `code`, and that its error has all parts and no secret.
     pub fn refused(&self, code: &str, case: &str) {
         let Self { err, out, .. } = self;
         assert!(self.code.is_some_and(|code| (1..=2).contains(&code)), "{case}: ends with {:?}: {err}", self.code);
-        let told = err.lines().find(|line| line.starts_with("archipel: ")).unwrap_or_default();
-        assert!(told.ends_with(&format!("[{code}]")), "{case}: expected {code}, got {err:?} {out:?}");
-        assert!(told.matches(". ").count() >= 2, "{case}: safe, happened, to do: {told}");
+        let error = err.lines().find(|line| line.starts_with("archipel: ")).unwrap_or_default();
+        assert!(error.ends_with(&format!("[{code}]")), "{case}: expected {code}, got {err:?} {out:?}");
+        assert!(error.matches(". ").count() >= 2, "{case}: safe, happened, to do: {error}");
         for never in ["panicked", "RUST_BACKTRACE", PASSWORD, "\u{1b}"] {
             assert!(!err.contains(never) && !out.contains(never), "{case}: tells {never:?}: {err}");
         }
@@ -79,7 +79,7 @@ impl Told {
     }
 }
 
-/// A command on a folder, without what is set for a person's own site.
+/// A command on a folder, without the environment variables of a person's own site.
 pub fn command(data: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_archipel"));
     command.env_remove("ARCHIPEL_DATA").env_remove("ARCHIPEL_LOG").arg("--data").arg(data).args(arguments);
@@ -87,12 +87,12 @@ pub fn command(data: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn run(data: &Path, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Told {
-    finish(command(data, arguments), input)
+pub fn run(data: &Path, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> CommandOutput {
+    run_prepared(command(data, arguments), input)
 }
 
 /// Runs a prepared command to its end.
-pub fn finish(mut command: Command, input: &[u8]) -> Told {
+pub fn run_prepared(mut command: Command, input: &[u8]) -> CommandOutput {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("archipel starts");
     // A command that reads nothing has ended already.
@@ -108,15 +108,15 @@ pub fn finish(mut command: Command, input: &[u8]) -> Told {
     let err = reading(Box::new(child.stderr.take().expect("piped")));
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Told { code: child.wait().unwrap().code(), out: out.join().unwrap(), err: err.join().unwrap() }
+    CommandOutput { code: child.wait().unwrap().code(), out: out.join().unwrap(), err: err.join().unwrap() }
 }
 
-/// A node that serves, until this goes.
+/// A running node; it is killed when this value is dropped.
 pub struct Node {
     child: Child,
     /// `127.0.0.1:PORT` of its page.
@@ -146,7 +146,7 @@ impl Drop for Node {
     }
 }
 
-/// Every file of a folder, so that "nothing was changed" can be looked at.
+/// The content of every file of a folder, so that "nothing was changed" can be checked.
 pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -159,7 +159,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Copies a folder's files.
+/// Copies the files of a folder.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for path in files(from).into_keys() {
@@ -168,7 +168,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// Asserts that a folder holds what it held, byte by byte.
-pub fn same(folder: &Path, before: &BTreeMap<PathBuf, Vec<u8>>, case: &str) {
+pub fn assert_unchanged(folder: &Path, before: &BTreeMap<PathBuf, Vec<u8>>, case: &str) {
     let after = files(folder);
     let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&after), names(before), "{case}: files came or went");

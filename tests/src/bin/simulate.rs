@@ -1,4 +1,4 @@
-//! Runs seeded stories: `simulate --seeds 300`, `simulate --seed 17`, `simulate --bugs`.
+//! Runs seeded scenarios: `simulate --seeds 300`, `simulate --seed 17`, `simulate --bugs`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use tests::world::{Options, World};
 
-/// Seeds of a campaign in which everything must have occurred.
-const ENOUGH: u64 = 300;
+/// From so many seeds on, everything must have occurred.
+const FULL_CAMPAIGN: u64 = 300;
 
-/// Each of these must occur in a campaign: a fault or a judgement that never happens proves nothing.
+/// Each of these must occur in a full campaign: a fault or a verdict that never occurs is not tested.
 const MUST_OCCUR: [&str; 26] = [
     "alarm:CLONE-RUNNING",
     "alarm:OWN-RECORDS-BACK",
@@ -39,15 +39,15 @@ const MUST_OCCUR: [&str; 26] = [
     "judged:applied",
 ];
 
-/// Reasons for which the simulator has no story, and why.
-const NOT_HERE: [(&str, &str); 4] = [
+/// Reasons that no scenario can reach, and why.
+const UNREACHABLE: [(&str, &str); 4] = [
     ("not-a-chunk", "log admission refuses such bytes"),
     ("panics-on-decode", "no bytes are known that reach it"),
     ("too-many-authors", "needs 4,097 processes; `sync` has a test of its own"),
     ("genesis-id", "the wire leaves the id out and receivers compute it; an own one is never wrong"),
 ];
 
-/// Every reason for which a record may be void or wait.
+/// The codes of all reasons for which a record may be void or wait.
 fn reasons() -> impl Iterator<Item = &'static str> {
     let changes = sync::change::Reason::ALL.iter().map(|reason| reason.code());
     let refusals = schema::access::Refusal::ALL.iter().map(|refusal| refusal.code());
@@ -66,16 +66,17 @@ fn main() -> ExitCode {
         None => (value("--from").unwrap_or(0), value("--seeds").unwrap_or(300)),
     };
     if let Some(bug) = value("--bug") {
-        sync::planted::chosen::choose(bug as u8);
+        sync::fault_injection::chosen::choose(bug as u8);
     }
     if arguments.iter().any(|argument| argument == "--bugs") {
-        return plant(from, count);
+        return find_injected_bugs(from, count);
     }
     let passed = campaign(from, count, value("--seed").is_none() && value("--bug").is_none());
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the seeds and prints how often everything occurred.
+/// Runs the seeds and prints how often everything occurred; `true` if all passed. With `complete`, a full campaign in
+/// which something never occurred does not pass.
 fn campaign(from: u64, count: u64, complete: bool) -> bool {
     let begun = Instant::now();
     let mut counters: BTreeMap<String, u64> = BTreeMap::new();
@@ -91,7 +92,7 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
             failed += 1;
             println!("seed {seed} FAILED ({options:?})");
             world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
-            println!("    again: cargo run --bin simulate --features tests/planted -- --seed {seed}");
+            println!("    again: cargo run --bin simulate --features tests/fault-injection -- --seed {seed}");
         }
         if failed >= 5 {
             println!("five seeds failed; the rest was not run");
@@ -102,25 +103,25 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
     for (what, times) in &counters {
         println!("  {times:>9}  {what}");
     }
-    let told = |reason: &&str| NOT_HERE.iter().all(|(other, _)| other != reason);
-    let judged = reasons().filter(told).map(|reason| format!("judged:{reason}"));
+    let reachable = |reason: &&str| UNREACHABLE.iter().all(|(other, _)| other != reason);
+    let judged = reasons().filter(reachable).map(|reason| format!("judged:{reason}"));
     let all = MUST_OCCUR.iter().map(|what| (*what).to_owned()).chain(judged);
     let never: Vec<String> = all.filter(|what| !counters.contains_key(what)).collect();
-    for (reason, why) in NOT_HERE {
+    for (reason, why) in UNREACHABLE {
         println!("          -  judged:{reason}: {why}");
     }
-    if complete && count >= ENOUGH && !never.is_empty() {
+    if complete && count >= FULL_CAMPAIGN && !never.is_empty() {
         println!("never occurred: {never:?}");
         return false;
     }
     failed == 0
 }
 
-/// Plants each bug and looks for the first seed that finds it.
-fn plant(from: u64, count: u64) -> ExitCode {
+/// Injects each bug in turn and looks for the first seed that finds it.
+fn find_injected_bugs(from: u64, count: u64) -> ExitCode {
     let mut missed = 0;
-    for (index, name) in sync::planted::NAMES.iter().enumerate() {
-        sync::planted::chosen::choose(index as u8 + 1);
+    for (index, name) in sync::fault_injection::NAMES.iter().enumerate() {
+        sync::fault_injection::chosen::choose(index as u8 + 1);
         let found = (from..from + count).find_map(|seed| {
             let mut world = World::new(Options::of(seed));
             world.run();

@@ -1,4 +1,4 @@
-//! The three sites together: founded or found again, their cables, a site killed, a folder wiped and filled again.
+//! The three sites together: creating or reopening them, cutting links, killing a site, wiping and rejoining one.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,151 +7,151 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use super::api::{Api, text};
-use super::ground::Ground;
-use super::place::{APART, LOGIN, PLACES, Place, SHARED, new_password};
+use super::deployment::Deployment;
 use super::process::Process;
+use super::setup::{LOGIN, RESTRICTED, SHARED, SITES, SiteSpec, new_password};
 use super::{program, watch};
 
-/// How long a site may take to serve.
-pub const START: Duration = Duration::from_secs(20);
+/// How long a site may take from its start until it serves.
+pub const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// After the sites agree, until the new ones have noticed it: two of their ticks.
-const CAUGHT_UP: Duration = Duration::from_millis(600);
+/// After convergence, until the joined sites have noticed it: two of their ticks.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(600);
 
-/// One of the three.
+/// One of the three sites.
 pub struct Member {
-    /// Where it is.
-    pub place: Place,
-    /// Its folder.
+    /// Its fixed data: code, name, structures.
+    pub spec: SiteSpec,
+    /// Its data folder; absolute.
     pub folder: PathBuf,
-    /// The port of its page.
+    /// Its HTTP port.
     pub http: u16,
-    /// The port of its cable.
+    /// Its UDP port for replication.
     pub udp: u16,
-    /// Its process.
+    /// Its process, running or not.
     pub process: Arc<Process>,
-    door: Mutex<Api>,
+    api: Mutex<Api>,
 }
 
 impl Member {
-    /// Its door with the administrator's token.
+    /// A client of its API with the administrator's token.
     pub fn api(&self) -> Api {
-        lock(&self.door).clone()
+        lock(&self.api).clone()
     }
 
-    /// Runs `archipel` on its folder.
+    /// Runs an `archipel` command on its folder, `input` on its standard input; returns what it printed.
     pub fn program(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         program::run(&self.folder, arguments, input)
     }
 }
 
 /// The three sites.
-pub struct Cast {
-    /// Paris, Dakar, Montréal.
+pub struct Cluster {
+    /// Paris, Dakar and Montréal, in the order of `SITES`.
     pub members: Vec<Member>,
-    ground: Mutex<Ground>,
-    /// Which cables are whole: Paris–Dakar, Paris–Montréal, Dakar–Montréal.
-    cables: Mutex<[bool; 3]>,
+    deployment: Mutex<Deployment>,
+    /// Whether each link is up, in the order of `LINKS`.
+    links: Mutex<[bool; 3]>,
 }
 
-/// The two ends of each cable, as places in `members`.
-pub const CABLES: [(usize, usize); 3] = [(0, 1), (1, 2), (0, 2)];
+/// The two ends of each link, as indexes into `members`.
+pub const LINKS: [(usize, usize); 3] = [(0, 1), (1, 2), (0, 2)];
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Cast {
-    /// Makes the sites in an empty folder, or starts those that live there; answers when all three serve.
+impl Cluster {
+    /// Creates the sites in an empty folder, or starts those that are there; returns when all three serve.
     /// `true`: they are new and empty.
-    pub fn enter(ground: Ground) -> anyhow::Result<(Self, bool)> {
-        let members = PLACES.iter().enumerate().map(|(at, place)| member(&ground, at, *place));
+    pub fn open_or_create(deployment: Deployment) -> anyhow::Result<(Self, bool)> {
+        let members = SITES.iter().enumerate().map(|(at, spec)| member(&deployment, at, *spec));
         let members: Vec<Member> = members.collect();
-        let new = !ground.kept.complete;
-        let cast = Self { members, ground: Mutex::new(ground), cables: Mutex::new([true; 3]) };
-        for member in &cast.members {
-            cast.configure(member)?;
+        let new = !deployment.saved.complete;
+        let cluster = Self { members, deployment: Mutex::new(deployment), links: Mutex::new([true; 3]) };
+        for member in &cluster.members {
+            cluster.configure(member)?;
         }
         if new {
-            cast.found()?;
+            cluster.create()?;
         } else {
-            cast.start_all()?;
+            cluster.start_all()?;
         }
-        Ok((cast, new))
+        Ok((cluster, new))
     }
 
     /// The administrator's password.
     pub fn password(&self) -> String {
-        lock(&self.ground).kept.password.clone()
+        lock(&self.deployment).saved.password.clone()
     }
 
     /// The stage's port.
     pub fn stage_port(&self) -> u16 {
-        lock(&self.ground).stage
+        lock(&self.deployment).stage
     }
 
-    /// The folder of all three.
+    /// The folder that holds the folders of all three sites.
     pub fn folder(&self) -> PathBuf {
-        lock(&self.ground).folder.clone()
+        lock(&self.deployment).folder.clone()
     }
 
-    /// Notes that the sites are made and filled: a later run goes on with them.
+    /// Stores that the sites are created and filled: a later run reuses them.
     pub fn complete(&self) -> anyhow::Result<()> {
-        let mut ground = lock(&self.ground);
-        ground.kept.complete = true;
-        ground.kept.write(&ground.folder)
+        let mut deployment = lock(&self.deployment);
+        deployment.saved.complete = true;
+        deployment.saved.write(&deployment.folder)
     }
 
-    /// The member with a code.
+    /// The member with a site code; `None` if there is none.
     pub fn member(&self, code: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.place.code == code)
+        self.members.iter().find(|member| member.spec.code == code)
     }
 
     fn configure(&self, member: &Member) -> anyhow::Result<()> {
-        let ground = lock(&self.ground);
+        let deployment = lock(&self.deployment);
         std::fs::create_dir_all(&member.folder)?;
-        write_config(&member.folder, member.http, member.udp, ground.stage, ground.kept.lan)
+        write_config(&member.folder, member.http, member.udp, deployment.stage, deployment.saved.lan)
     }
 
-    fn found(&self) -> anyhow::Result<()> {
+    fn create(&self) -> anyhow::Result<()> {
         let paris = &self.members[0];
         let password = {
-            let mut ground = lock(&self.ground);
-            ground.kept.password = new_password()?;
-            ground.kept.write(&ground.folder)?;
-            ground.kept.password.clone()
+            let mut deployment = lock(&self.deployment);
+            deployment.saved.password = new_password()?;
+            deployment.saved.write(&deployment.folder)?;
+            deployment.saved.password.clone()
         };
         let kit = self.folder().join("recovery-kit.txt");
         let kit = kit.to_str().context("the folder's name is no text")?;
-        let place = paris.place;
-        let mut arguments = vec!["init", "--organisation", "Archipel Demo", "--code", place.code, "--name", place.name];
-        arguments.extend(["--structure", SHARED, "--structure", APART, "--login", LOGIN, "--person", "Ana Demo"]);
+        let spec = paris.spec;
+        let mut arguments = vec!["init", "--organisation", "Archipel Demo", "--code", spec.code, "--name", spec.name];
+        arguments.extend(["--structure", SHARED, "--structure", RESTRICTED, "--login", LOGIN, "--person", "Ana Demo"]);
         arguments.extend(["--kit", kit]);
-        let told = paris.program(&arguments, &password)?;
-        let passphrase = told.lines().find_map(|line| line.strip_prefix("Its passphrase, shown once: "));
-        lock(&self.ground).kept.kit_passphrase = passphrase.unwrap_or_default().to_owned();
+        let output = paris.program(&arguments, &password)?;
+        let passphrase = output.lines().find_map(|line| line.strip_prefix("Its passphrase, shown once: "));
+        lock(&self.deployment).saved.kit_passphrase = passphrase.unwrap_or_default().to_owned();
         self.start(paris)?;
         for member in &self.members[1..] {
             self.join(member)?;
         }
         // A site that has just joined marks its numbers with letters until it has caught up (decision 0004).
-        watch::wait_until_equal(self, START);
-        std::thread::sleep(CAUGHT_UP);
+        watch::wait_until_converged(self, START_TIMEOUT);
+        std::thread::sleep(CATCH_UP_PAUSE);
         Ok(())
     }
 
-    /// Makes a member from an invitation and starts it. Its folder holds nothing but its configuration.
+    /// Joins a member by a new invitation and starts it. Its folder holds nothing but its configuration.
     fn join(&self, member: &Member) -> anyhow::Result<()> {
-        let line = self.invite(&member.place)?;
+        let line = self.invite(&member.spec)?;
         member.program(&["join", &line], "")?;
         member.program(&["password", "--login", LOGIN], &self.password())?;
         self.start(member)
     }
 
-    /// An invitation for a place, made at Paris.
-    pub fn invite(&self, place: &Place) -> anyhow::Result<String> {
-        let mut arguments = vec!["invite", "--code", place.code, "--name", place.name];
-        for structure in place.structures {
+    /// An invitation line for a new site, made at Paris.
+    pub fn invite(&self, spec: &SiteSpec) -> anyhow::Result<String> {
+        let mut arguments = vec!["invite", "--code", spec.code, "--name", spec.name];
+        for structure in spec.structures {
             arguments.extend(["--structure", structure]);
         }
         self.members[0].program(&arguments, "")
@@ -161,118 +161,119 @@ impl Cast {
         for member in &self.members {
             member.process.start()?;
         }
-        self.members.iter().try_for_each(|member| self.settle_in(member))
+        self.members.iter().try_for_each(|member| self.finish_start(member))
     }
 
     fn start(&self, member: &Member) -> anyhow::Result<()> {
         member.process.start()?;
-        self.settle_in(member)
+        self.finish_start(member)
     }
 
-    /// Waits until a member serves, sees to a token that is good there, and sets its cables.
-    fn settle_in(&self, member: &Member) -> anyhow::Result<()> {
+    /// Waits until a member serves, creates a token unless a valid one is stored, and restores the state of its links.
+    fn finish_start(&self, member: &Member) -> anyhow::Result<()> {
         let log = member.folder.with_extension("log");
-        let waited = member.api().wait_until_well(START);
-        waited.with_context(|| format!("{} did not start; see {}", member.place.name, log.display()))?;
-        let kept = lock(&self.ground).kept.tokens.get(member.place.code).cloned();
-        let mut api = member.api().with_token(&kept.unwrap_or_default());
+        let waited = member.api().wait_until_healthy(START_TIMEOUT);
+        waited.with_context(|| format!("{} did not start; see {}", member.spec.name, log.display()))?;
+        let stored = lock(&self.deployment).saved.tokens.get(member.spec.code).cloned();
+        let mut api = member.api().with_token(&stored.unwrap_or_default());
         if api.token.is_empty() || api.get("/api/v1/session").is_err() {
             api = api.with_token(&member.program(&["token", "create", "--login", LOGIN], "")?);
-            let mut ground = lock(&self.ground);
-            ground.kept.tokens.insert(member.place.code.to_owned(), api.token.clone());
-            ground.kept.write(&ground.folder)?;
+            let mut deployment = lock(&self.deployment);
+            deployment.saved.tokens.insert(member.spec.code.to_owned(), api.token.clone());
+            deployment.saved.write(&deployment.folder)?;
         }
-        *lock(&member.door) = api;
-        self.lay_cables(member)
+        *lock(&member.api) = api;
+        self.restore_links(member)
     }
 
-    /// Tells a member which of its cables are cut: a process that has just started knows of none.
-    fn lay_cables(&self, member: &Member) -> anyhow::Result<()> {
-        let cables = *lock(&self.cables);
-        for ((a, b), up) in CABLES.iter().zip(cables) {
+    /// Tells a member which of its links are cut: a process that has just started has forgotten them.
+    fn restore_links(&self, member: &Member) -> anyhow::Result<()> {
+        let links = *lock(&self.links);
+        for ((a, b), up) in LINKS.iter().zip(links) {
             let (a, b) = (&self.members[*a], &self.members[*b]);
-            let (near, far) = if a.place == member.place { (a, b) } else { (b, a) };
-            if near.place == member.place && !up {
-                near.api().link(far.place.code, false)?;
-                // A site made anew has another key: its neighbour's cut was for the old one. The near end holds
-                // by itself, also while the neighbour has not heard of the new one.
-                let _ = far.api().link(near.place.code, false);
+            let (near, far) = if a.spec == member.spec { (a, b) } else { (b, a) };
+            if near.spec == member.spec && !up {
+                near.api().set_link(far.spec.code, false)?;
+                // A rejoined site has another key, and its neighbour's cut was for the old one. Cutting the near end
+                // is enough while the neighbour does not know the new key yet.
+                let _ = far.api().set_link(near.spec.code, false);
             }
         }
         Ok(())
     }
 
-    /// Cables with their two codes, and whether each is whole.
-    pub fn cables(&self) -> Vec<(&'static str, &'static str, bool)> {
-        let cables = *lock(&self.cables);
-        let code = |at: usize| PLACES[at].code;
-        CABLES.iter().zip(cables).map(|((a, b), up)| (code(*a), code(*b), up)).collect()
+    /// Every link: the site codes of its two ends, and whether it is up.
+    pub fn links(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let links = *lock(&self.links);
+        let code = |at: usize| SITES[at].code;
+        LINKS.iter().zip(links).map(|((a, b), up)| (code(*a), code(*b), up)).collect()
     }
 
-    /// Cuts or mends one cable, at both its ends. Errors: there is no such cable, or an end does not answer.
-    pub fn set_cable(&self, a: &str, b: &str, up: bool) -> anyhow::Result<()> {
+    /// Cuts or mends one link, at both its ends. Errors: there is no such link, or an end does not answer.
+    pub fn set_link(&self, a: &str, b: &str, up: bool) -> anyhow::Result<()> {
         let ends = |(x, y): &(usize, usize)| {
-            let (x, y) = (PLACES[*x].code, PLACES[*y].code);
+            let (x, y) = (SITES[*x].code, SITES[*y].code);
             (x == a && y == b) || (x == b && y == a)
         };
-        let at = CABLES.iter().position(ends).context("there is no such cable")?;
-        lock(&self.cables)[at] = up;
-        let (x, y) = (&self.members[CABLES[at].0], &self.members[CABLES[at].1]);
-        // Both ends are told, also if one does not answer: it is told again when it is back.
-        let told = [x.api().link(y.place.code, up), y.api().link(x.place.code, up)];
-        told.into_iter().collect()
+        let at = LINKS.iter().position(ends).context("there is no such link")?;
+        lock(&self.links)[at] = up;
+        let (x, y) = (&self.members[LINKS[at].0], &self.members[LINKS[at].1]);
+        // Both ends are told, even if one does not answer: that one is told again when it is back.
+        let results = [x.api().set_link(y.spec.code, up), y.api().set_link(x.spec.code, up)];
+        results.into_iter().collect()
     }
 
-    /// Cuts or mends every cable.
-    pub fn set_all(&self, up: bool) -> anyhow::Result<()> {
-        let told: Vec<anyhow::Result<()>> =
-            CABLES.iter().map(|(a, b)| self.set_cable(PLACES[*a].code, PLACES[*b].code, up)).collect();
-        told.into_iter().collect()
+    /// Cuts or mends every link.
+    pub fn set_all_links(&self, up: bool) -> anyhow::Result<()> {
+        let results: Vec<anyhow::Result<()>> =
+            LINKS.iter().map(|(a, b)| self.set_link(SITES[*a].code, SITES[*b].code, up)).collect();
+        results.into_iter().collect()
     }
 
-    /// kill -9, and back; answers with the time from the kill until it serves again.
+    /// Kills a member with kill -9 and waits until it serves again; returns the time that took.
     pub fn kill(&self, member: &Member) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let starts = member.process.starts();
         member.process.kill();
         while member.process.starts() == starts {
-            ensure!(begun.elapsed() < START, "{} was not started again", member.place.name);
+            ensure!(begun.elapsed() < START_TIMEOUT, "{} was not started again", member.spec.name);
             std::thread::sleep(Duration::from_millis(5));
         }
-        member.api().wait_until_well(START)?;
+        member.api().wait_until_healthy(START_TIMEOUT)?;
         let back = begun.elapsed();
-        self.lay_cables(member)?;
+        self.restore_links(member)?;
         Ok(back)
     }
 
-    /// Waits until a member that was killed serves again, and sets its cables.
-    pub fn back(&self, member: &Member) -> anyhow::Result<()> {
-        member.api().wait_until_well(START)?;
-        self.lay_cables(member)
+    /// Waits until a killed member serves again, and restores the state of its links.
+    pub fn wait_restarted(&self, member: &Member) -> anyhow::Result<()> {
+        member.api().wait_until_healthy(START_TIMEOUT)?;
+        self.restore_links(member)
     }
 
-    /// Deletes a member's folder and fills it again by one invitation.
+    /// Deletes a member's folder and lets the site join again by one invitation. Errors: the member is Paris.
     pub fn wipe(&self, member: &Member) -> anyhow::Result<()> {
-        if member.place == PLACES[0] {
+        if member.spec == SITES[0] {
             bail!("Paris gives out the invitations; its folder stays");
         }
         member.process.stop();
         std::fs::remove_dir_all(&member.folder)?;
-        lock(&self.ground).kept.tokens.remove(member.place.code);
+        lock(&self.deployment).saved.tokens.remove(member.spec.code);
         self.configure(member)?;
-        // The invitation is fetched from Paris, by a road that is not one of the stage's cables.
+        // The invitation is fetched from Paris over a connection that is not one of the links of the stage.
         self.join(member)
     }
 }
 
-fn member(ground: &Ground, at: usize, place: Place) -> Member {
-    let folder = ground.folder.join(place.host);
+fn member(deployment: &Deployment, at: usize, spec: SiteSpec) -> Member {
+    let folder = deployment.folder.join(spec.host);
     let process = Process::new(&folder, &folder.with_extension("log"));
-    let door = Mutex::new(Api::new(ground.http[at], ""));
-    Member { place, http: ground.http[at], udp: ground.kept.udp[at], process, door, folder }
+    let api = Mutex::new(Api::new(deployment.http[at], ""));
+    Member { spec, http: deployment.http[at], udp: deployment.saved.udp[at], process, api, folder }
 }
 
-/// Writes a site's configuration: loopback, the demo's cables, the stage that may frame its page.
+/// Writes a site's configuration: addresses, links that can be cut, and the stage whose page may frame the site's.
+/// `lan`: the address for replication; `None`: loopback.
 pub fn write_config(
     folder: &Path,
     http: u16,
@@ -295,5 +296,5 @@ pub fn structures(api: &Api) -> anyhow::Result<(String, String)> {
         let mut items = known["items"].as_array().into_iter().flatten();
         items.find(|item| item["label"] == name).map(|item| text(item, "id"))
     };
-    Ok((id(SHARED).context("no shared structure")?, id(APART).context("no second structure")?))
+    Ok((id(SHARED).context("no shared structure")?, id(RESTRICTED).context("no second structure")?))
 }

@@ -1,4 +1,4 @@
-//! A running `archipel`: started, watched, started again when it ends unasked, ended with this program.
+//! A running `archipel`: started, watched, restarted when it ends unexpectedly, and ended with this program.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use anyhow::Context;
 
 use super::program;
 
-/// How often the watcher looks whether a process has ended: a killed site is back after this and its own start.
-const WATCH: Duration = Duration::from_millis(20);
-/// Starts that fail one after the other are spread by this, so that a site that cannot start does not burn a core.
-const AGAIN: Duration = Duration::from_millis(700);
-/// How long a site may take to end by itself.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How often the watcher checks whether a process has ended: a killed site is back after this and its own start.
+const WATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// The shortest time between two starts, so that a site that cannot start does not use a whole core.
+const RESTART_DELAY: Duration = Duration::from_millis(700);
+/// How long a site may take to end after SIGTERM; then it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 struct State {
     child: Option<Child>,
-    /// Whether it shall run.
-    wanted: bool,
+    /// Whether the watcher restarts it.
+    should_run: bool,
     started: Instant,
-    /// How often it was started.
+    /// The number of starts so far.
     starts: u64,
 }
 
@@ -32,7 +32,7 @@ static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
 /// This program is ending: nothing is started any more.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Ends every process, now and for good.
+/// Ends every process; none is started again.
 pub fn end_all() {
     ENDING.store(true, Ordering::SeqCst);
     let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
@@ -43,7 +43,7 @@ pub fn end_all() {
     });
 }
 
-/// A process that is kept running. It ends when this value goes.
+/// A process that is kept running. It ends when this value is dropped.
 pub struct Process {
     folder: PathBuf,
     log: PathBuf,
@@ -53,7 +53,7 @@ pub struct Process {
 impl Process {
     /// A process on a site's folder, not running yet; it writes its log to `log`.
     pub fn new(folder: &Path, log: &Path) -> Arc<Self> {
-        let state = State { child: None, wanted: false, started: Instant::now(), starts: 0 };
+        let state = State { child: None, should_run: false, started: Instant::now(), starts: 0 };
         let process = Arc::new(Self { folder: folder.to_owned(), log: log.to_owned(), state: Mutex::new(state) });
         let watched = Arc::downgrade(&process);
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(watched.clone());
@@ -64,30 +64,30 @@ impl Process {
     /// Starts it, and from now on again whenever it ends.
     pub fn start(&self) -> anyhow::Result<()> {
         let mut state = self.lock();
-        state.wanted = true;
+        state.should_run = true;
         self.spawn(&mut state)
     }
 
-    /// Asks it to end and waits; after a while it is killed.
+    /// Sends SIGTERM and waits; kills it after `STOP_TIMEOUT`.
     pub fn stop(&self) {
         let mut state = self.lock();
-        state.wanted = false;
+        state.should_run = false;
         let Some(mut child) = state.child.take() else {
             return;
         };
         terminate(&child);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < until {
             if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(WATCH);
+            std::thread::sleep(WATCH_INTERVAL);
         }
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    /// kill -9; the watcher starts it again if it shall run.
+    /// kill -9; the watcher starts it again unless it was stopped.
     pub fn kill(&self) {
         if let Some(child) = self.lock().child.as_mut() {
             let _ = child.kill();
@@ -95,22 +95,22 @@ impl Process {
         }
     }
 
-    /// kill -9, and it stays down until it is started.
-    pub fn kill_for_good(&self) {
+    /// kill -9; it stays down until [`Process::start`].
+    pub fn kill_without_restart(&self) {
         let mut state = self.lock();
-        state.wanted = false;
+        state.should_run = false;
         if let Some(mut child) = state.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// How often it was started: tells a process from the one before it.
+    /// The number of starts so far: distinguishes a process from the one before it.
     pub fn starts(&self) -> u64 {
         self.lock().starts
     }
 
-    /// The system's number for it; `None` while it does not run.
+    /// Its process id; `None` while it does not run.
     pub fn id(&self) -> Option<u32> {
         self.lock().child.as_ref().map(Child::id)
     }
@@ -144,13 +144,13 @@ fn watch(watched: &Weak<Process>) {
     while let Some(process) = watched.upgrade() {
         let mut state = process.lock();
         let ended = state.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-        if state.wanted && ended && state.started.elapsed() >= AGAIN {
+        if state.should_run && ended && state.started.elapsed() >= RESTART_DELAY {
             // A start that fails is tried again in a later round; the log beside the folder says why.
             let _ = process.spawn(&mut state);
         }
         drop(state);
         drop(process);
-        std::thread::sleep(WATCH);
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 
@@ -159,7 +159,7 @@ fn terminate(child: &Child) {
     signal("TERM", child.id());
 }
 
-/// By the shell's own `kill`: a program of that name is not on every machine.
+/// Uses the shell's built-in `kill`: a program of that name is not on every machine.
 fn signal(name: &str, process: u32) {
     if cfg!(unix) {
         let _ = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
@@ -167,7 +167,7 @@ fn signal(name: &str, process: u32) {
 }
 
 /// Ends processes that an earlier run left on these folders (it was killed and could not end them).
-/// Only where the system tells what a process runs; each is known by its own folder in its own arguments.
+/// Needs `/proc`; a process is recognised by the site's folder in its arguments.
 pub fn end_leftovers(folders: &[PathBuf]) {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return;

@@ -1,4 +1,5 @@
-//! Runs `archipel` once: found, invite, join, passwords, tokens, imports. The program stands beside this one.
+//! Runs one `archipel` command to its end: init, invite, join, password, token, import. The program is expected in this
+//! program's own folder.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// Where `archipel` is: built together with this program.
+/// The path of `archipel`, which is built into the same folder as this program. Errors: it is not there.
 pub fn path() -> anyhow::Result<PathBuf> {
     let beside = std::env::current_exe()?.with_file_name(format!("archipel{}", std::env::consts::EXE_SUFFIX));
     if beside.is_file() { Ok(beside) } else { bail!("{} is missing: build the workspace", beside.display()) }
@@ -15,13 +16,13 @@ pub fn path() -> anyhow::Result<PathBuf> {
 /// A command of `archipel` on a site's folder.
 pub fn command(data: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(path()?);
-    // What a person has set for their own site is none of the demo's.
+    // A person's own setting for their site must not affect the demo.
     command.env_remove("ARCHIPEL_DATA").arg("--data").arg(data);
     Ok(command)
 }
 
-/// Runs a command of `archipel` to its end, `input` on its standard input; answers with what it printed.
-/// Errors: it did not start, or ended with a fault; the text says what it told.
+/// Runs a command of `archipel` to its end, `input` on its standard input; returns what it printed.
+/// Errors: it did not start, or failed; the text holds its standard error.
 pub fn run(data: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
     let mut command = command(data)?;
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -34,6 +35,6 @@ pub fn run(data: &Path, arguments: &[&str], input: &str) -> anyhow::Result<Strin
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
-    let told = String::from_utf8_lossy(&output.stderr);
-    bail!("`archipel {}` failed: {}", arguments.first().unwrap_or(&""), told.trim())
+    let message = String::from_utf8_lossy(&output.stderr);
+    bail!("`archipel {}` failed: {}", arguments.first().unwrap_or(&""), message.trim())
 }

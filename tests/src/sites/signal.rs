@@ -1,9 +1,9 @@
-//! What a program does when somebody asks it to end.
+//! Handling SIGINT, SIGTERM and SIGHUP.
 
-/// Does something once when somebody asks this program to end: Ctrl-C, a service manager, a closed terminal.
+/// Calls `end` once when this program is asked to end: by Ctrl-C, a service manager or a closed terminal.
 pub fn on_signal(end: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
-        // Without a runtime for it, signals keep what they do by themselves.
+        // Without a runtime for it, signals keep their default action.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
             runtime.block_on(signal());
             end();

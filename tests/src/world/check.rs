@@ -1,22 +1,22 @@
-//! What must hold once everything is mended.
+//! The invariants that must hold once all faults are repaired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use node::views::{query, tables};
+use node::read_model::{query, tables};
 use schema::access::Reach;
 use schema::doc::{DocKind, View};
 use schema::id::ScopeId;
 use schema::ticket::status;
 use sync::docs::view::view;
-use sync::store::local::vector_digest;
+use sync::store::log_index::vector_digest;
 
 use super::site::contains;
 use super::{CANARY, HR, IT, World};
 
 impl World {
-    /// Whether every two instances that hold a scope hold the same of it, with everything shown.
-    pub(super) fn has_settled(&self) -> bool {
-        let all = self.sites.iter().all(|site| site.replica().is_some_and(|replica| replica.behind() == 0));
+    /// Whether all instances that hold a scope hold the same of it, and have applied everything they received.
+    pub(super) fn has_converged(&self) -> bool {
+        let all = self.sites.iter().all(|site| site.replica().is_some_and(|replica| replica.backlog() == 0));
         all && self.all_scopes().iter().all(|scope| self.digests(scope).len() <= 1) && self.one_authority()
     }
 
@@ -26,7 +26,7 @@ impl World {
 
     fn digests(&self, scope: &ScopeId) -> BTreeSet<([u8; 32], [u8; 32])> {
         let of = |at: &usize| {
-            let local = self.sites[*at].replica()?.store().local();
+            let local = self.sites[*at].replica()?.store().log_index();
             Some((vector_digest(&local.vector(scope)), local.scope(scope).digest))
         };
         self.holders(scope).iter().filter_map(of).collect()
@@ -38,56 +38,57 @@ impl World {
     }
 
     pub(super) fn check(&mut self) {
-        let mut wrong = Vec::new();
-        self.check_convergence(&mut wrong);
-        if wrong.is_empty() {
-            self.check_durability(&mut wrong);
-            self.check_model(&mut wrong);
-            self.check_uniqueness(&mut wrong);
-            self.check_views(&mut wrong);
-            self.check_isolation(&mut wrong);
-            self.check_alarms(&mut wrong);
-            self.check_rebuild(&mut wrong);
+        let mut violations = Vec::new();
+        self.check_convergence(&mut violations);
+        if violations.is_empty() {
+            self.check_durability(&mut violations);
+            self.check_model(&mut violations);
+            self.check_uniqueness(&mut violations);
+            self.check_views(&mut violations);
+            self.check_isolation(&mut violations);
+            self.check_alarms(&mut violations);
+            self.check_rebuild(&mut violations);
         }
         for site in &self.sites {
             for (code, times) in site.replica().map(|replica| replica.verdicts.clone()).unwrap_or_default() {
                 *self.counters.entry(format!("judged:{code}")).or_default() += times;
             }
         }
-        self.failures.extend(wrong);
+        self.failures.extend(violations);
     }
 
     /// I1: equal records and equal documents wherever a scope is held.
-    fn check_convergence(&self, wrong: &mut Vec<String>) {
+    fn check_convergence(&self, violations: &mut Vec<String>) {
         for scope in self.all_scopes() {
             if self.digests(&scope).len() > 1 {
                 let vectors: BTreeSet<_> = self.digests(&scope).iter().map(|(vector, _)| *vector).collect();
                 let what = if vectors.len() > 1 { "records" } else { "documents of equal records" };
-                wrong.push(format!("I1: instances disagree on {what} of scope {}", scope.short()));
+                violations.push(format!("I1: instances disagree on {what} of scope {}", scope.short()));
                 for at in self.holders(&scope) {
-                    let local = self.sites[at].replica().map(|replica| replica.store().local().vector(&scope));
+                    let local = self.sites[at].replica().map(|replica| replica.store().log_index().vector(&scope));
                     let lines = local.unwrap_or_default().into_iter();
                     let lines: Vec<_> = lines.map(|line| (line.0.short(), line.1.short(), line.2)).collect();
-                    wrong.push(format!("    instance {at}: {lines:?}"));
+                    violations.push(format!("    instance {at}: {lines:?}"));
                 }
             }
         }
         if !self.one_authority() {
-            wrong.push("I1: instances disagree on the authority log".into());
+            violations.push("I1: instances disagree on the authority log".into());
         }
-        if self.sites.iter().any(|site| site.replica().is_none_or(|replica| replica.behind() > 0)) {
-            wrong.push("I1: something is received and not shown".into());
+        if self.sites.iter().any(|site| site.replica().is_none_or(|replica| replica.backlog() > 0)) {
+            violations.push("I1: something is received and not shown".into());
         }
     }
 
-    /// I2: whatever was answered is at every holder.
-    fn check_durability(&self, wrong: &mut Vec<String>) {
-        for (no, answered) in &self.answered {
-            let (log, seq) = answered.place;
+    /// I2: whatever was acknowledged is at every holder.
+    fn check_durability(&self, violations: &mut Vec<String>) {
+        for (no, acknowledged) in &self.acknowledged {
+            let (log, seq) = acknowledged.record;
             for at in self.holders(&log.scope) {
-                let held = self.sites[at].replica().and_then(|replica| replica.store().local().logs.get(&log));
+                let held = self.sites[at].replica().and_then(|replica| replica.store().log_index().logs.get(&log));
                 if held.is_none_or(|state| state.seq < seq) {
-                    wrong.push(format!("I2: command {no} answered at {} is not at instance {at}", answered.at));
+                    violations
+                        .push(format!("I2: command {no} acknowledged at {} is not at instance {at}", acknowledged.at));
                     return;
                 }
             }
@@ -99,20 +100,20 @@ impl World {
     }
 
     /// I3 and I12: documents show what the model says, so nothing refused had an effect.
-    fn check_model(&self, wrong: &mut Vec<String>) {
+    fn check_model(&self, violations: &mut Vec<String>) {
         let Some(first) = self.sites.first().map(|_| 0) else {
             return;
         };
         for doc in self.model.docs() {
             let expected = self.model.expected(&doc);
             let Some(view) = self.view_at(first, &doc) else {
-                wrong.push(format!("I12: document {} is missing", doc.short()));
+                violations.push(format!("I12: document {} is missing", doc.short()));
                 return;
             };
             for (key, values) in &expected.values {
                 let held: BTreeSet<String> = view.distinct(key).iter().filter_map(|held| held.value.shown()).collect();
                 if held != *values {
-                    wrong.push(format!("I12: {key} of {} is {held:?}, the model says {values:?}", doc.short()));
+                    violations.push(format!("I12: {key} of {} is {held:?}, the model says {values:?}", doc.short()));
                     return;
                 }
             }
@@ -121,7 +122,7 @@ impl World {
                 .map(|comment| (comment.id, comment.body))
                 .collect();
             if comments != expected.comments {
-                wrong.push(format!("I12: comments of {} differ from the model", doc.short()));
+                violations.push(format!("I12: comments of {} differ from the model", doc.short()));
                 return;
             }
             if view.kind == DocKind::Ticket {
@@ -134,53 +135,53 @@ impl World {
                 };
                 if held != expected.statuses {
                     let (held, model) = (held, &expected.statuses);
-                    wrong.push(format!("I12: status of {} is {held:?}, the model says {model:?}", doc.short()));
+                    violations.push(format!("I12: status of {} is {held:?}, the model says {model:?}", doc.short()));
                     return;
                 }
             }
             let text = view.values.values().flatten().any(|held| held.value.as_text() == Some("gehackt"));
             if text {
-                wrong.push(format!("I3: a hostile edit of {} has an effect", doc.short()));
+                violations.push(format!("I3: a hostile edit of {} has an effect", doc.short()));
                 return;
             }
         }
     }
 
     /// I5 and I6: numbers and logins are unique, everybody enrolled is known, and there is an admin.
-    fn check_uniqueness(&self, wrong: &mut Vec<String>) {
+    fn check_uniqueness(&self, violations: &mut Vec<String>) {
         let mut numbers = BTreeMap::new();
-        for (no, answered) in &self.answered {
-            if let Some(number) = &answered.number
+        for (no, acknowledged) in &self.acknowledged {
+            if let Some(number) = &acknowledged.number
                 && let Some(other) = numbers.insert(number.clone(), no)
             {
-                wrong.push(format!("I5: number {number} was given out by commands {other} and {no}"));
+                violations.push(format!("I5: number {number} was given out by commands {other} and {no}"));
                 return;
             }
         }
         let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy().cloned()) else {
             return;
         };
-        for answered in self.answered.values() {
-            if let Some((user, login)) = &answered.enrolled {
+        for acknowledged in self.acknowledged.values() {
+            if let Some((user, login)) = &acknowledged.enrolled {
                 match policy.users.get(user) {
-                    None => wrong.push(format!("I5: {login} was enrolled and is not known")),
+                    None => violations.push(format!("I5: {login} was enrolled and is not known")),
                     Some(entry) if !entry.login.starts_with(login.as_str()) => {
-                        wrong.push(format!("I5: {login} became {}", entry.login));
+                        violations.push(format!("I5: {login} became {}", entry.login));
                     }
                     Some(_) => {}
                 }
             }
         }
         if policy.logins.len() != policy.users.len() {
-            wrong.push("I5: two users have one login".into());
+            violations.push("I5: two users have one login".into());
         }
         if !policy.users.values().any(|user| schema::policy::is_admin(user)) {
-            wrong.push("I6: there is no admin".into());
+            violations.push("I6: there is no admin".into());
         }
     }
 
     /// I1 of the read model: equal tables and equal answers where the same scopes are held.
-    fn check_views(&self, wrong: &mut Vec<String>) {
+    fn check_views(&self, violations: &mut Vec<String>) {
         let mut hashes: BTreeMap<Vec<ScopeId>, BTreeSet<[u8; 32]>> = BTreeMap::new();
         let mut answers: BTreeMap<Vec<ScopeId>, BTreeSet<Vec<String>>> = BTreeMap::new();
         for site in &self.sites {
@@ -194,7 +195,7 @@ impl World {
                 self.all_scopes().into_iter().filter(|scope| policy.holds(&replica.me(), scope)).collect();
             match tables::hash(views.conn()) {
                 Ok(hash) => drop(hashes.entry(scopes.clone()).or_default().insert(hash)),
-                Err(error) => wrong.push(format!("the read model cannot be hashed: {error}")),
+                Err(error) => violations.push(format!("the read model cannot be hashed: {error}")),
             }
             let reach = Reach { structures: [IT, HR].into(), person: schema::id::DocId([0; 32]) };
             let filter = query::Filter { words: Some("resea".into()), ..query::Filter::default() };
@@ -203,63 +204,63 @@ impl World {
             answers.entry(scopes).or_default().insert(found);
         }
         if hashes.values().any(|hashes| hashes.len() > 1) {
-            wrong.push("I1: read models differ".into());
+            violations.push("I1: read models differ".into());
         }
         if answers.values().any(|answers| answers.len() > 1) {
-            wrong.push("I1: searches answer differently".into());
+            violations.push("I1: searches answer differently".into());
         }
     }
 
     /// I8: no byte of a scope on the disk of a site that lacks it.
-    fn check_isolation(&self, wrong: &mut Vec<String>) {
+    fn check_isolation(&self, violations: &mut Vec<String>) {
         for (at, site) in self.sites.iter().enumerate() {
             let lacks = site.place + 1 == self.options.sites;
             if lacks && contains(&site.disk.content(), CANARY) {
-                wrong.push(format!("I8: the disk of instance {at} holds content of a scope that it lacks"));
+                violations.push(format!("I8: the disk of instance {at} holds content of a scope that it lacks"));
             }
         }
     }
 
-    /// R1: a second copy that wrote is noticed by the one or the other. R22: nobody says that documents of equal
+    /// R1: a second copy that wrote is detected by one of the two. R22: no site reports that documents of equal
     /// records differ, unless a frame was corrupted: here nothing protects a digest on its way, as QUIC does.
-    fn check_alarms(&self, wrong: &mut Vec<String>) {
+    fn check_alarms(&self, violations: &mut Vec<String>) {
         if self.counters.contains_key("alarm:DOCS-DIVERGED") && !self.counters.contains_key("fault:corrupt") {
-            wrong.push("R22: a false alarm about documents".into());
+            violations.push("R22: a false alarm about documents".into());
         }
         let clones: Vec<_> = self.sites.iter().filter(|site| site.is_clone).collect();
         for clone in clones {
-            // Alarms end with the process: the story's counter remembers.
-            let told = self.counters.contains_key("alarm:CLONE-RUNNING");
-            if !told {
-                wrong.push(format!("R1: two copies of place {} run and none says so", clone.place));
+            // Alarms end with the process: the counter of the scenario remembers them.
+            let alarmed = self.counters.contains_key("alarm:CLONE-RUNNING");
+            if !alarmed {
+                violations.push(format!("R1: two copies of place {} run and none says so", clone.place));
             }
         }
     }
 
     /// I11: documents and read model made again are the same.
-    fn check_rebuild(&mut self, wrong: &mut Vec<String>) {
+    fn check_rebuild(&mut self, violations: &mut Vec<String>) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
         let now = self.clock(at);
         let Some((replica, views)) = self.sites[at].replica_and_views() else {
             return;
         };
-        let before = (replica.store().local().scopes.clone(), tables::hash(views.conn()).ok());
+        let before = (replica.store().log_index().scopes.clone(), tables::hash(views.conn()).ok());
         let rebuilt = (|| -> anyhow::Result<()> {
             replica.rebuild(now)?;
             replica.take_changed();
-            views.rebuild(&replica.read()?, replica.store().local())?;
+            views.rebuild(&replica.read()?, replica.store().log_index())?;
             Ok(())
         })();
         if let Err(error) = rebuilt {
-            wrong.push(format!("I11: instance {at} cannot be rebuilt: {error:#}"));
+            violations.push(format!("I11: instance {at} cannot be rebuilt: {error:#}"));
             return;
         }
-        let after = (replica.store().local().scopes.clone(), tables::hash(views.conn()).ok());
+        let after = (replica.store().log_index().scopes.clone(), tables::hash(views.conn()).ok());
         if before.0 != after.0 {
-            wrong.push(format!("I11: documents of instance {at} differ after a rebuild"));
+            violations.push(format!("I11: documents of instance {at} differ after a rebuild"));
         }
         if before.1 != after.1 {
-            wrong.push(format!("I11: the read model of instance {at} differs after a rebuild"));
+            violations.push(format!("I11: the read model of instance {at} differs after a rebuild"));
         }
     }
 }

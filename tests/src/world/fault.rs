@@ -1,92 +1,93 @@
-//! What goes wrong, and how it is mended.
+//! The faults of the simulation, and their repair.
 
 use schema::authority::{Body, Grant, Role, Standing, UserEntry};
 use schema::id::SiteId;
 
-use super::site::opened;
-use super::{ADMIN, Happening, World, requester};
+use super::site::decompressed;
+use super::{ADMIN, Event, World, requester};
 
 impl World {
-    pub(super) fn fault(&mut self) {
+    pub(super) fn random_fault(&mut self) {
         match self.rng.below(14) {
             0 | 1 => self.cut_one(),
             2 => self.cut_one_way(),
             3 => self.cut_all(),
             4 | 5 => self.mend_one(),
             6 => self.flap(),
-            7 => self.rough_cable(),
+            7 => self.degrade_link(),
             8 => self.crash(),
             9 => self.backup(),
             10 => self.restore(),
             11 => self.clone_site(),
             12 => self.skew_clock(),
-            _ => self.govern(),
+            _ => self.change_authority(),
         }
     }
 
-    fn some_cable(&mut self) -> Option<(usize, usize)> {
-        let cables: Vec<(usize, usize)> = self.cables.keys().copied().collect();
-        if cables.is_empty() { None } else { Some(*self.rng.pick(&cables)) }
+    fn random_link(&mut self) -> Option<(usize, usize)> {
+        let links: Vec<(usize, usize)> = self.links.keys().copied().collect();
+        if links.is_empty() { None } else { Some(*self.rng.pick(&links)) }
     }
 
-    fn set_cable(&mut self, a: usize, b: usize, up: bool) {
+    fn set_link(&mut self, a: usize, b: usize, up: bool) {
         for pair in [(a, b), (b, a)] {
-            if let Some(cable) = self.cables.get_mut(&pair) {
-                cable.up = up;
+            if let Some(link) = self.links.get_mut(&pair) {
+                link.up = up;
             }
         }
         if !up {
-            self.hang_up_all(a, Some(b));
+            self.close_sessions(a, Some(b));
         }
     }
 
     fn cut_one(&mut self) {
-        if let Some((a, b)) = self.some_cable() {
+        if let Some((a, b)) = self.random_link() {
             self.count("fault:cut");
-            self.set_cable(a, b, false);
+            self.set_link(a, b, false);
         }
     }
 
     fn cut_one_way(&mut self) {
-        if let Some((a, b)) = self.some_cable()
-            && let Some(cable) = self.cables.get_mut(&(a, b))
+        if let Some((a, b)) = self.random_link()
+            && let Some(link) = self.links.get_mut(&(a, b))
         {
-            cable.up = false;
+            link.up = false;
             self.count("fault:one-way-cut");
         }
     }
 
     fn cut_all(&mut self) {
         self.count("fault:split");
-        let cables: Vec<(usize, usize)> = self.cables.keys().copied().collect();
-        for (a, b) in cables {
-            self.set_cable(a, b, false);
+        let links: Vec<(usize, usize)> = self.links.keys().copied().collect();
+        for (a, b) in links {
+            self.set_link(a, b, false);
         }
     }
 
     fn mend_one(&mut self) {
-        if let Some((a, b)) = self.some_cable() {
+        if let Some((a, b)) = self.random_link() {
             self.count("fault:mend");
-            self.set_cable(a, b, true);
+            self.set_link(a, b, true);
         }
     }
 
     fn flap(&mut self) {
-        if let Some((a, b)) = self.some_cable() {
+        if let Some((a, b)) = self.random_link() {
             self.count("fault:flap");
-            self.set_cable(a, b, true);
-            self.hang_up_all(a, Some(b));
+            self.set_link(a, b, true);
+            self.close_sessions(a, Some(b));
         }
     }
 
-    /// Slow, losing, doubling, reordering.
-    fn rough_cable(&mut self) {
-        let (delay, loss) = (self.rng.below(3000), self.rng.below(6));
-        let (doubles, swaps) = (self.rng.below(10), self.rng.below(6));
-        if let Some((a, b)) = self.some_cable()
-            && let Some(cable) = self.cables.get_mut(&(a, b))
+    /// A link becomes slow, or loses, duplicates or reorders frames.
+    fn degrade_link(&mut self) {
+        let (delay, loss_percent) = (self.rng.below(3000), self.rng.below(6));
+        let (duplicate_percent, reorder_percent) = (self.rng.below(10), self.rng.below(6));
+        if let Some((a, b)) = self.random_link()
+            && let Some(link) = self.links.get_mut(&(a, b))
         {
-            (cable.delay, cable.loss, cable.doubles, cable.swaps) = (delay, loss, doubles, swaps);
+            (link.delay, link.loss_percent, link.duplicate_percent, link.reorder_percent) =
+                (delay, loss_percent, duplicate_percent, reorder_percent);
             self.count("fault:rough");
             if delay > 500 {
                 self.count("fault:slow");
@@ -94,19 +95,19 @@ impl World {
         }
     }
 
-    /// The power is cut: the process is gone, and what was not synced may be.
+    /// The power is cut: the process is gone, and what was not synced may be lost.
     fn crash(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
         if !self.sites[at].is_running() {
             return;
         }
         self.count("fault:crash");
-        self.hang_up_all(at, None);
-        let left = self.sites[at].disk.clone().power_cut(&mut self.rng);
+        self.close_sessions(at, None);
+        let disk = self.sites[at].disk.clone().power_cut(&mut self.rng);
         self.sites[at].kill();
-        self.sites[at].disk = left;
+        self.sites[at].disk = disk;
         let pause = 100 + self.rng.below(4000);
-        self.at(pause, Happening::Start(at));
+        self.schedule(pause, Event::Start(at));
     }
 
     fn backup(&mut self) {
@@ -119,8 +120,7 @@ impl World {
         }
     }
 
-    /// A site is restored from its backup. The sequencer's is not: its statements are its own to keep
-    /// (the closing notes say so).
+    /// A site is restored from its backup. The sequencer's site is never restored.
     fn restore(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
         let can = self.sites[at].is_running() && self.sites[at].place != 0;
@@ -128,40 +128,44 @@ impl World {
             return;
         };
         self.count("fault:restore");
-        self.hang_up_all(at, None);
+        self.close_sessions(at, None);
         self.sites[at].kill();
         self.forget_what_only_this_disk_had(at, &content);
         self.sites[at].disk = crate::disk::SimDisk::with(content);
         self.start(at, true);
     }
 
-    /// Commands whose records no other disk has are lost with the disk: no promise covers them.
+    /// Commands whose records no other disk holds are lost with the disk: durability does not cover them.
     fn forget_what_only_this_disk_had(&mut self, at: usize, backup: &[u8]) {
         let kept = sync::store::Store::open_on(crate::disk::SimDisk::with(backup.to_vec()));
         let Ok(kept) = kept else {
             return;
         };
-        let mut stores = vec![kept.local().logs.clone()];
+        let mut stores = vec![kept.log_index().logs.clone()];
         for (other, site) in self.sites.iter().enumerate() {
             if other == at {
                 continue;
             }
             match site.replica() {
-                Some(replica) => stores.push(replica.store().local().logs.clone()),
+                Some(replica) => stores.push(replica.store().log_index().logs.clone()),
                 None => {
                     let copy = crate::disk::SimDisk::with(site.disk.content());
-                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| store.local().logs.clone()));
+                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| store.log_index().logs.clone()));
                 }
             }
         }
         let has = |(log, seq): &(schema::id::LogId, u64)| {
             stores.iter().any(|logs| logs.get(log).is_some_and(|state| state.seq >= *seq))
         };
-        let lost: Vec<usize> =
-            self.answered.iter().filter(|(_, answered)| !has(&answered.place)).map(|(no, _)| *no).collect();
+        let lost: Vec<usize> = self
+            .acknowledged
+            .iter()
+            .filter(|(_, acknowledged)| !has(&acknowledged.record))
+            .map(|(no, _)| *no)
+            .collect();
         for no in lost {
             self.count("lost-with-its-only-disk");
-            self.answered.remove(&no);
+            self.acknowledged.remove(&no);
             self.model.forget(no);
         }
     }
@@ -182,7 +186,7 @@ impl World {
         let at = self.sites.len() - 1;
         for other in 0..at {
             if self.sites[other].place != self.sites[at].place {
-                self.lay_cable(at, other);
+                self.add_link(at, other);
             }
         }
         self.start(at, true);
@@ -195,9 +199,9 @@ impl World {
         self.count("fault:clock");
     }
 
-    /// The authority log grows: somebody is disabled or enabled; now and then somebody tries to disable the
-    /// last admin, which must be refused.
-    fn govern(&mut self) {
+    /// The authority log grows: a user is disabled or enabled; now and then an attempt to disable the last admin, which
+    /// must be refused.
+    fn change_authority(&mut self) {
         let now = self.clock(0);
         let place = self.rng.below(self.options.sites as u64) as usize;
         let last_admin = self.rng.chance(20);
@@ -216,19 +220,19 @@ impl World {
             Ok(_) if last_admin => self.fail("the last admin was disabled".into()),
             Ok(outputs) => {
                 self.count("authority");
-                self.take(0, Some(Ok::<_, String>(outputs)));
+                self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
             }
             Err(_) if last_admin => self.count("authority:last-admin-kept"),
             Err(error) => self.fail(format!("the sequencer's statement was refused: {error}")),
         }
     }
 
-    /// Now and then a hostile peer changes a byte of what it sends. Encryption does not help: it is a member.
+    /// Now and then a hostile peer flips a bit of what it sends. Encryption does not help: it is a member.
     pub(super) fn corrupt(&mut self, frame: Vec<u8>) -> Vec<u8> {
-        if self.calm || frame.len() < 100 || !self.rng.chance(1) {
+        if self.quiescent || frame.len() < 100 || !self.rng.chance(1) {
             return frame;
         }
-        let Some(mut content) = opened(&frame) else {
+        let Some(mut content) = decompressed(&frame) else {
             return frame;
         };
         let at = self.rng.below(content.len() as u64) as usize;
@@ -237,11 +241,11 @@ impl World {
         [&[0], content.as_slice()].concat()
     }
 
-    /// The end of all faults: cables whole, clocks right, everybody up.
-    pub(super) fn mend_everything(&mut self) {
-        self.calm = true;
-        for cable in self.cables.values_mut() {
-            (cable.up, cable.delay, cable.loss, cable.doubles, cable.swaps) = (true, 5, 0, 0, 0);
+    /// Ends all faults: links up, clocks right, all sites running.
+    pub(super) fn repair_everything(&mut self) {
+        self.quiescent = true;
+        for link in self.links.values_mut() {
+            (link.up, link.delay, link.loss_percent, link.duplicate_percent, link.reorder_percent) = (true, 5, 0, 0, 0);
         }
         for at in 0..self.sites.len() {
             self.sites[at].skew = 0;

@@ -1,4 +1,4 @@
-//! What hostile members write, and those of a newer version: nobody may be moved by it, everybody must agree on it.
+//! Records of hostile members and of members with a newer version: they may have no effect, and all sites must agree.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use schema::id::{DocId, ScopeId, UserId};
 use schema::record::{Author, BodyKind, CommandName, Genesis, enrolled_user};
 use schema::ticket::Field;
 use schema::ticket::command::{NewTicket, create};
-use sync::change::campaign::{bomb, forge, onto_key};
+use sync::change::mutation::{bomb, forge, onto_key};
 use sync::replica::{Batch, WriteError};
 
 use super::{HR, IT, World, requester, technician};
 use crate::rng::Rng;
 
-/// What one forging needs: where, about which document, and chance.
+/// The inputs of one forgery.
 struct Forgery {
     rng: Rng,
     scope: ScopeId,
     org_scope: ScopeId,
-    /// A scope that the site does not hold, if there is one.
+    /// A scope that the site does not hold; `None`: it holds all.
     foreign: Option<ScopeId>,
     me: schema::id::SiteId,
-    /// A document that the model knows nothing of, if this instance has one.
-    ground: Option<DocId>,
+    /// A ticket that the model does not know; `None`: this instance holds none.
+    target: Option<DocId>,
 }
 
 impl World {
@@ -32,14 +32,14 @@ impl World {
     pub(super) fn write_newer(&mut self, at: usize) {
         let scope = self.scope(&IT);
         let kind = BodyKind::from_number(99);
-        self.write_strangely(at, "fault:newer-version", |batch| {
+        self.write_unchecked(at, "fault:newer-version", |batch| {
             batch.forge_opaque(scope, kind, b"from tomorrow".to_vec()).map(|()| true)
         });
     }
 
-    /// A member writes what the rules refuse; nobody may be moved by it (I3).
-    pub(super) fn be_hostile(&mut self, at: usize) {
-        let Some((doc, _)) = self.some_ticket(at).filter(|(_, structure)| *structure == IT) else {
+    /// A member writes what the rules refuse; it may have no effect (I3).
+    pub(super) fn write_unauthorised(&mut self, at: usize) {
+        let Some((doc, _)) = self.random_ticket(at).filter(|(_, structure)| *structure == IT) else {
             return;
         };
         let (scope, place) = (self.scope(&IT), self.sites[at].place);
@@ -51,7 +51,7 @@ impl World {
             3 => (UserId([0xee; 16]), hostile_edits("title")),
             _ => (requester(place), hostile_edits("priority")),
         };
-        self.write_strangely(at, "fault:hostile", |batch| {
+        self.write_unchecked(at, "fault:hostile", |batch| {
             batch.hostile = true;
             let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
                 command.edit(doc, &edits).map(|_| ())
@@ -61,37 +61,37 @@ impl World {
         });
     }
 
-    /// A member writes records whose content breaks a rule, or very nearly does. What passes has its effect, on
-    /// documents that are there for nothing else; all must agree on what does not, and why.
+    /// A member writes records whose content breaks a rule, or very nearly does. What passes has its effect, but only
+    /// on tickets that serve no other purpose; all sites must agree on what does not pass, and why.
     pub(super) fn forge(&mut self, at: usize) {
-        let grounds: Vec<DocId> = self.grounds.iter().copied().collect();
-        let ground = (!grounds.is_empty()).then(|| *self.rng.pick(&grounds));
+        let targets: Vec<DocId> = self.forgery_targets.iter().copied().collect();
+        let target = (!targets.is_empty()).then(|| *self.rng.pick(&targets));
         let mut forgery = Forgery {
             rng: Rng::new(self.rng.number()),
             scope: self.scope(&IT),
             org_scope: schema::record::scope_of(&self.org, None),
             foreign: (!self.holders(&self.scope(&HR)).contains(&at)).then(|| self.scope(&HR)),
             me: self.key_of(at),
-            ground,
+            target,
         };
         let mut made = None;
-        self.write_strangely(at, "fault:forged", |batch| {
-            forgery.ground = match forgery.ground {
+        self.write_unchecked(at, "fault:forged", |batch| {
+            forgery.target = match forgery.target {
                 Some(doc) if batch.has(&doc)? => Some(doc),
                 Some(_) | None => None,
             };
-            match forgery.ground {
+            match forgery.target {
                 Some(doc) => forgery.write(batch, doc),
                 None => {
-                    made = Some(forgery.found(batch)?);
+                    made = Some(forgery.create_target(batch)?);
                     Ok(false)
                 }
             }
         });
-        self.grounds.extend(made);
+        self.forgery_targets.extend(made);
     }
 
-    fn write_strangely(
+    fn write_unchecked(
         &mut self,
         at: usize,
         name: &str,
@@ -106,7 +106,7 @@ impl World {
                 if written {
                     self.count(name);
                 }
-                self.take(at, Some(Ok::<_, String>(outputs)));
+                self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
             Err(error) => self.fail(format!("instance {at} could not do {name}: {error}")),
         }
@@ -115,7 +115,7 @@ impl World {
 
 impl Forgery {
     /// A ticket like any other, for later forgeries.
-    fn found(&mut self, batch: &mut Batch<'_, '_>) -> Result<DocId, WriteError> {
+    fn create_target(&mut self, batch: &mut Batch<'_, '_>) -> Result<DocId, WriteError> {
         let (edits, mut doc) = (self.ticket(IT), None);
         batch.command::<WriteError>(Author::Site, CommandName::Place, self.scope, |command| {
             doc = Some(command.create(DocKind::Ticket, None, &edits)?);

@@ -1,4 +1,4 @@
-//! What people do.
+//! The workload: random commands of users, as a real desk would send them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use schema::ticket::{Field, Status};
 use sync::replica::{Output, Replica, WriteError};
 use sync::store::{Source, Table};
 
-use super::{ADMIN, Answered, CANARY, HR, IT, World, requester, technician};
+use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, requester, technician};
 use crate::model::{CommandNo, Effect};
 
-/// What a command did, before the model is told.
-struct Done {
+/// The effect of a command, before it is given to the model.
+struct Outcome {
     doc: DocId,
     puts: BTreeMap<String, Option<String>>,
     comments: Vec<(String, String)>,
@@ -22,7 +22,7 @@ struct Done {
     number: Option<String>,
 }
 
-impl Done {
+impl Outcome {
     fn to(doc: DocId) -> Self {
         Self { doc, puts: BTreeMap::new(), comments: Vec::new(), moved: None, number: None }
     }
@@ -32,7 +32,7 @@ impl Done {
 const WORDS: [&str; 8] = ["Réseau", "imprimante", "badge", "écran", "mot de passe", "VPN", "Straße", "onduleur"];
 
 impl World {
-    pub(super) fn act(&mut self) {
+    pub(super) fn random_command(&mut self) {
         let running: Vec<usize> = (0..self.sites.len()).filter(|at| self.sites[*at].is_running()).collect();
         if running.is_empty() {
             return;
@@ -46,7 +46,7 @@ impl World {
             20 => self.enrol(at),
             21 => self.act_as_enrolled(at),
             22 => self.write_newer(at),
-            23 => self.be_hostile(at),
+            23 => self.write_unauthorised(at),
             _ => self.forge(at),
         }
     }
@@ -55,22 +55,25 @@ impl World {
         let Some(replica) = self.sites[at].replica() else {
             return BTreeSet::new();
         };
-        let logs = &replica.store().local().logs;
-        let held: BTreeSet<(LogId, u64)> = held_places(replica);
-        let seen = |answered: &Answered| {
-            let (log, seq) = answered.place;
-            logs.get(&log).is_some_and(|state| state.seq >= seq) && !held.contains(&answered.place)
+        let logs = &replica.store().log_index().logs;
+        let held: BTreeSet<(LogId, u64)> = held_records(replica);
+        let seen = |acknowledged: &Acknowledged| {
+            let (log, seq) = acknowledged.record;
+            logs.get(&log).is_some_and(|state| state.seq >= seq) && !held.contains(&acknowledged.record)
         };
-        self.answered.iter().filter(|(_, answered)| seen(answered)).map(|(no, _)| *no).collect()
+        self.acknowledged.iter().filter(|(_, acknowledged)| seen(acknowledged)).map(|(no, _)| *no).collect()
     }
 
-    /// Runs a command at an instance in its scope, as `author`, and tells the model.
+    /// Runs a command at an instance in the scope of `structure`, as `author`, and gives its effect to the model.
     fn command(
         &mut self,
         at: usize,
         author: UserId,
         structure: &StructureId,
-        work: impl FnOnce(&mut sync::replica::Command<'_, '_, '_>, &mut node::commands::Numbers) -> Result<Done, WriteError>,
+        work: impl FnOnce(
+            &mut sync::replica::Command<'_, '_, '_>,
+            &mut node::commands::TicketNumbers,
+        ) -> Result<Outcome, WriteError>,
     ) -> bool {
         let (now, scope) = (self.clock(at), scope_of(&self.org, Some(structure)));
         let seen = self.seen_by(at);
@@ -78,10 +81,10 @@ impl World {
         let Some((replica, numbers)) = self.sites[at].replica_and_numbers() else {
             return false;
         };
-        let mut done = None;
+        let mut effect = None;
         let written = replica.write(now, |batch| {
             let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
-                done = Some(work(command, numbers)?);
+                effect = Some(work(command, numbers)?);
                 Ok(())
             });
             Ok(outcome)
@@ -94,14 +97,14 @@ impl World {
             }
         };
         let log = LogId { site: me, generation: replica.generation(), scope };
-        let seq = replica.store().local().logs.get(&log).map_or(0, |state| state.seq);
-        match (outcome, done) {
-            (Ok(written), Some(done)) if !written.docs.is_empty() => {
+        let seq = replica.store().log_index().logs.get(&log).map_or(0, |state| state.seq);
+        match (outcome, effect) {
+            (Ok(written), Some(effect)) if !written.docs.is_empty() => {
                 self.commands += 1;
                 let no = self.commands;
-                let place = (log, seq);
-                let Done { doc, puts, comments, moved, number } = done;
-                self.answered.insert(no, Answered { at, place, doc, number, enrolled: None });
+                let record = (log, seq);
+                let Outcome { doc, puts, comments, moved, number } = effect;
+                self.acknowledged.insert(no, Acknowledged { at, record, doc, number, enrolled: None });
                 self.model.accept(no, Effect { doc, puts, comments, moved, seen });
                 self.count("command");
             }
@@ -109,7 +112,7 @@ impl World {
             (Err(WriteError::Refused(code)), _) => self.count(&format!("refused:{code}")),
             (Err(error), _) => self.fail(format!("instance {at} could not write: {error}")),
         }
-        self.take(at, Some(Ok::<Vec<Output>, String>(outputs)));
+        self.handle_outputs(at, Some(Ok::<Vec<Output>, String>(outputs)));
         true
     }
 
@@ -147,12 +150,13 @@ impl World {
             };
             let edits = create(&ticket).map_err(refused)?;
             let doc = command.create(DocKind::Ticket, None, &edits)?;
-            Ok(Done { puts: shown(&edits), number: Some(number), ..Done::to(doc) })
+            Ok(Outcome { puts: shown(&edits), number: Some(number), ..Outcome::to(doc) })
         });
     }
 
-    /// A ticket that an instance shows, and its structure; none of those that hostile members made.
-    pub(super) fn some_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
+    /// A random ticket that an instance shows, and its structure; `None`: it shows none. Those of hostile members are
+    /// left out.
+    pub(super) fn random_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
         let views = self.sites[at].views()?;
         let mut found = views.conn().prepare_cached("SELECT id, structure FROM tickets ORDER BY id").ok()?;
         let rows = found.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()?;
@@ -165,7 +169,7 @@ impl World {
     }
 
     fn change_field(&mut self, at: usize) {
-        let Some((doc, structure)) = self.some_ticket(at) else {
+        let Some((doc, structure)) = self.random_ticket(at) else {
             return;
         };
         let author = self.writer(at);
@@ -182,12 +186,12 @@ impl World {
             let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
             let edits = patch(&view, &BTreeMap::from([(field, value)]), description.as_deref()).map_err(refused)?;
             command.edit(doc, &edits)?;
-            Ok(Done { puts: shown(&edits), ..Done::to(doc) })
+            Ok(Outcome { puts: shown(&edits), ..Outcome::to(doc) })
         });
     }
 
     fn reply_or_note(&mut self, at: usize) {
-        let Some((doc, structure)) = self.some_ticket(at) else {
+        let Some((doc, structure)) = self.random_ticket(at) else {
             return;
         };
         let author = self.writer(at);
@@ -211,12 +215,12 @@ impl World {
             } else {
                 command.edit(doc, &edits)?;
             }
-            Ok(Done { comments: vec![(id, body)], ..Done::to(target) })
+            Ok(Outcome { comments: vec![(id, body)], ..Outcome::to(target) })
         });
     }
 
     fn advance_ticket(&mut self, at: usize) {
-        let Some((doc, structure)) = self.some_ticket(at) else {
+        let Some((doc, structure)) = self.random_ticket(at) else {
             return;
         };
         let author = self.writer(at);
@@ -224,14 +228,14 @@ impl World {
         self.command(at, author, &structure, |command, _| {
             let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
             let Ok(edits) = transition(&view, &command.id(), to, None) else {
-                return Ok(Done::to(doc));
+                return Ok(Outcome::to(doc));
             };
             command.edit(doc, &edits)?;
-            Ok(Done { moved: Some(to.word().into()), ..Done::to(doc) })
+            Ok(Outcome { moved: Some(to.word().into()), ..Outcome::to(doc) })
         });
     }
 
-    /// A site enrols somebody, often with a login that another site takes too (R15).
+    /// A site enrols a user, often with a login that another site uses too (R15).
     fn enrol(&mut self, at: usize) {
         let now = self.clock(at);
         let login = format!("neu{}", self.rng.below(4));
@@ -241,30 +245,31 @@ impl World {
         };
         let written = replica.write(now, |batch| batch.enrol(Author::Site, &login, Self::grants()));
         let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
-        let seq = replica.store().local().logs.get(&log).map_or(0, |state| state.seq);
+        let seq = replica.store().log_index().logs.get(&log).map_or(0, |state| state.seq);
         match written {
             Ok((user, outputs)) => {
                 self.count("enrolment");
                 self.commands += 1;
                 let doc = DocId([0; 32]);
                 let enrolled = Some((user, login));
-                self.answered.insert(self.commands, Answered { at, place: (log, seq), doc, number: None, enrolled });
-                self.take(at, Some(Ok::<_, String>(outputs)));
+                self.acknowledged
+                    .insert(self.commands, Acknowledged { at, record: (log, seq), doc, number: None, enrolled });
+                self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
             Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),
         }
     }
 
-    /// Somebody whom this site enrolled works at once.
+    /// A user whom this site enrolled writes at once.
     fn act_as_enrolled(&mut self, at: usize) {
         let place = self.sites[at].place;
         let here: Vec<UserId> = self
-            .answered
+            .acknowledged
             .values()
-            .filter(|answered| self.sites[answered.at].place == place)
-            .filter_map(|answered| answered.enrolled.as_ref().map(|(user, _)| *user))
+            .filter(|acknowledged| self.sites[acknowledged.at].place == place)
+            .filter_map(|acknowledged| acknowledged.enrolled.as_ref().map(|(user, _)| *user))
             .collect();
-        let Some((doc, structure)) = self.some_ticket(at) else {
+        let Some((doc, structure)) = self.random_ticket(at) else {
             return;
         };
         if here.is_empty() || structure != IT {
@@ -277,7 +282,7 @@ impl World {
             let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
             let edits = patch(&view, &BTreeMap::from([(Field::Title, Some(value))]), None).map_err(refused)?;
             command.edit(doc, &edits)?;
-            Ok(Done { puts: shown(&edits), ..Done::to(doc) })
+            Ok(Outcome { puts: shown(&edits), ..Outcome::to(doc) })
         });
     }
 }
@@ -286,15 +291,15 @@ fn refused(error: schema::ticket::command::CommandError) -> WriteError {
     WriteError::Refused(error.to_string())
 }
 
-/// The puts as the model compares them.
+/// The puts with their values as the model compares them.
 fn shown(edits: &Edits) -> BTreeMap<String, Option<String>> {
     let value = |value: &Option<Value>| value.as_ref().and_then(Value::shown);
     edits.puts.iter().map(|(key, put)| (key.clone(), value(put))).collect()
 }
 
-/// Records without effect at a replica.
-fn held_places(replica: &Replica) -> BTreeSet<(LogId, u64)> {
-    let local = replica.store().local();
+/// The records that are held (void or waiting) at a replica.
+fn held_records(replica: &Replica) -> BTreeSet<(LogId, u64)> {
+    let local = replica.store().log_index();
     let rows = replica.read().and_then(|reading| reading.prefixed(Table::Quarantine, &[])).unwrap_or_default();
     let place = |(key, _): &(Vec<u8>, Vec<u8>)| {
         let (no, seq) = sync::store::tables::read_record_key(key)?;

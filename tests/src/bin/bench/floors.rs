@@ -1,8 +1,8 @@
-//! The shortest programs that do the same: what Archipel's figures are measured against.
+//! The floors: minimal programs that do the same work, with which Archipel's figures are compared.
 //!
-//! A [`Bare`] is a store with nothing but what such a program needs: an outbox of raw changes, the heads of each
-//! document, the changes that came, the saved documents. [`durable`] moves what each of two lacks and makes it durable
-//! without looking into any document; [`visible`] then brings the touched documents up to date.
+//! A [`MinimalStore`] is a store with nothing but what such a program needs: an outbox of raw changes, the heads of
+//! each document, the changes that came, the saved documents. [`durable`] moves what each of two lacks and makes it
+//! durable without looking into any document; [`visible`] then brings the touched documents up to date.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use super::pair::{Missing, Pair};
 type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 type ByDoc = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// Document 32 and change, in the order in which they were made here.
+/// The document id (32 bytes) and the change, in the order in which they were made here.
 const OUTBOX: Numbered = TableDefinition::new("outbox");
 /// The same, in the order in which they came from the other.
 const ARRIVED: Numbered = TableDefinition::new("arrived");
@@ -39,11 +39,11 @@ pub fn compressed(changes: &[Missing]) -> anyhow::Result<usize> {
     raw.chunks(FRAME_TARGET_BYTES).try_fold(0, |total, frame| Ok(total + zstd::bulk::compress(frame, 3)?.len()))
 }
 
-/// A store with nothing but the necessary.
-pub struct Bare(Database);
+/// A store with nothing but what is needed to exchange changes.
+pub struct MinimalStore(Database);
 
-impl Bare {
-    /// A bare store that holds what a site of the pair does: the heads of all its documents, the saved documents
+impl MinimalStore {
+    /// A store that holds what a site of the pair does: the heads of all its documents, the saved documents
     /// that it will have to bring up to date, and what the other one lacks.
     pub fn like(pair: &Pair, site: usize, name: &str, missing: &[Vec<Missing>; 2]) -> anyhow::Result<Self> {
         let path = pair.folder.join(format!("floor-{name}-{site}.redb"));
@@ -140,7 +140,7 @@ impl Bare {
 }
 
 /// Both ways: reading the outbox, framing, handing over, and per frame one durable commit of changes and heads.
-pub fn durable(stores: &[Bare; 2]) -> anyhow::Result<Duration> {
+pub fn durable(stores: &[MinimalStore; 2]) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     for (from, to) in [(&stores[0], &stores[1]), (&stores[1], &stores[0])] {
         let mut at = 0;
@@ -153,9 +153,9 @@ pub fn durable(stores: &[Bare; 2]) -> anyhow::Result<Duration> {
 }
 
 /// At both: what came is in the documents, and these are saved. After [`durable`], without its time.
-pub fn visible(stores: &[Bare; 2]) -> anyhow::Result<Duration> {
+pub fn visible(stores: &[MinimalStore; 2]) -> anyhow::Result<Duration> {
     let begun = Instant::now();
-    stores.iter().try_for_each(Bare::show)?;
+    stores.iter().try_for_each(MinimalStore::show)?;
     Ok(begun.elapsed())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use node::views::{Views, query};
+use node::read_model::{ReadModel, query};
 use schema::access::Reach;
 use schema::ticket::Status;
 
@@ -10,11 +10,11 @@ use super::figures::{Times, ms, rate, row};
 use super::floors;
 use super::pair::{IT, Pair};
 
-/// Tickets of one group commit.
+/// The number of tickets of one group commit.
 const GROUP: usize = 100;
-/// Tickets opened one at a time, the last ones: at nearly the full size.
+/// The number of tickets opened one at a time: the last ones, when the store has nearly its full size.
 const SINGLE: usize = 500;
-/// Of each query.
+/// How often each query is run.
 const QUERIES: usize = 200;
 
 /// Opens `tickets` tickets at the first site: most in groups, the last ones each by itself.
@@ -33,8 +33,8 @@ pub fn writes(pair: &mut Pair, tickets: usize) -> anyhow::Result<()> {
         pair.show(0)?;
         shown.push(begun.elapsed());
     }
-    row("local write, durable, one at a time", durable.told(&[50, 99]));
-    row("local write, durable and in the read model", shown.told(&[50, 99]));
+    row("local write, durable, one at a time", durable.summary(&[50, 99]));
+    row("local write, durable and in the read model", shown.summary(&[50, 99]));
     row(&format!("local writes, durable, groups of {GROUP}"), rate(grouped, groups.sum()));
     Ok(())
 }
@@ -43,10 +43,10 @@ pub fn writes(pair: &mut Pair, tickets: usize) -> anyhow::Result<()> {
 pub fn first_fill(pair: &mut Pair) -> anyhow::Result<()> {
     let compressed = floors::compressed(&pair.missing_at_other(0)?)?;
     let begun = Instant::now();
-    let bytes = pair.meet()?.bytes;
+    let bytes = pair.connect()?.bytes;
     let durable = begun.elapsed();
     let shown = pair.show(1)?;
-    pair.part(0)?;
+    pair.idle_and_disconnect(0)?;
     let share = bytes as f64 / compressed as f64;
     row("first fill: bytes", format!("{} records, {bytes} = {share:.2} of zstd-3", pair.records(1)));
     let (documents, rows) = (ms(shown.documents), ms(shown.rows));
@@ -56,9 +56,9 @@ pub fn first_fill(pair: &mut Pair) -> anyhow::Result<()> {
 
 /// The read model from nothing, and its queries.
 pub fn reads(pair: &Pair) -> anyhow::Result<()> {
-    let mut views = Views::open(&pair.folder.join("views-again.sqlite"))?;
+    let mut views = ReadModel::open(&pair.folder.join("views-again.sqlite"))?;
     let begun = Instant::now();
-    views.catch_up(&pair.sites[0].read()?, pair.sites[0].store().local())?;
+    views.catch_up(&pair.sites[0].read()?, pair.sites[0].store().log_index())?;
     row("read model made from nothing", ms(begun.elapsed()));
     let (conn, reach) = (views.conn(), Reach { structures: [IT].into(), person: schema::id::DocId([0; 32]) });
     let list = |words: Option<&str>, statuses: Vec<Status>| {
@@ -80,16 +80,16 @@ fn query_row(what: &str, work: impl Fn(usize) -> rusqlite::Result<usize>) -> any
     for round in 0..QUERIES {
         found = times.take(|| work(round))?;
     }
-    row(&format!("{what}, in process"), format!("{} ({found} found)", times.told(&[50, 95])));
+    row(&format!("{what}, in process"), format!("{} ({found} found)", times.summary(&[50, 95])));
     Ok(())
 }
 
 /// Two sites that hold the same connect again.
 pub fn reconnect(pair: &mut Pair) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let traffic = pair.meet()?;
+    let traffic = pair.connect()?;
     let time = ms(begun.elapsed());
-    pair.part(0)?;
+    pair.idle_and_disconnect(0)?;
     let (bytes, turns) = (traffic.bytes, traffic.turns);
     row("reconnect with nothing new, 2 scopes", format!("{bytes} bytes both ways, {turns} turns, {time}"));
     Ok(())

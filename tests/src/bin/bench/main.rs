@@ -1,8 +1,10 @@
-//! Prints figures as a column of `docs/benchmarks.md`; floors are measured in the same run. Nothing is asserted.
+//! Prints figures as a column of `docs/benchmarks.md`; floors (minimal programs that do the same) are measured in the
+//! same run. Nothing is asserted.
 //!
-//! In order: [`pair`] is two sites in this process, whose [`local`] figures come first; [`heal`] compares their meeting
-//! with the [`floors`]; [`served`] asks a real process over HTTP. Texts come from [`prose`], where and what was measured
-//! from [`machine`], and [`figures`] prints. `cargo xtask bench` builds everything in release and runs it.
+//! In order: [`pair`] is two sites in this process, whose [`local`] figures come first; [`heal`] compares their
+//! exchange with the [`floors`]; [`served`] measures a real process over HTTP. Texts come from [`text_generator`],
+//! date, commit and machine from [`machine`], and [`figures`] prints. `cargo xtask bench` builds everything in release
+//! and runs it.
 
 mod figures;
 mod floors;
@@ -10,8 +12,8 @@ mod heal;
 mod local;
 mod machine;
 mod pair;
-mod prose;
 mod served;
+mod text_generator;
 
 use std::path::Path;
 
@@ -20,14 +22,14 @@ use pair::Pair;
 use tests::sites::process::end_all;
 use tests::sites::signal::on_signal;
 
-/// Edits of one group commit, where they come in groups.
+/// The number of edits of one group commit, where they come in groups.
 const GROUP: usize = 50;
 
-/// Local writes, queries, reconnecting, healing, memory: against floors.
+/// LogIndex writes, queries, reconnecting, healing, memory: against floors.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Tickets of each site.
+    /// The number of tickets of each site.
     #[arg(long, default_value_t = 10_000)]
     tickets: usize,
     /// Edits at each of two sites before they heal.
@@ -36,7 +38,7 @@ struct Arguments {
     /// How often each heal is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only a part.
+    /// Measure only this part; absent: both.
     #[arg(long, value_enum)]
     only: Option<Part>,
 }
@@ -65,7 +67,7 @@ fn main() -> anyhow::Result<()> {
 
 fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { tickets, edits, rounds, only } = *arguments;
-    println!("| {tickets} tickets | {} |\n| --- | --- |", machine::told());
+    println!("| {tickets} tickets | {} |\n| --- | --- |", machine::description());
     if only != Some(Part::Served) {
         let mut pair = Pair::new(folder)?;
         local::writes(&mut pair, tickets)?;

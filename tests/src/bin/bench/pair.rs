@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use node::views::Views;
+use node::read_model::ReadModel;
 use schema::doc::{DocKind, Edits, View};
 use schema::id::{DocId, LogId, ScopeId, StructureId, UserId};
 use schema::record::{Author, CommandName};
@@ -19,11 +19,11 @@ use sync::replica::{Command, Output, Replica, WriteError};
 use sync::store::{Reading, Source as _, Table};
 use tests::rng::Rng;
 
-use super::prose::Prose;
+use super::text_generator::TextGenerator;
 
 /// The structure of all tickets.
 pub const IT: StructureId = StructureId([1; 16]);
-/// One in so many edits is a comment, the others set a field.
+/// One in so many edits is a comment; the others set a field.
 const COMMENT_EVERY: u64 = 5;
 /// Fields that edits set.
 const EDITED: [Field; 10] = [
@@ -38,19 +38,19 @@ const EDITED: [Field; 10] = [
     Field::Location,
     Field::External,
 ];
-/// Categories, groups and places that tickets are given.
+/// The number of different categories, groups and locations.
 const CHOICES: u64 = 24;
-/// Most time between two writes.
+/// The longest virtual time between two writes, in milliseconds.
 const BETWEEN_MS: u64 = 60_000;
-/// Between two ticks.
+/// The virtual time between two ticks, in milliseconds.
 const TICK_MS: u64 = 600;
 
-/// What a conversation cost.
+/// What was transferred in an exchange.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Traffic {
-    /// Bytes of frames both ways.
+    /// The bytes of all frames, both ways.
     pub bytes: usize,
-    /// Times the direction changed.
+    /// How often the direction changed.
     pub turns: usize,
 }
 
@@ -65,23 +65,23 @@ pub struct Shown {
 
 /// A change that the other site lacks.
 pub struct Missing {
-    /// Its document.
+    /// The document that it changes.
     pub doc: DocId,
     /// Its bytes as Automerge made them.
     pub change: Vec<u8>,
 }
 
-/// Two sites.
+/// Two sites in this process.
 pub struct Pair {
-    /// Their replicas.
+    /// The replica of each site.
     pub sites: [Replica; 2],
-    /// Their read models.
-    pub views: [Views; 2],
-    /// Where the files are.
+    /// The read model of each site.
+    pub views: [ReadModel; 2],
+    /// The folder of their files.
     pub folder: PathBuf,
-    /// Every ticket.
+    /// All tickets, in the order in which they were opened.
     pub docs: Vec<DocId>,
-    prose: Prose,
+    texts: TextGenerator,
     users: Vec<UserId>,
     now: Timestamp,
     session: u64,
@@ -92,13 +92,13 @@ impl Pair {
     pub fn new(folder: &Path) -> anyhow::Result<Self> {
         let now = Timestamp(1_800_000_000_000);
         let sites = founding::sites(folder, now)?;
-        let views = |number: usize| Views::open(&folder.join(format!("views{number}.sqlite")));
+        let views = |number: usize| ReadModel::open(&folder.join(format!("views{number}.sqlite")));
         Ok(Self {
             sites,
             views: [views(0)?, views(1)?],
             folder: folder.to_owned(),
             docs: Vec::new(),
-            prose: Prose::new(1),
+            texts: TextGenerator::new(1),
             users: founding::users(),
             now,
             session: 0,
@@ -112,20 +112,20 @@ impl Pair {
 
     /// Opens `count` tickets at a site in one group commit.
     pub fn open(&mut self, site: usize, count: usize) -> anyhow::Result<()> {
-        self.pass_time();
+        self.advance_clock();
         let (scope, home, from) = (self.scope(), self.sites[site].me(), self.docs.len());
-        let (prose, users) = (&mut self.prose, &self.users);
+        let (texts, users) = (&mut self.texts, &self.users);
         let (made, _) = self.sites[site].write(self.now, |batch| {
             let mut made = Vec::new();
             for number in from..from + count {
-                let author = Author::User(*prose.rng.pick(users));
-                let impact = prose.rng.pick(Level::ALL).word().to_owned();
+                let author = Author::User(*texts.rng.pick(users));
+                let impact = texts.rng.pick(Level::ALL).word().to_owned();
                 let ticket = NewTicket {
                     number: format!("S{site}-{}", number + 1),
                     structure: IT,
                     home,
-                    description: prose.description(),
-                    fields: BTreeMap::from([(Field::Title, prose.title()), (Field::Impact, impact)]),
+                    description: texts.description(),
+                    fields: BTreeMap::from([(Field::Title, texts.title()), (Field::Impact, impact)]),
                 };
                 let edits = create(&ticket).map_err(|error| WriteError::Refused(error.to_string()))?;
                 let written = batch.command::<WriteError>(author, CommandName::Place, scope, |command| {
@@ -141,16 +141,16 @@ impl Pair {
 
     /// Edits tickets at a site in one group commit: a comment or one field each.
     pub fn edit(&mut self, site: usize, tickets: &[DocId]) -> anyhow::Result<()> {
-        self.pass_time();
+        self.advance_clock();
         let scope = self.scope();
         let policy = self.sites[site].policy().cloned();
         let people: Vec<DocId> = self.users.iter().filter_map(|user| Some(policy.as_ref()?.person_of(user))).collect();
-        let (prose, users) = (&mut self.prose, &self.users);
+        let (texts, users) = (&mut self.texts, &self.users);
         self.sites[site].write(self.now, |batch| {
             for ticket in tickets {
-                let author = Author::User(*prose.rng.pick(users));
+                let author = Author::User(*texts.rng.pick(users));
                 batch.command::<WriteError>(author, CommandName::Place, scope, |command| {
-                    let edits = edits(command, ticket, prose, &people)?;
+                    let edits = edits(command, ticket, texts, &people)?;
                     command.edit(*ticket, &edits).map(drop)
                 })?;
             }
@@ -159,13 +159,13 @@ impl Pair {
         Ok(())
     }
 
-    fn pass_time(&mut self) {
-        self.now = Timestamp(self.now.0 + 1 + self.prose.rng.below(BETWEEN_MS));
+    fn advance_clock(&mut self) {
+        self.now = Timestamp(self.now.0 + 1 + self.texts.rng.below(BETWEEN_MS));
     }
 
     /// The tickets that two sites edit, `count` each in an order of its own: half of them are edited at both.
-    pub fn draw(&mut self, count: usize) -> [Vec<DocId>; 2] {
-        let rng = &mut self.prose.rng;
+    pub fn pick_tickets(&mut self, count: usize) -> [Vec<DocId>; 2] {
+        let rng = &mut self.texts.rng;
         let mut docs = self.docs.clone();
         shuffle(rng, &mut docs);
         let (shared, others) = docs.split_at((count / 2).min(docs.len()));
@@ -177,8 +177,9 @@ impl Pair {
         })
     }
 
-    /// Connects the two and lets them talk until nothing is left to say: all is durable and acknowledged at both.
-    pub fn meet(&mut self) -> anyhow::Result<Traffic> {
+    /// Connects the two sites and exchanges frames until nothing is left to send: all is durable and acknowledged at
+    /// both.
+    pub fn connect(&mut self) -> anyhow::Result<Traffic> {
         self.session += 1;
         let mut queue = VecDeque::new();
         for site in 0..2 {
@@ -186,11 +187,11 @@ impl Pair {
             let outputs = self.sites[site].connected(self.now, self.session, peer)?;
             queue.extend(outputs.into_iter().map(|output| (site, output)));
         }
-        self.talk(queue)
+        self.exchange(queue)
     }
 
-    /// Lets some seconds pass with nothing new, and disconnects: digests and heights.
-    pub fn part(&mut self, ticks: usize) -> anyhow::Result<Traffic> {
+    /// Lets `ticks` ticks pass with nothing new to exchange, then disconnects.
+    pub fn idle_and_disconnect(&mut self, ticks: usize) -> anyhow::Result<Traffic> {
         let mut traffic = Traffic::default();
         for _ in 0..ticks {
             self.now = Timestamp(self.now.0 + TICK_MS);
@@ -199,8 +200,8 @@ impl Pair {
                 let outputs = self.sites[site].tick(self.now)?;
                 queue.extend(outputs.into_iter().map(|output| (site, output)));
             }
-            let said = self.talk(queue)?;
-            traffic = Traffic { bytes: traffic.bytes + said.bytes, turns: traffic.turns + said.turns };
+            let exchanged = self.exchange(queue)?;
+            traffic = Traffic { bytes: traffic.bytes + exchanged.bytes, turns: traffic.turns + exchanged.turns };
         }
         for site in &mut self.sites {
             site.closed(self.now, self.session)?;
@@ -208,7 +209,7 @@ impl Pair {
         Ok(traffic)
     }
 
-    fn talk(&mut self, mut queue: VecDeque<(usize, Output)>) -> anyhow::Result<Traffic> {
+    fn exchange(&mut self, mut queue: VecDeque<(usize, Output)>) -> anyhow::Result<Traffic> {
         let mut traffic = Traffic::default();
         let mut last = None;
         while let Some((from, output)) = queue.pop_front() {
@@ -228,7 +229,7 @@ impl Pair {
         Ok(traffic)
     }
 
-    /// Brings documents and rows of a site up to what it holds, portion by portion as a running site does.
+    /// Applies what a site has received to its documents and read model, portion by portion as a running site does.
     pub fn show(&mut self, site: usize) -> anyhow::Result<Shown> {
         let mut shown = Shown::default();
         loop {
@@ -238,8 +239,8 @@ impl Pair {
             let changed = self.sites[site].take_changed();
             if !changed.is_empty() {
                 let reading = self.sites[site].read()?;
-                self.views[site].apply(&reading, &changed, self.sites[site].store().local())?;
-                self.sites[site].shown(changed.iter().map(|changed| changed.doc));
+                self.views[site].apply(&reading, &changed, self.sites[site].store().log_index())?;
+                self.sites[site].projected(changed.iter().map(|changed| changed.doc));
             }
             shown.documents += caught_up;
             shown.rows += begun.elapsed() - caught_up;
@@ -251,20 +252,20 @@ impl Pair {
 
     /// Records that a site holds.
     pub fn records(&self, site: usize) -> u64 {
-        self.sites[site].store().local().records(&self.scope())
+        self.sites[site].store().log_index().records(&self.scope())
     }
 
     /// Whether both hold and show the same, rows included.
     pub fn agree(&self) -> anyhow::Result<bool> {
-        let state = |site: usize| self.sites[site].store().local().scope(&self.scope());
-        let rows = |site: usize| node::views::tables::hash(self.views[site].conn());
+        let state = |site: usize| self.sites[site].store().log_index().scope(&self.scope());
+        let rows = |site: usize| node::read_model::tables::hash(self.views[site].conn());
         let same = state(0).digest == state(1).digest && state(0).arrivals == state(1).arrivals;
         Ok(same && rows(0)? == rows(1)?)
     }
 
     /// The changes that a site holds and the other does not, in the order of its logs.
     pub fn missing_at_other(&self, site: usize) -> anyhow::Result<Vec<Missing>> {
-        let (local, other) = (self.sites[site].store().local(), self.sites[1 - site].store().local());
+        let (local, other) = (self.sites[site].store().log_index(), self.sites[1 - site].store().log_index());
         let reading = self.sites[site].read()?;
         let mut missing = Vec::new();
         for state in local.logs.values().filter(|state| state.id.scope == self.scope()) {
@@ -289,17 +290,17 @@ impl Pair {
 fn edits(
     command: &Command<'_, '_, '_>,
     ticket: &DocId,
-    prose: &mut Prose,
+    texts: &mut TextGenerator,
     people: &[DocId],
 ) -> Result<Edits, WriteError> {
     let refused = |error: schema::ticket::command::CommandError| WriteError::Refused(error.to_string());
-    if prose.rng.below(COMMENT_EVERY) == 0 {
-        return comment(&command.id(), &prose.comment()).map_err(refused);
+    if texts.rng.below(COMMENT_EVERY) == 0 {
+        return comment(&command.id(), &texts.comment()).map_err(refused);
     }
     let view: View = command.view(ticket)?.ok_or(WriteError::Unknown)?;
     loop {
-        let field = *prose.rng.pick(&EDITED);
-        let value = value(field, prose, people);
+        let field = *texts.rng.pick(&EDITED);
+        let value = value(field, texts, people);
         let edits = patch(&view, &BTreeMap::from([(field, Some(value))]), None).map_err(refused)?;
         if !edits.is_empty() {
             return Ok(edits);
@@ -307,18 +308,18 @@ fn edits(
     }
 }
 
-fn value(field: Field, prose: &mut Prose, people: &[DocId]) -> String {
+fn value(field: Field, texts: &mut TextGenerator, people: &[DocId]) -> String {
     match field {
-        Field::Title => prose.title(),
-        Field::Kind => prose.rng.pick(schema::ticket::Kind::ALL).word().to_owned(),
-        Field::Impact | Field::Urgency => prose.rng.pick(Level::ALL).word().to_owned(),
-        Field::Priority => (1 + prose.rng.below(5)).to_string(),
-        Field::Requester | Field::Assignee => prose.rng.pick(people).to_string(),
+        Field::Title => texts.title(),
+        Field::Kind => texts.rng.pick(schema::ticket::Kind::ALL).word().to_owned(),
+        Field::Impact | Field::Urgency => texts.rng.pick(Level::ALL).word().to_owned(),
+        Field::Priority => (1 + texts.rng.below(5)).to_string(),
+        Field::Requester | Field::Assignee => texts.rng.pick(people).to_string(),
         Field::Category | Field::Group | Field::Location => {
-            let choice = format!("{} {}", field.word(), prose.rng.below(CHOICES));
+            let choice = format!("{} {}", field.word(), texts.rng.below(CHOICES));
             DocId(*blake3::hash(choice.as_bytes()).as_bytes()).to_string()
         }
-        Field::External => format!("INC{:07}", prose.rng.below(10_000_000)),
+        Field::External => format!("INC{:07}", texts.rng.below(10_000_000)),
     }
 }
 

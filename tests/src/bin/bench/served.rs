@@ -1,4 +1,4 @@
-//! A real site: `archipel run` as a process of its own, asked over loopback by clients in this one.
+//! A real site: `archipel run` as a process of its own, with clients in this one that send requests over loopback.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use tests::sites::api::{Api, encode};
-use tests::sites::place::{http_ports, new_password, udp_ports};
+use tests::sites::api::{Api, percent_encode};
 use tests::sites::process::Process;
 use tests::sites::program;
+use tests::sites::setup::{http_ports, new_password, udp_ports};
 
 use super::figures::{Times, rate, row};
 use super::machine::memory_mb;
-use super::prose::Prose;
+use super::text_generator::TextGenerator;
 
-/// Clients that write at once.
+/// The number of clients that write concurrently.
 const CLIENTS: usize = 16;
-/// Cold starts.
+/// The number of cold starts.
 const STARTS: usize = 5;
-/// Of each kind of request.
+/// The number of requests of each kind.
 const REQUESTS: usize = 200;
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Until a site that has just started is taken to be at rest.
-const REST: Duration = Duration::from_secs(5);
-/// Who asks.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// After so long a site that has just started is taken to be idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+/// The login of the administrator whose token the clients use.
 const LOGIN: &str = "ana";
 
-/// Founds a site in `folder`, fills it, and prints what it does and takes.
+/// Creates a site in `folder`, fills it, and prints its times and memory.
 pub fn measure(folder: &Path, tickets: usize) -> anyhow::Result<()> {
-    let site = Served::found(folder)?;
+    let site = Served::create(folder)?;
     site.fill(tickets)?;
     row("node memory after these", site.memory()?);
     site.starts()?;
-    std::thread::sleep(REST);
+    std::thread::sleep(IDLE_AFTER);
     row("node memory after start, at rest", site.memory()?);
     site.reads(tickets)?;
     row(&format!("node memory after {} requests", 5 * REQUESTS), site.memory()?);
@@ -48,7 +48,7 @@ struct Served {
 }
 
 impl Served {
-    fn found(folder: &Path) -> anyhow::Result<Self> {
+    fn create(folder: &Path) -> anyhow::Result<Self> {
         let data: PathBuf = folder.join("site");
         std::fs::create_dir_all(&data)?;
         let [http, ..] = http_ports(None)?;
@@ -63,7 +63,7 @@ impl Served {
         let process = Process::new(&data, &folder.join("site.log"));
         let api = Api::new(http, "");
         process.start()?;
-        api.wait_until_well(PATIENCE)?;
+        api.wait_until_healthy(TIMEOUT)?;
         let token = program::run(&data, &["token", "create", "--login", LOGIN], "")?;
         Ok(Self { process, api: api.with_token(&token) })
     }
@@ -75,36 +75,36 @@ impl Served {
         std::thread::scope(|scope| {
             let clients = (0..CLIENTS).map(|client| {
                 let share = tickets / CLIENTS + usize::from(client < tickets % CLIENTS);
-                let api = self.api.apart();
+                let api = self.api.with_new_connections();
                 scope.spawn(move || write(&api, client, share))
             });
             let clients: Vec<_> = clients.collect();
             for client in clients {
-                times.extend(client.join().map_err(|_| anyhow::anyhow!("a client broke off"))??);
+                times.extend(client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??);
             }
             anyhow::Ok(())
         })?;
-        let figures = format!("{}, {}", rate(tickets, begun.elapsed()), times.told(&[50, 99]));
+        let figures = format!("{}, {}", rate(tickets, begun.elapsed()), times.summary(&[50, 99]));
         row(&format!("tickets opened over HTTP by {CLIENTS} clients at once, up to {tickets}"), figures);
         Ok(())
     }
 
-    /// Starts it again and again, its files still in the system's cache.
+    /// Restarts it several times, with its files in the system's page cache.
     fn starts(&self) -> anyhow::Result<()> {
         let (mut well, mut listed) = (Times::default(), Times::default());
         for _ in 0..STARTS {
             self.process.stop();
-            let api = self.api.apart();
+            let api = self.api.with_new_connections();
             let lists = || api.send("GET", "/api/v1/tickets", None).is_ok_and(|answer| answer.status == 200);
             let begun = Instant::now();
             self.process.start()?;
-            wait(|| api.is_well())?;
+            wait(|| api.is_healthy())?;
             well.push(begun.elapsed());
             wait(lists)?;
             listed.push(begun.elapsed());
         }
-        row("cold start: spawn to /health", well.told(&[50, 100]));
-        row("cold start: spawn to the first list", listed.told(&[50, 100]));
+        row("cold start: spawn to /health", well.summary(&[50, 100]));
+        row("cold start: spawn to the first list", listed.summary(&[50, 100]));
         Ok(())
     }
 
@@ -115,32 +115,34 @@ impl Served {
     }
 
     fn reads(&self, tickets: usize) -> anyhow::Result<()> {
-        self.asked("list, newest 50", |_| "/api/v1/tickets?limit=50".to_owned())?;
-        self.asked("list, one status", |_| "/api/v1/tickets?limit=50&status=new".to_owned())?;
-        self.asked("search, one word", |_| "/api/v1/tickets?limit=50&q=imprimante".to_owned())?;
-        let two = encode("impr ser");
-        self.asked("search, two beginnings", |_| format!("/api/v1/tickets?limit=50&q={two}"))?;
-        self.asked("open by number", |round| format!("/api/v1/tickets/BEN-{}", 1 + round * tickets / REQUESTS))
+        self.measure_requests("list, newest 50", |_| "/api/v1/tickets?limit=50".to_owned())?;
+        self.measure_requests("list, one status", |_| "/api/v1/tickets?limit=50&status=new".to_owned())?;
+        self.measure_requests("search, one word", |_| "/api/v1/tickets?limit=50&q=imprimante".to_owned())?;
+        let two = percent_encode("impr ser");
+        self.measure_requests("search, two beginnings", |_| format!("/api/v1/tickets?limit=50&q={two}"))?;
+        self.measure_requests("open by number", |round| {
+            format!("/api/v1/tickets/BEN-{}", 1 + round * tickets / REQUESTS)
+        })
     }
 
-    fn asked(&self, what: &str, path: impl Fn(usize) -> String) -> anyhow::Result<()> {
+    fn measure_requests(&self, what: &str, path: impl Fn(usize) -> String) -> anyhow::Result<()> {
         let mut times = Times::default();
         for round in 0..REQUESTS {
             let path = path(round);
             let answer = times.take(|| self.api.send("GET", &path, None))?;
             ensure!(answer.status == 200, "{path}: {}", answer.status);
         }
-        row(&format!("{what}, HTTP"), times.told(&[50, 95]));
+        row(&format!("{what}, HTTP"), times.summary(&[50, 95]));
         Ok(())
     }
 }
 
 /// Opens tickets one after the other.
 fn write(api: &Api, client: usize, count: usize) -> anyhow::Result<Times> {
-    let (mut times, mut prose) = (Times::default(), Prose::new(1_000 + client as u64));
+    let (mut times, mut texts) = (Times::default(), TextGenerator::new(1_000 + client as u64));
     for _ in 0..count {
-        let impact = *prose.rng.pick(&["high", "medium", "low"]);
-        let ticket = json!({ "title": prose.title(), "description": prose.description(), "impact": impact });
+        let impact = *texts.rng.pick(&["high", "medium", "low"]);
+        let ticket = json!({ "title": texts.title(), "description": texts.description(), "impact": impact });
         times.take(|| api.open(&ticket))?;
     }
     Ok(times)
@@ -149,7 +151,7 @@ fn write(api: &Api, client: usize, count: usize) -> anyhow::Result<Times> {
 fn wait(ready: impl Fn() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !ready() {
-        ensure!(begun.elapsed() < PATIENCE, "the site does not answer");
+        ensure!(begun.elapsed() < TIMEOUT, "the site does not answer");
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())

@@ -1,14 +1,16 @@
-//! Texts as people write them to a desk: French and English, no two alike, all from one seed.
+//! Generated ticket texts in French and English, all different, all from one seed.
 //!
-//! A text is made of sentences of its language: little words, words of the trade with the frequent ones in front, and
-//! now and then a number. So it is as hard to compress as short real texts, and never the same twice.
+//! A text consists of sentences in one language: function words (articles, prepositions) and technical terms, the ones
+//! in front of each list more often, and now and then a number. So it is about as hard to compress as short real texts.
 
 use tests::rng::Rng;
 
-const LITTLE_FRENCH: &str = "le la les un une des de du au aux et ou mais donc car que qui dans sur sous avec sans \
+const FRENCH_FUNCTION_WORDS: &str = "\
+    le la les un une des de du au aux et ou mais donc car que qui dans sur sous avec sans \
     pour par ne pas plus est sont était a ont il elle nous vous je on ce cette ces mon notre votre son leur très déjà \
     encore aussi toujours depuis avant après quand si dès vers chez entre comme";
-const FRENCH: &str = "imprimante poste écran réseau serveur bureau message erreur fichier dossier partage compte mot \
+const FRENCH_TERMS: &str = "\
+    imprimante poste écran réseau serveur bureau message erreur fichier dossier partage compte mot \
     passe matin bâtiment étage salle accès connexion lent panne bloqué démarrage application mise jour logiciel \
     session clavier souris câble prise téléphone appel messagerie courriel pièce jointe badge lecteur porte onduleur \
     coupure courant redémarré vérifié remplacé commandé livré fournisseur garantie technicien collègue service équipe \
@@ -25,10 +27,12 @@ const FRENCH: &str = "imprimante poste écran réseau serveur bureau message err
     synchronisation calendrier agenda contact carnet langue affichage police couleur contraste résolution fenêtre \
     raccourci icône menu bouton clic gauche droit sélection copie collage suppression corbeille récupération \
     chiffrement clé jeton double facteur code secret rappel procédure guide notice formation";
-const LITTLE_ENGLISH: &str = "the a an and or but so of to in on at by for from with without into over under is are \
+const ENGLISH_FUNCTION_WORDS: &str = "\
+    the a an and or but so of to in on at by for from with without into over under is are \
     was were be been has have had it its this that these those we you they he she my our your their not no still \
     again only when while since before after until if because as than very just too about all both each";
-const ENGLISH: &str = "printer laptop screen network server office message error file folder share account password \
+const ENGLISH_TERMS: &str = "\
+    printer laptop screen network server office message error file folder share account password \
     morning building floor room access connection slow broken locked startup application update software session \
     keyboard mouse cable socket phone call mail attachment badge reader door battery outage power restarted checked \
     replaced ordered delivered supplier warranty technician colleague service team request urgent meeting video \
@@ -46,46 +50,49 @@ const ENGLISH: &str = "printer laptop screen network server office message error
     corridor desk corner drawer lid hinge cracked scratched lost stolen found returned borrowed spare image \
     deployment rollback patching reboot hang freeze crash dump log trace counter threshold alert dashboard";
 
-/// What every so many words a number takes the place of one.
+/// One in so many words is a number.
 const NUMBER_EVERY: u64 = 14;
 
-/// One language.
+/// The words of one language.
 struct Vocabulary {
-    little: Vec<&'static str>,
-    trade: Vec<&'static str>,
+    function_words: Vec<&'static str>,
+    terms: Vec<&'static str>,
 }
 
 impl Vocabulary {
-    fn new(little: &'static str, trade: &'static str) -> Self {
-        Self { little: little.split_whitespace().collect(), trade: trade.split_whitespace().collect() }
+    fn new(function_words: &'static str, terms: &'static str) -> Self {
+        Self { function_words: function_words.split_whitespace().collect(), terms: terms.split_whitespace().collect() }
     }
 
     fn word(&self, rng: &mut Rng, out: &mut String) {
         match rng.below(NUMBER_EVERY) {
             0 => out.push_str(&(1 + rng.below(9_999)).to_string()),
-            half if half % 2 == 0 => out.push_str(frequent(rng, &self.little)),
-            _ => out.push_str(frequent(rng, &self.trade)),
+            half if half % 2 == 0 => out.push_str(pick_skewed(rng, &self.function_words)),
+            _ => out.push_str(pick_skewed(rng, &self.terms)),
         }
     }
 }
 
-/// One of them, those in front more often.
-fn frequent(rng: &mut Rng, words: &[&'static str]) -> &'static str {
+/// A random word, those in front more often.
+fn pick_skewed(rng: &mut Rng, words: &[&'static str]) -> &'static str {
     let count = words.len() as u64;
     words[rng.below(count).min(rng.below(count)) as usize]
 }
 
-/// Writes texts.
-pub struct Prose {
-    /// The dice; also for whatever else the writer of a text decides.
+/// Generates titles, descriptions and comments.
+pub struct TextGenerator {
+    /// The random number generator; callers use it too, so that everything depends on one seed.
     pub rng: Rng,
     languages: [Vocabulary; 2],
 }
 
-impl Prose {
-    /// The texts of a seed.
+impl TextGenerator {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Self {
-        let languages = [Vocabulary::new(LITTLE_FRENCH, FRENCH), Vocabulary::new(LITTLE_ENGLISH, ENGLISH)];
+        let languages = [
+            Vocabulary::new(FRENCH_FUNCTION_WORDS, FRENCH_TERMS),
+            Vocabulary::new(ENGLISH_FUNCTION_WORDS, ENGLISH_TERMS),
+        ];
         Self { rng: Rng::new(seed), languages }
     }
 
@@ -107,7 +114,7 @@ impl Prose {
         self.text(chars as usize)
     }
 
-    /// A text of so many characters, cut where they end.
+    /// A text of at most `chars` characters; the last sentence is cut off.
     fn text(&mut self, chars: usize) -> String {
         let Self { rng, languages } = self;
         let language = &languages[rng.below(2) as usize];

@@ -1,7 +1,7 @@
-//! A client's own file: what it is about to ask, and what a site acknowledged. It is what the client relies on.
+//! The journal of one client: a file of the writes that it is about to request, and of those that a site acknowledged.
 //!
-//! One line of JSON each. An acknowledgement is on the disk before the client asks anything else; it is read back from
-//! the disk for the proof.
+//! One entry per line, as JSON. An acknowledgement is synced to the disk before the client sends its next request; the
+//! verification reads the journals back from the disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,25 +11,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
-/// What a client asks.
+/// A write that a client requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Deed {
+pub enum Operation {
     /// A new ticket.
     Open {
-        /// Begins with the command's name, which no other ticket's title does.
+        /// Begins with the idempotency key, so that it is unique.
         title: String,
     },
-    /// A reply or a note on an own ticket.
+    /// A reply or a note on a ticket of the same client.
     Comment {
         /// The ticket's id.
         ticket: String,
-        /// Holds the command's name.
+        /// Contains the idempotency key.
         body: String,
         /// `internal` or `public`.
         visibility: String,
     },
-    /// Another title for an own ticket.
+    /// A new title for a ticket of the same client.
     Edit {
         /// The ticket's id.
         ticket: String,
@@ -38,134 +38,134 @@ pub enum Deed {
     },
 }
 
-/// A line of the file.
+/// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
-    /// Written before it is asked.
+pub enum Entry {
+    /// Written before the request is sent.
     Intent {
-        /// The command's name, given by the client.
-        name: String,
-        /// What is asked.
-        deed: Deed,
+        /// The idempotency key, chosen by the client.
+        key: String,
+        /// The write that is requested.
+        operation: Operation,
     },
-    /// Written when a site has acknowledged it.
-    Done {
-        /// The command's name.
-        name: String,
-        /// The id that the site gave to what was made.
+    /// Written when a site has acknowledged the write.
+    Acknowledged {
+        /// The idempotency key of its intent.
+        key: String,
+        /// The id that the site gave to the ticket or comment.
         id: String,
-        /// The number that the site gave; empty but for tickets.
+        /// The number that the site gave to a new ticket; empty for other writes.
         number: String,
     },
 }
 
-/// The file, open at its end.
-pub struct Book {
+/// A journal, open for appending.
+pub struct Journal {
     file: File,
     path: PathBuf,
 }
 
-impl Book {
-    /// A new file. Errors: there is one already.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+impl Journal {
+    /// Creates a journal. Errors: the file exists already.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::options().create_new(true).append(true).open(path);
         Ok(Self { file: file.with_context(|| format!("cannot write {}", path.display()))?, path: path.to_owned() })
     }
 
-    /// Notes what is about to be asked.
-    pub fn intend(&mut self, name: &str, deed: &Deed) -> anyhow::Result<()> {
-        self.append(&Line::Intent { name: name.to_owned(), deed: deed.clone() })
+    /// Appends a write that is about to be requested.
+    pub fn intent(&mut self, key: &str, operation: &Operation) -> anyhow::Result<()> {
+        self.append(&Entry::Intent { key: key.to_owned(), operation: operation.clone() })
     }
 
-    /// Notes what was acknowledged, and answers when it is on the disk.
-    pub fn done(&mut self, name: &str, id: &str, number: &str) -> anyhow::Result<()> {
-        self.append(&Line::Done { name: name.to_owned(), id: id.to_owned(), number: number.to_owned() })?;
+    /// Appends an acknowledgement; returns when it is on the disk.
+    pub fn acknowledged(&mut self, key: &str, id: &str, number: &str) -> anyhow::Result<()> {
+        self.append(&Entry::Acknowledged { key: key.to_owned(), id: id.to_owned(), number: number.to_owned() })?;
         self.file.sync_data().with_context(|| format!("cannot sync {}", self.path.display()))
     }
 
-    fn append(&mut self, line: &Line) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string(line)?;
+    fn append(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(entry)?;
         text.push('\n');
         self.file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
-/// A ticket that a site acknowledged, and what must be seen of it.
+/// What every site must show of a ticket that one of them acknowledged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// The name of the command that opened it.
-    pub name: String,
-    /// Its number.
+pub struct ExpectedTicket {
+    /// The number that the acknowledging site gave it.
     pub number: String,
-    /// The title acknowledged last.
+    /// The title that was acknowledged last.
     pub title: String,
-    /// Acknowledged comments, text by id.
+    /// The acknowledged comments: text by comment id.
     pub comments: BTreeMap<String, String>,
 }
 
-/// What all clients were acknowledged, by ticket id.
+/// What every site must show: everything that was acknowledged to any client.
 #[derive(Debug, Clone, Default)]
-pub struct Claims {
-    /// The tickets.
-    pub tickets: BTreeMap<String, Claim>,
-    /// Acknowledged deeds of any kind.
-    pub deeds: usize,
+pub struct Expected {
+    /// The tickets by id.
+    pub tickets: BTreeMap<String, ExpectedTicket>,
+    /// The number of acknowledged operations of any kind.
+    pub operations: usize,
 }
 
-impl Claims {
-    /// Reads every client's file in a folder.
-    /// Errors: a file is damaged, or one ticket id was given twice.
+impl Expected {
+    /// Reads every journal in a folder.
+    /// Errors: a journal is damaged, or two clients were given the same ticket id.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
-        let mut claims = Self::default();
+        let mut expected = Self::default();
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         paths.sort();
         for path in paths {
             let text = std::fs::read_to_string(&path)?;
-            let lines = text.lines().map(serde_json::from_str).collect::<Result<Vec<Line>, _>>();
-            claims.take(lines.with_context(|| format!("{} is damaged", path.display()))?)?;
+            let entries = text.lines().map(serde_json::from_str).collect::<Result<Vec<Entry>, _>>();
+            expected.add(entries.with_context(|| format!("{} is damaged", path.display()))?)?;
         }
-        Ok(claims)
+        Ok(expected)
     }
 
-    /// Those of some tickets alone.
+    /// The part about the tickets whose id `wanted` accepts.
     pub fn only(&self, mut wanted: impl FnMut(&str) -> bool) -> Self {
         let tickets = self.tickets.iter().filter(|(id, _)| wanted(id));
-        let tickets: BTreeMap<String, Claim> = tickets.map(|(id, claim)| (id.clone(), claim.clone())).collect();
-        Self { deeds: tickets.values().map(|claim| 1 + claim.comments.len()).sum(), tickets }
+        let tickets: BTreeMap<String, ExpectedTicket> =
+            tickets.map(|(id, ticket)| (id.clone(), ticket.clone())).collect();
+        Self { operations: tickets.values().map(|ticket| 1 + ticket.comments.len()).sum(), tickets }
     }
 
-    fn take(&mut self, lines: Vec<Line>) -> anyhow::Result<()> {
-        let mut asked: BTreeMap<String, Deed> = BTreeMap::new();
-        for line in lines {
-            match line {
-                Line::Intent { name, deed } => drop(asked.insert(name, deed)),
-                Line::Done { name, id, number } => {
-                    let deed = asked.remove(&name).with_context(|| format!("{name} was acknowledged, never asked"))?;
-                    self.acknowledge(name, deed, id, number)?;
+    fn add(&mut self, entries: Vec<Entry>) -> anyhow::Result<()> {
+        let mut requested: BTreeMap<String, Operation> = BTreeMap::new();
+        for entry in entries {
+            match entry {
+                Entry::Intent { key, operation } => drop(requested.insert(key, operation)),
+                Entry::Acknowledged { key, id, number } => {
+                    let operation =
+                        requested.remove(&key).with_context(|| format!("{key} was acknowledged, never requested"))?;
+                    self.acknowledge(operation, id, number)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn acknowledge(&mut self, name: String, deed: Deed, id: String, number: String) -> anyhow::Result<()> {
-        self.deeds += 1;
-        match deed {
-            Deed::Open { title } => {
-                let claim = Claim { name, number, title, comments: BTreeMap::new() };
-                let before = self.tickets.insert(id.clone(), claim);
+    fn acknowledge(&mut self, operation: Operation, id: String, number: String) -> anyhow::Result<()> {
+        self.operations += 1;
+        match operation {
+            Operation::Open { title } => {
+                let ticket = ExpectedTicket { number, title, comments: BTreeMap::new() };
+                let before = self.tickets.insert(id.clone(), ticket);
                 ensure!(before.is_none(), "the ticket {id} was acknowledged to two clients");
             }
-            Deed::Comment { ticket, body, .. } => drop(self.of(&ticket)?.comments.insert(id, body)),
-            Deed::Edit { ticket, title } => self.of(&ticket)?.title = title,
+            Operation::Comment { ticket, body, .. } => drop(self.ticket(&ticket)?.comments.insert(id, body)),
+            Operation::Edit { ticket, title } => self.ticket(&ticket)?.title = title,
         }
         Ok(())
     }
 
-    fn of(&mut self, ticket: &str) -> anyhow::Result<&mut Claim> {
-        self.tickets.get_mut(ticket).with_context(|| format!("{ticket} is no ticket of its client"))
+    fn ticket(&mut self, id: &str) -> anyhow::Result<&mut ExpectedTicket> {
+        self.tickets.get_mut(id).with_context(|| format!("{id} is not a ticket of this client"))
     }
 }
 
@@ -174,20 +174,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_acknowledged_is_claimed() {
-        let folder = std::env::temp_dir().join(format!("archipel-book-{}", std::process::id()));
+    fn only_what_was_acknowledged_is_expected() {
+        let folder = std::env::temp_dir().join(format!("archipel-journal-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut book = Book::open(&folder.join("one")).unwrap();
-        book.intend("a", &Deed::Open { title: "a first".into() }).unwrap();
-        book.done("a", "ticket", "PAR-1").unwrap();
-        book.intend("b", &Deed::Edit { ticket: "ticket".into(), title: "a second".into() }).unwrap();
-        book.done("b", "ticket", "").unwrap();
-        book.intend("c", &Deed::Edit { ticket: "ticket".into(), title: "a third".into() }).unwrap();
-        book.intend("d", &Deed::Open { title: "d".into() }).unwrap();
-        let claims = Claims::read(&folder).unwrap();
+        let mut journal = Journal::create(&folder.join("one")).unwrap();
+        journal.intent("a", &Operation::Open { title: "a first".into() }).unwrap();
+        journal.acknowledged("a", "ticket", "PAR-1").unwrap();
+        journal.intent("b", &Operation::Edit { ticket: "ticket".into(), title: "a second".into() }).unwrap();
+        journal.acknowledged("b", "ticket", "").unwrap();
+        journal.intent("c", &Operation::Edit { ticket: "ticket".into(), title: "a third".into() }).unwrap();
+        journal.intent("d", &Operation::Open { title: "d".into() }).unwrap();
+        let expected = Expected::read(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(claims.tickets.len(), 1, "a ticket that was asked for only is not claimed");
-        assert_eq!(claims.tickets["ticket"].title, "a second", "the last acknowledged title stands");
-        assert_eq!(claims.deeds, 2, "two deeds were acknowledged");
+        assert_eq!(expected.tickets.len(), 1, "a ticket that was requested but not acknowledged is not expected");
+        assert_eq!(expected.tickets["ticket"].title, "a second", "the last acknowledged title stands");
+        assert_eq!(expected.operations, 2, "two operations were acknowledged");
     }
 }

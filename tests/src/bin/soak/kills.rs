@@ -1,37 +1,37 @@
-//! kill -9, again and again: while clients write, and while sites heal after a cut.
+//! Repeated kill -9: while clients write, and while sites heal after a cut.
 
 use std::time::{Duration, Instant};
 
 use tests::sites::api::text;
-use tests::sites::place::PLACES;
 use tests::sites::report::Report;
-use tests::sites::watch::{look_at_all, wait_until_equal};
+use tests::sites::setup::SITES;
+use tests::sites::watch::{poll_all, wait_until_converged};
 
-use crate::crowd::{Crowd, refusals};
-use crate::trial::{PATIENCE, Trial, start};
+use crate::run::{Run, TIMEOUT, start};
 use crate::writer::Writer;
+use crate::writer_pool::{WriterPool, error_summary};
 
 /// How soon a site must list its tickets after its process was started.
-const BACK: Duration = Duration::from_secs(2);
-/// Clients at each site: while filling, and among the kills.
-const FILLING: usize = 4;
-const WRITING: usize = 2;
-/// After so many kills everybody rests until the sites agree.
-const ROUNDS: usize = 10;
-/// How long clients write before the kill, at most; under a cut always.
+const MAX_RESTART: Duration = Duration::from_secs(2);
+/// The number of clients of each site: while filling, and between the kills.
+const FILLING_CLIENTS: usize = 4;
+const WRITING_CLIENTS: usize = 2;
+/// After so many kills the clients pause until the sites have converged.
+const KILLS_PER_CHECK: usize = 10;
+/// How long clients write before a kill under load, at most; before a heal exactly.
 const LOAD_MS: u64 = 500;
-/// A heal is interrupted within this time.
+/// How long after the links are mended a healing site is killed, at most.
 const HEAL_MS: u64 = 300;
-/// One in so many sites is killed again, within this time of its start.
-const AGAIN: usize = 5;
-const AGAIN_MS: u64 = 200;
+/// One in so many restarts is interrupted by another kill, within this time of the start.
+const SECOND_KILL_EVERY: usize = 5;
+const SECOND_KILL_MS: u64 = 200;
 /// How long clients go on writing after a killed site is back.
-const AFTER: Duration = Duration::from_millis(150);
+const AFTER_RESTART: Duration = Duration::from_millis(150);
 
-/// Opens tickets at all sites at once and waits until they agree.
-pub fn fill(trial: &mut Trial, tickets: usize, report: &mut Report) -> anyhow::Result<()> {
+/// Opens tickets at all sites at once and waits until the sites converge.
+pub fn fill(run: &mut Run, tickets: usize, report: &mut Report) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let mut writers = trial.clients(&trial.doors(), FILLING)?;
+    let mut writers = run.clients(&run.apis(), FILLING_CLIENTS)?;
     let count = writers.len();
     let share = |at: usize| tickets / count + usize::from(at < tickets % count);
     std::thread::scope(|scope| {
@@ -40,135 +40,140 @@ pub fn fill(trial: &mut Trial, tickets: usize, report: &mut Report) -> anyhow::R
             .enumerate()
             .map(|(at, writer)| scope.spawn(move || (0..share(at)).try_for_each(|_| writer.open())))
             .collect();
-        running.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a client broke off"))?)
+        running.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
     })?;
     let seconds = begun.elapsed().as_secs_f64();
     let rate = tickets as f64 / seconds;
-    report.holds(true, format!("{tickets} tickets by {count} clients in {seconds:.1} s, {rate:.0} a second"));
-    trial.equal(report, "filled");
+    report.check(true, format!("{tickets} tickets by {count} clients in {seconds:.1} s, {rate:.0} a second"));
+    run.check_converged(report, "filled");
     Ok(())
 }
 
-/// What the kills showed.
+/// What was measured and counted over the kills.
 #[derive(Default)]
-struct Seen {
-    /// From the start of a process until the site lists its tickets.
+struct KillStats {
+    /// For each restart the time from the start of the process until the site lists its tickets.
     starts: Vec<Duration>,
-    /// Kills within a heal, and those at which the others did not know the killed site to have everything.
+    /// The number of kills within a heal.
     heals: usize,
+    /// How many of these hit a site that, as the others knew, still had records to send or to receive.
     unfinished: usize,
-    /// Sites killed once more before they had come back.
-    again: usize,
+    /// The number of sites that were killed a second time while starting.
+    killed_twice: usize,
 }
 
-/// Kills sites, every second time within a heal; says how soon they were back.
-pub fn kills(trial: &mut Trial, kills: usize, report: &mut Report) -> anyhow::Result<()> {
-    let writers: Vec<Writer> = trial.clients(&trial.doors(), WRITING)?;
+/// Kills sites, every second time within a heal, and reports how soon they were back.
+pub fn kills(run: &mut Run, kills: usize, report: &mut Report) -> anyhow::Result<()> {
+    let writers: Vec<Writer> = run.clients(&run.apis(), WRITING_CLIENTS)?;
     let clients = writers.len();
-    let crowd = Crowd::new(writers, Duration::ZERO);
-    let mut seen = Seen::default();
-    let killed = rounds(trial, kills, &crowd, &mut seen, report);
-    let done = crowd.end();
+    let pool = WriterPool::new(writers, Duration::ZERO);
+    let mut stats = KillStats::default();
+    let killed = kill_all(run, kills, &pool, &mut stats, report);
+    let summary = pool.stop();
     killed?;
-    let (deeds, broken, told) = (done.deeds, done.broken, refusals(&done.refused));
-    report.holds(
-        done.refused.is_empty() && (deeds > 0 || kills == 0),
-        format!("{deeds} acknowledged to {clients} clients, {broken} of them when asked again after a kill, {told}"),
+    let (acknowledged, retried, errors) = (summary.acknowledged, summary.retried, error_summary(&summary.errors));
+    report.check(
+        summary.errors.is_empty() && (acknowledged > 0 || kills == 0),
+        format!("{acknowledged} acknowledged to {clients} clients, {retried} of them on retry after a kill, {errors}"),
     );
-    let Seen { heals, unfinished, again, .. } = seen;
-    let told = format!("{unfinished} of {heals} heals were not known to be over when the site was killed");
-    report.holds(unfinished > 0 || heals == 0, told);
-    println!("          {again} sites were killed again within their start");
-    seen.starts.sort_unstable();
+    let KillStats { heals, unfinished, killed_twice, .. } = stats;
+    let figures = format!("{unfinished} of {heals} heals were not known to be over when the site was killed");
+    report.check(unfinished > 0 || heals == 0, figures);
+    println!("          {killed_twice} sites were killed again while starting");
+    stats.starts.sort_unstable();
     // The shortest start that so many percent of all starts do not exceed.
-    let at = |percent: usize| seen.starts.get((seen.starts.len() * percent).div_ceil(100).saturating_sub(1));
-    let [half, nearly, most] = [50, 99, 100].map(|percent| at(percent).copied().unwrap_or_default());
-    report.holds(
-        most < BACK,
-        format!(
-            "from the start of the process to the list of tickets: p50 {half:.0?}, p99 {nearly:.0?}, most {most:.0?}"
-        ),
+    let at = |percent: usize| stats.starts.get((stats.starts.len() * percent).div_ceil(100).saturating_sub(1));
+    let [p50, p99, most] = [50, 99, 100].map(|percent| at(percent).copied().unwrap_or_default());
+    report.check(
+        most < MAX_RESTART,
+        format!("from the start of the process to the list of tickets: p50 {p50:.0?}, p99 {p99:.0?}, most {most:.0?}"),
     );
     Ok(())
 }
 
-fn rounds(trial: &mut Trial, kills: usize, crowd: &Crowd, seen: &mut Seen, report: &mut Report) -> anyhow::Result<()> {
-    // Two kinds of rounds and three sites: in six rounds each site meets each kind.
-    let first = trial.rng.below(PLACES.len() as u64) as usize;
+fn kill_all(
+    run: &mut Run,
+    kills: usize,
+    pool: &WriterPool,
+    stats: &mut KillStats,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    // Two kinds of kills and three sites: in six kills each site meets each kind.
+    let first = run.rng.below(SITES.len() as u64) as usize;
     for number in 0..kills {
-        let victim = (first + number) % PLACES.len();
+        let victim = (first + number) % SITES.len();
         if number % 2 == 0 {
-            under_load(trial, crowd, victim, seen)?
+            kill_under_load(run, pool, victim, stats)?
         } else {
-            healing(trial, crowd, victim, seen)?
+            kill_while_healing(run, pool, victim, stats)?
         }
-        if (number + 1) % ROUNDS == 0 || number + 1 == kills {
-            crowd.rest()?;
-            told(trial, number + 1, crowd, seen, report);
+        if (number + 1) % KILLS_PER_CHECK == 0 || number + 1 == kills {
+            pool.pause()?;
+            check_progress(run, number + 1, pool, stats, report);
         }
     }
     Ok(())
 }
 
-fn told(trial: &Trial, kills: usize, crowd: &Crowd, seen: &Seen, report: &mut Report) {
-    let equal = wait_until_equal(&trial.cast, PATIENCE);
-    let tickets: Vec<u64> = look_at_all(&trial.cast, &[]).iter().map(|one| one.tickets).collect();
-    let after = equal.map_or("not equal".to_owned(), |after| format!("equal after {:.2} s", after.as_secs_f64()));
-    let most = seen.starts.iter().max().copied().unwrap_or_default().as_millis();
-    let deeds = crowd.deeds();
+fn check_progress(run: &Run, kills: usize, pool: &WriterPool, stats: &KillStats, report: &mut Report) {
+    let converged = wait_until_converged(&run.cluster, TIMEOUT);
+    let tickets: Vec<u64> = poll_all(&run.cluster, &[]).iter().map(|site| site.tickets).collect();
+    let after = converged.map_or("not equal".to_owned(), |after| format!("equal after {:.2} s", after.as_secs_f64()));
+    let slowest = stats.starts.iter().max().copied().unwrap_or_default().as_millis();
+    let acknowledged = pool.acknowledged();
     let same = tickets.iter().all(|count| *count == tickets[0]);
-    report.holds(
-        equal.is_some() && same,
-        format!("{kills} kills, {deeds} acknowledged, slowest start {most} ms, {after}, tickets {tickets:?}"),
+    report.check(
+        converged.is_some() && same,
+        format!("{kills} kills, {acknowledged} acknowledged, slowest start {slowest} ms, {after}, tickets {tickets:?}"),
     );
 }
 
-/// Clients write everywhere; a site is killed among it and started again at once.
-fn under_load(trial: &mut Trial, crowd: &Crowd, victim: usize, seen: &mut Seen) -> anyhow::Result<()> {
-    crowd.work();
-    pause(trial, LOAD_MS);
-    let member = &trial.cast.members[victim];
-    member.process.kill_for_good();
-    back(trial, victim, seen)
+/// Clients write everywhere; meanwhile a site is killed and started again at once.
+fn kill_under_load(run: &mut Run, pool: &WriterPool, victim: usize, stats: &mut KillStats) -> anyhow::Result<()> {
+    pool.resume();
+    sleep_up_to(run, LOAD_MS);
+    let member = &run.cluster.members[victim];
+    member.process.kill_without_restart();
+    restart(run, victim, stats)
 }
 
-/// Clients write while everybody is alone; then the links are mended, and a site is killed before all is told.
-fn healing(trial: &mut Trial, crowd: &Crowd, victim: usize, seen: &mut Seen) -> anyhow::Result<()> {
-    for member in &trial.cast.members {
-        member.api().link(member.place.code, false)?;
+/// Clients write while all links are cut; then the links are mended, and a site is killed before all is exchanged.
+fn kill_while_healing(run: &mut Run, pool: &WriterPool, victim: usize, stats: &mut KillStats) -> anyhow::Result<()> {
+    for member in &run.cluster.members {
+        member.api().set_link(member.spec.code, false)?;
     }
-    crowd.work();
+    pool.resume();
     std::thread::sleep(Duration::from_millis(LOAD_MS));
-    crowd.rest()?;
-    for member in &trial.cast.members {
-        member.api().link(member.place.code, true)?;
+    pool.pause()?;
+    for member in &run.cluster.members {
+        member.api().set_link(member.spec.code, true)?;
     }
-    pause(trial, HEAL_MS);
-    let member = &trial.cast.members[victim];
-    member.process.kill_for_good();
-    seen.heals += 1;
-    seen.unfinished += usize::from(is_owed(trial, victim));
-    crowd.work();
-    back(trial, victim, seen)
+    sleep_up_to(run, HEAL_MS);
+    let member = &run.cluster.members[victim];
+    member.process.kill_without_restart();
+    stats.heals += 1;
+    stats.unfinished += usize::from(has_unexchanged(run, victim));
+    pool.resume();
+    restart(run, victim, stats)
 }
 
-/// Starts a site that was killed; some are killed in the middle of that first.
-fn back(trial: &mut Trial, victim: usize, seen: &mut Seen) -> anyhow::Result<()> {
-    if seen.starts.len() % AGAIN == AGAIN - 1 {
-        trial.cast.members[victim].process.start()?;
-        pause(trial, AGAIN_MS);
-        trial.cast.members[victim].process.kill_for_good();
-        seen.again += 1;
+/// Starts a killed site; some are killed again while starting.
+fn restart(run: &mut Run, victim: usize, stats: &mut KillStats) -> anyhow::Result<()> {
+    if stats.starts.len() % SECOND_KILL_EVERY == SECOND_KILL_EVERY - 1 {
+        run.cluster.members[victim].process.start()?;
+        sleep_up_to(run, SECOND_KILL_MS);
+        run.cluster.members[victim].process.kill_without_restart();
+        stats.killed_twice += 1;
     }
-    seen.starts.push(start(&trial.cast.members[victim])?);
-    std::thread::sleep(AFTER);
+    stats.starts.push(start(&run.cluster.members[victim])?);
+    std::thread::sleep(AFTER_RESTART);
     Ok(())
 }
 
-/// Whether some other site knows of records that the victim lacks, or has and did not give away.
-fn is_owed(trial: &Trial, victim: usize) -> bool {
-    let code = PLACES[victim].code;
-    let others = trial.cast.members.iter().filter(|member| member.place.code != code);
+/// Whether some other site knows of records that the victim lacks, or that only the victim has.
+fn has_unexchanged(run: &Run, victim: usize) -> bool {
+    let code = SITES[victim].code;
+    let others = run.cluster.members.iter().filter(|member| member.spec.code != code);
     others.filter_map(|member| member.api().sync().ok()).any(|sync| {
         let peers = sync["peers"].as_array().into_iter().flatten();
         let mut victims = peers.filter(|peer| text(&peer["site"], "code") == code);
@@ -176,20 +181,19 @@ fn is_owed(trial: &Trial, victim: usize) -> bool {
     })
 }
 
-fn pause(trial: &mut Trial, most_ms: u64) {
-    let ms = trial.rng.below(most_ms);
+fn sleep_up_to(run: &mut Run, most_ms: u64) {
+    let ms = run.rng.below(most_ms);
     std::thread::sleep(Duration::from_millis(ms));
 }
 
-/// Ends each site and starts it on what it holds by now; says how long that took.
-pub fn starts(trial: &Trial, report: &mut Report) -> anyhow::Result<()> {
-    for (member, seen) in trial.cast.members.iter().zip(look_at_all(&trial.cast, &[])) {
-        member.process.kill_for_good();
+/// Kills each site and starts it on what it holds by now; reports how long that took.
+pub fn starts(run: &Run, report: &mut Report) -> anyhow::Result<()> {
+    for (member, status) in run.cluster.members.iter().zip(poll_all(&run.cluster, &[])) {
+        member.process.kill_without_restart();
         let took = start(member)?;
-        let told =
-            format!("{} lists {} tickets {} ms after its start", member.place.name, seen.tickets, took.as_millis());
-        report.holds(took < BACK, told);
+        let (name, tickets, ms) = (member.spec.name, status.tickets, took.as_millis());
+        report.check(took < MAX_RESTART, format!("{name} lists {tickets} tickets {ms} ms after its start"));
     }
-    trial.equal(report, "all started anew");
+    run.check_converged(report, "all restarted");
     Ok(())
 }

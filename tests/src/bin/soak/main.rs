@@ -1,79 +1,80 @@
-//! `endure`: real sites lose their process, their links, their folder; what they acknowledged is everywhere, once.
+//! `soak`: real sites lose their process, their links, their folder; what they acknowledged is everywhere, once.
 //!
-//! The story in order: [`trial`] founds three sites; clients ([`writer`], several at once in a [`crowd`]) note in files
-//! of their own ([`book`]) what they ask and what was acknowledged; [`kills`] ends sites with kill -9, under load and
-//! while they heal; [`copied`] lets two processes of one copied folder write, unseen by each other; [`restored`] puts
-//! back yesterday's folder; after each, [`proof`] reads the clients' files from the disk and asks every site.
-//! What is kept alive, asked and compared is `tests::sites`; the seeded story of the same faults is `simulate`.
+//! In order: [`run`] creates three sites; clients ([`writer`], several at once in a [`writer_pool`]) append to journals
+//! ([`journal`]) what they request and what was acknowledged; [`kills`] ends sites with kill -9, under load and while
+//! they heal; [`copied`] lets two processes of one copied folder write, isolated from each other; [`restored`] restores
+//! an older backup; after each, [`verification`] reads the journals from the disk and compares every site.
+//! What is kept alive, requested and compared is in `tests::sites`; the seeded simulation of these faults is
+//! `simulate`.
 
-mod book;
 mod copied;
-mod crowd;
+mod journal;
 mod kills;
-mod proof;
 mod restored;
-mod trial;
+mod run;
+mod verification;
 mod writer;
+mod writer_pool;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use run::Run;
 use tests::sites::process::end_all;
 use tests::sites::report::Report;
 use tests::sites::signal::on_signal;
-use trial::Trial;
 
-/// Real processes under kill -9, copied folders and restored ones.
+/// Real processes under kill -9, with copied and restored folders.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "endure")]
-struct Arguments {
+#[command(name = "soak")]
+struct Options {
     /// How often a site is killed.
     #[arg(long, default_value_t = 100)]
     kills: usize,
     /// Tickets before the first kill.
     #[arg(long, default_value_t = 10_000)]
     tickets: usize,
-    /// Seconds in which two copies write without seeing each other.
+    /// Seconds in which two copies of one site write, isolated from each other.
     #[arg(long, default_value_t = 60)]
-    minute: u64,
-    /// Chooses who is killed, when, and what clients ask; the processes themselves keep their own time.
+    copy_seconds: u64,
+    /// Chooses which site is killed, when, and what clients write; the processes themselves keep their own time.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match soak(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("endure: {error:#}");
+            eprintln!("soak: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+fn soak(options: &Options) -> anyhow::Result<bool> {
     on_signal(|| {
         end_all();
         std::process::exit(130);
     });
     let mut report = Report::begin();
-    let folder = std::env::temp_dir().join(format!("archipel-endure-{}", std::process::id()));
-    report.step(&format!("Three sites are founded and joined (seed {})", arguments.seed));
-    let mut trial = Trial::found(&folder, arguments.seed)?;
-    let tickets = format!("{} tickets are opened", arguments.tickets);
-    report.run(&tickets, |report| kills::fill(&mut trial, arguments.tickets, report));
-    let killed = format!("Sites are killed {} times, under load and while they heal", arguments.kills);
-    report.run(&killed, |report| kills::kills(&mut trial, arguments.kills, report));
-    report.run("What was acknowledged, at every site", |report| proof::proof(&trial, report));
-    report.run("Each site starts on what it holds now", |report| kills::starts(&trial, report));
-    let copied = format!("Montréal's folder is copied, both copies write alone for {} s", arguments.minute);
-    report.run(&copied, |report| copied::copied(&mut trial, arguments.minute, report));
-    let again = "Dakar's folder of yesterday is put back";
-    report.run(again, |report| restored::among_the_others(&mut trial, report));
-    let alone = "Montréal's folder of yesterday is put back over its files, and it is alone";
-    report.run(alone, |report| restored::alone(&mut trial, report));
-    report.run("Every chain, hash and signature on the disks", |report| proof::verified(&trial, report));
-    drop(trial);
+    let folder = std::env::temp_dir().join(format!("archipel-soak-{}", std::process::id()));
+    report.step(&format!("Three sites are founded and joined (seed {})", options.seed));
+    let mut run = Run::new(&folder, options.seed)?;
+    let tickets = format!("{} tickets are opened", options.tickets);
+    report.run(&tickets, |report| kills::fill(&mut run, options.tickets, report));
+    let killed = format!("Sites are killed {} times, under load and while they heal", options.kills);
+    report.run(&killed, |report| kills::kills(&mut run, options.kills, report));
+    report.run("What was acknowledged, at every site", |report| verification::verify_all(&run, report));
+    report.run("Each site starts on what it holds now", |report| kills::starts(&run, report));
+    let copied = format!("Montréal's folder is copied, both copies write alone for {} s", options.copy_seconds);
+    report.run(&copied, |report| copied::copied(&mut run, options.copy_seconds, report));
+    let connected = "An older backup of Dakar's folder is restored";
+    report.run(connected, |report| restored::while_connected(&mut run, report));
+    let isolated = "An older backup of Montréal's folder is restored over its files while it is isolated";
+    report.run(isolated, |report| restored::while_isolated(&mut run, report));
+    report.run("Every chain, hash and signature on the disks", |report| verification::verify_disks(&run, report));
+    drop(run);
     Ok(report.close(&folder))
 }

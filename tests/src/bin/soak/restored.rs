@@ -1,117 +1,118 @@
-//! Yesterday's folder is put back: the site gets its own lost edits from the others, and goes on.
+//! Restoring an older backup of a site's folder: the site gets its lost edits back from the others, and goes on.
 //!
-//! Twice. Dakar, among the others, into a folder made anew. Montréal, alone until it has written more than it lost, and
-//! over the files that were there, as `cp` does: neither how much it holds nor its disk tells then.
+//! Twice. Dakar, while connected, into an empty folder. Montréal, while isolated and over the files that were there, as
+//! `cp` does, where it writes more than it lost before it reconnects: then neither its disk nor how much it holds tells
+//! that it was restored.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::sites::place::copy_folder;
 use tests::sites::report::Report;
-use tests::sites::watch::{alarms, told, wait};
+use tests::sites::setup::copy_folder;
+use tests::sites::watch::{alarms, wait, wait_result};
 
-use crate::book::Claims;
-use crate::crowd::{Crowd, refusals};
-use crate::proof::{everywhere, proof};
-use crate::trial::{Trial, start};
+use crate::journal::Expected;
+use crate::run::{Run, start};
+use crate::verification::{verify_all, verify_at};
+use crate::writer_pool::{WriterPool, error_summary};
 
-/// Clients at the site.
-const WRITING: usize = 3;
-/// How long they write after yesterday; that is what is lost.
-const TODAY: Duration = Duration::from_millis(1500);
-/// How long they write after the folder was put back: among the others, and alone.
-const AMONG: Duration = Duration::from_millis(700);
-const ALONE: Duration = Duration::from_secs(3);
-/// How soon the site must say that it was restored.
-const ALARM: Duration = Duration::from_secs(20);
+/// The number of clients of the site.
+const CLIENTS: usize = 3;
+/// How long they write after the backup was taken; that is what is lost.
+const WRITE_AFTER_BACKUP: Duration = Duration::from_millis(1500);
+/// How long they write after the backup was restored: while connected, and while isolated.
+const WRITE_CONNECTED: Duration = Duration::from_millis(700);
+const WRITE_ISOLATED: Duration = Duration::from_secs(3);
+/// How soon the site must show that it was restored.
+const ALARM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Writes at Dakar after a copy of its folder was taken, puts the copy back, and looks for everything.
-pub fn among_the_others(trial: &mut Trial, report: &mut Report) -> anyhow::Result<()> {
-    let (yesterday, lost) = yesterday(trial, 1, report)?;
-    put_back(trial, 1, &yesterday, report, |folder| Ok(std::fs::remove_dir_all(folder)?))?;
-    // It does not wait for what it lost before it takes new work.
-    write(trial, 1, AMONG, report)?;
-    found_again(trial, 1, &lost, report)
+/// Writes at Dakar after a backup of its folder was taken, restores the backup, and checks that nothing is lost.
+pub fn while_connected(run: &mut Run, report: &mut Report) -> anyhow::Result<()> {
+    let (backup, lost) = back_up_and_write(run, 1, report)?;
+    restore(run, 1, &backup, report, |folder| Ok(std::fs::remove_dir_all(folder)?))?;
+    // It takes new writes before it has received what it lost.
+    write(run, 1, WRITE_CONNECTED, report)?;
+    check_recovered(run, 1, &lost, report)
 }
 
-/// The same at Montréal, which reaches nobody for a while, over the files that are there.
-pub fn alone(trial: &mut Trial, report: &mut Report) -> anyhow::Result<()> {
-    let (yesterday, lost) = yesterday(trial, 2, report)?;
-    let others = [0, 1].map(|at| trial.cast.members[at].api());
-    // A process that has just started knows of no cut of its own; the others let it in no more.
-    others.iter().try_for_each(|api| api.link("MTL", false))?;
-    put_back(trial, 2, &yesterday, report, |folder| remove_what_lacks(folder, &yesterday))?;
-    write(trial, 2, ALONE, report)?;
-    others.iter().try_for_each(|api| api.link("MTL", true))?;
-    found_again(trial, 2, &lost, report)
+/// The same at Montréal, which is isolated for a while, over the files that are there.
+pub fn while_isolated(run: &mut Run, report: &mut Report) -> anyhow::Result<()> {
+    let (backup, lost) = back_up_and_write(run, 2, report)?;
+    let others = [0, 1].map(|at| run.cluster.members[at].api());
+    // A process that has just started has forgotten its own cuts, so the others refuse it.
+    others.iter().try_for_each(|api| api.set_link("MTL", false))?;
+    restore(run, 2, &backup, report, |folder| remove_files_not_in(folder, &backup))?;
+    write(run, 2, WRITE_ISOLATED, report)?;
+    others.iter().try_for_each(|api| api.set_link("MTL", true))?;
+    check_recovered(run, 2, &lost, report)
 }
 
-/// Copies a site's folder, and lets clients write there until the others have what they wrote; answers with the copy
-/// and what it lacks.
-fn yesterday(trial: &mut Trial, at: usize, report: &mut Report) -> anyhow::Result<(PathBuf, Claims)> {
-    trial.equal(report, "before the copy");
-    let before = Claims::read(&trial.books)?;
-    let member = &trial.cast.members[at];
-    let yesterday = member.folder.with_extension("yesterday");
+/// Copies a site's folder, and lets clients write there until the others have what they wrote; returns the copy and
+/// what it lacks.
+fn back_up_and_write(run: &mut Run, at: usize, report: &mut Report) -> anyhow::Result<(PathBuf, Expected)> {
+    run.check_converged(report, "before the backup");
+    let before = Expected::read(&run.journals)?;
+    let member = &run.cluster.members[at];
+    let backup = member.folder.with_extension("backup");
     member.process.stop();
-    copy_folder(&member.folder, &yesterday)?;
+    copy_folder(&member.folder, &backup)?;
     start(member)?;
-    write(trial, at, TODAY, report)?;
-    trial.equal(report, "the others have today's work");
-    Ok((yesterday, Claims::read(&trial.books)?.only(|id| !before.tickets.contains_key(id))))
+    write(run, at, WRITE_AFTER_BACKUP, report)?;
+    run.check_converged(report, "the others have what was written since");
+    Ok((backup, Expected::read(&run.journals)?.only(|id| !before.tickets.contains_key(id))))
 }
 
-/// Kills a site, makes room, and starts it on the copy.
-fn put_back(
-    trial: &Trial,
+/// Kills a site, prepares its folder with `clear`, copies the backup there, and starts the site.
+fn restore(
+    run: &Run,
     at: usize,
-    yesterday: &Path,
+    backup: &Path,
     report: &mut Report,
-    make_room: impl FnOnce(&Path) -> anyhow::Result<()>,
+    clear: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let member = &trial.cast.members[at];
-    member.process.kill_for_good();
-    make_room(&member.folder)?;
-    copy_folder(yesterday, &member.folder)?;
+    let member = &run.cluster.members[at];
+    member.process.kill_without_restart();
+    clear(&member.folder)?;
+    copy_folder(backup, &member.folder)?;
     let ms = start(member)?.as_millis();
     let total = member.api().get("/api/v1/tickets?limit=1")?["total"].as_u64().unwrap_or(0);
-    report.holds(true, format!("yesterday's folder is put back; it lists {total} tickets {ms} ms after its start"));
+    report.check(true, format!("the older backup is restored; it lists {total} tickets {ms} ms after its start"));
     Ok(())
 }
 
-/// Removes the files that the copy does not hold; the others are written over.
-fn remove_what_lacks(folder: &Path, copy: &Path) -> anyhow::Result<()> {
+/// Removes the files that the backup does not hold; the others are overwritten.
+fn remove_files_not_in(folder: &Path, backup: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if !copy.join(entry.file_name()).exists() {
+        if !backup.join(entry.file_name()).exists() {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Checks that what the site had lost is back, and everything else is there too.
-fn found_again(trial: &Trial, at: usize, lost: &Claims, report: &mut Report) -> anyhow::Result<()> {
-    trial.equal(report, "met again");
-    let member = &trial.cast.members[at];
-    let (api, name) = (member.api(), member.place.name);
-    let alarm = wait(ALARM, || alarms(&api).contains("OWN-RECORDS-BACK"));
-    report.holds(alarm.is_some(), format!("OWN-RECORDS-BACK is shown in {name} {}", told(alarm)));
+/// Checks that what the site had lost is back, and that everything else is there too.
+fn check_recovered(run: &Run, at: usize, lost: &Expected, report: &mut Report) -> anyhow::Result<()> {
+    run.check_converged(report, "reconnected");
+    let member = &run.cluster.members[at];
+    let (api, name) = (member.api(), member.spec.name);
+    let alarm = wait(ALARM_TIMEOUT, || alarms(&api).contains("OWN-RECORDS-BACK"));
+    report.check(alarm.is_some(), format!("OWN-RECORDS-BACK is shown in {name} {}", wait_result(alarm)));
     let names = [&format!("what {name} had lost, there"), "and in Paris"];
-    everywhere(lost, &[api, trial.cast.members[0].api()], &names, report)?;
-    proof(trial, report)
+    verify_at(lost, &[api, run.cluster.members[0].api()], &names, report)?;
+    verify_all(run, report)
 }
 
-/// Lets new clients write at a site.
-fn write(trial: &mut Trial, at: usize, time: Duration, report: &mut Report) -> anyhow::Result<()> {
-    let (door, name) = (trial.cast.members[at].api(), trial.cast.members[at].place.name);
-    let crowd = Crowd::new(trial.clients(&[door], WRITING)?, Duration::ZERO);
-    crowd.work();
+/// Lets new clients write at a site for `time`.
+fn write(run: &mut Run, at: usize, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+    let (api, name) = (run.cluster.members[at].api(), run.cluster.members[at].spec.name);
+    let pool = WriterPool::new(run.clients(&[api], CLIENTS)?, Duration::ZERO);
+    pool.resume();
     std::thread::sleep(time);
-    crowd.rest()?;
-    let done = crowd.end();
-    let (deeds, refused) = (done.deeds, refusals(&done.refused));
-    let told = format!("{deeds} acknowledged in {name} in {:.1} s, {refused}", time.as_secs_f64());
-    report.holds(done.refused.is_empty() && done.deeds > 0, told);
+    pool.pause()?;
+    let summary = pool.stop();
+    let (acknowledged, errors) = (summary.acknowledged, error_summary(&summary.errors));
+    let figures = format!("{acknowledged} acknowledged in {name} in {:.1} s, {errors}", time.as_secs_f64());
+    report.check(summary.errors.is_empty() && acknowledged > 0, figures);
     Ok(())
 }

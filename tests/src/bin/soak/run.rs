@@ -1,4 +1,4 @@
-//! What the steps share: the three sites, the folder of the clients' files, and the dice.
+//! What the steps of a run share: the three sites, the folder of the journals, and the random number generator.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,81 +6,82 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tests::rng::Rng;
 use tests::sites::api::Api;
-use tests::sites::cast::{Cast, Member, START, structures};
-use tests::sites::ground::ground;
+use tests::sites::cluster::{Cluster, Member, START_TIMEOUT, structures};
+use tests::sites::deployment::Deployment;
 use tests::sites::report::Report;
-use tests::sites::watch::wait_until_equal;
+use tests::sites::watch::wait_until_converged;
 
-use crate::book::Book;
+use crate::journal::Journal;
 use crate::writer::Writer;
 
-/// How long sites may take to agree: the backlog of a minute's writing at two copies is the longest.
-pub const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two questions to a site that starts.
-const BETWEEN: Duration = Duration::from_millis(3);
+/// How long sites may take to converge: the backlog of a minute's writing at two copies takes longest.
+pub const TIMEOUT: Duration = Duration::from_secs(180);
+/// Between two requests to a site that starts.
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
-/// The three sites under trial.
-pub struct Trial {
-    /// The sites.
-    pub cast: Cast,
-    /// The structure that all of them hold.
+/// One run: three sites and their clients.
+pub struct Run {
+    /// The three sites.
+    pub cluster: Cluster,
+    /// The id of the structure that all of them hold.
     pub shared: String,
-    /// Chooses victims and moments.
+    /// Chooses which site is killed, and when.
     pub rng: Rng,
-    /// Where the clients' files are.
-    pub books: PathBuf,
-    /// How many clients there were.
+    /// The folder of the clients' journals.
+    pub journals: PathBuf,
+    /// The number of clients so far.
     clients: u32,
     seed: u64,
 }
 
-impl Trial {
-    /// Founds the sites in a folder of their own.
-    pub fn found(folder: &Path, seed: u64) -> anyhow::Result<Self> {
-        let (cast, _) = Cast::enter(ground(folder, None, false)?)?;
-        let shared = structures(&cast.members[0].api())?.0;
-        let books = folder.join("clients");
-        std::fs::create_dir_all(&books)?;
-        Ok(Self { cast, shared, rng: Rng::new(seed), books, clients: 0, seed })
+impl Run {
+    /// Creates the sites in a new folder.
+    pub fn new(folder: &Path, seed: u64) -> anyhow::Result<Self> {
+        let (cluster, _) = Cluster::open_or_create(Deployment::prepare(folder, None, false)?)?;
+        let shared = structures(&cluster.members[0].api())?.0;
+        let journals = folder.join("clients");
+        std::fs::create_dir_all(&journals)?;
+        Ok(Self { cluster, shared, rng: Rng::new(seed), journals, clients: 0, seed })
     }
 
-    /// A new client at a door, with a file of its own.
+    /// A new client of a site, with a journal of its own.
     pub fn client(&mut self, api: &Api) -> anyhow::Result<Writer> {
         self.clients += 1;
-        let book = Book::open(&self.books.join(format!("client-{:04}", self.clients)))?;
+        let journal = Journal::create(&self.journals.join(format!("client-{:04}", self.clients)))?;
         let rng = Rng::new(self.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(self.clients)));
-        Ok(Writer::new(self.clients, api.apart(), &self.shared, book, rng))
+        Ok(Writer::new(self.clients, api.with_new_connections(), &self.shared, journal, rng))
     }
 
-    /// `count` new clients at each of some doors.
-    pub fn clients(&mut self, doors: &[Api], count: usize) -> anyhow::Result<Vec<Writer>> {
-        let each = doors.iter().flat_map(|door| std::iter::repeat_n(door, count));
-        each.map(|door| self.client(door)).collect()
+    /// `count` new clients of each of some sites.
+    pub fn clients(&mut self, apis: &[Api], count: usize) -> anyhow::Result<Vec<Writer>> {
+        let each = apis.iter().flat_map(|api| std::iter::repeat_n(api, count));
+        each.map(|api| self.client(api)).collect()
     }
 
-    /// The doors of all sites.
-    pub fn doors(&self) -> Vec<Api> {
-        self.cast.members.iter().map(Member::api).collect()
+    /// The administrator's API client of each site.
+    pub fn apis(&self) -> Vec<Api> {
+        self.cluster.members.iter().map(Member::api).collect()
     }
 
-    /// Waits until all agree; says so.
-    pub fn equal(&self, report: &mut Report, told: &str) {
-        match wait_until_equal(&self.cast, PATIENCE) {
-            Some(after) => report.holds(true, format!("{told}: all equal after {:.2} s", after.as_secs_f64())),
-            None => report.holds(false, format!("{told}: not equal after {} s", PATIENCE.as_secs())),
+    /// Waits until all sites have converged and reports it; `when` begins the line.
+    pub fn check_converged(&self, report: &mut Report, when: &str) {
+        match wait_until_converged(&self.cluster, TIMEOUT) {
+            Some(after) => report.check(true, format!("{when}: all equal after {:.2} s", after.as_secs_f64())),
+            None => report.check(false, format!("{when}: not equal after {} s", TIMEOUT.as_secs())),
         }
     }
 }
 
-/// Starts a site that is down; answers with the time from the start of its process until it is well and lists tickets.
+/// Starts a stopped site; returns the time from the start of its process until it is healthy and lists tickets.
 pub fn start(member: &Member) -> anyhow::Result<Duration> {
-    let api = member.api().apart();
-    let lists = || api.send("GET", "/api/v1/tickets", None).is_ok_and(|answer| answer.status == 200);
+    let api = member.api().with_new_connections();
+    let lists = || api.send("GET", "/api/v1/tickets", None).is_ok_and(|response| response.status == 200);
     let begun = Instant::now();
     member.process.start()?;
-    while !(api.is_well() && lists()) {
-        ensure!(begun.elapsed() < START, "{} does not list its tickets after {START:?}", member.place.name);
-        std::thread::sleep(BETWEEN);
+    while !(api.is_healthy() && lists()) {
+        let name = member.spec.name;
+        ensure!(begun.elapsed() < START_TIMEOUT, "{name} does not list its tickets after {START_TIMEOUT:?}");
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(begun.elapsed())
 }

@@ -1,124 +1,130 @@
-//! A client: it notes what it will ask, asks, notes what was acknowledged, and only then goes on.
+//! A client that writes: it appends its intent to its journal, sends the request, appends the acknowledgement, and only
+//! then goes on.
 //!
-//! A request that fails was not acknowledged; it is asked again under the same name until it is, as the client of a
-//! site that was killed does. Now and then an acknowledged one is asked again too: nothing may come of it.
+//! A request that fails was not acknowledged; it is sent again with the same idempotency key until it is, as the client
+//! of a killed site does. Now and then an acknowledged request is sent again too, which must have no effect.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tests::rng::Rng;
-use tests::sites::api::{Answer, Api, text};
+use tests::sites::api::{Api, Response, text};
 
-use crate::book::{Book, Deed};
+use crate::journal::{Journal, Operation};
 
-/// Before a request that failed is asked again.
-const AGAIN: Duration = Duration::from_millis(10);
-/// How long a client goes on asking for one thing.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// In percent: new tickets, and comments; the rest are edits.
-const OPENS: u64 = 25;
-const COMMENTS: u64 = 60;
-/// In percent: asked again though it was acknowledged.
-const TWICE: u64 = 4;
+/// The pause before a failed request is sent again.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// How long a client retries one operation.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The shares of new tickets and of comments, in percent; the rest are edits.
+const OPEN_PERCENT: u64 = 25;
+const COMMENT_PERCENT: u64 = 60;
+/// The share of acknowledged requests that are sent again, in percent.
+const REPEAT_PERCENT: u64 = 4;
 
-/// A client at a site.
+/// A client of one site.
 pub struct Writer {
+    /// Its number: the first half of its idempotency keys.
     client: u32,
     api: Api,
     structure: String,
-    book: Book,
+    journal: Journal,
     rng: Rng,
-    /// Commands so far.
-    commands: u32,
-    /// Ids and names of the tickets that it opened.
+    /// The number of operations so far: the second half of its idempotency keys.
+    operations: u32,
+    /// The tickets that it opened: id and idempotency key.
     own: Vec<(String, String)>,
-    /// Acknowledged deeds that took more than one request, because a site went away.
-    pub broken: usize,
+    /// The number of acknowledged operations that took more than one request, because a site was killed.
+    pub retried: usize,
 }
 
 impl Writer {
-    /// A client with nothing of its own yet.
-    pub fn new(client: u32, api: Api, structure: &str, book: Book, rng: Rng) -> Self {
-        Self { client, api, structure: structure.to_owned(), book, rng, commands: 0, own: Vec::new(), broken: 0 }
+    /// A client that has written nothing yet; its tickets belong to the structure with the id `structure`.
+    pub fn new(client: u32, api: Api, structure: &str, journal: Journal, rng: Rng) -> Self {
+        let structure = structure.to_owned();
+        Self { client, api, structure, journal, rng, operations: 0, own: Vec::new(), retried: 0 }
     }
 
     /// Opens a ticket.
     pub fn open(&mut self) -> anyhow::Result<()> {
-        let name = self.name();
-        let title = format!("{name} poste en panne / desk is down");
-        let (id, _) = self.perform(&name, &Deed::Open { title })?;
-        self.own.push((id, name));
+        let key = self.new_key();
+        let title = format!("{key} poste en panne / desk is down");
+        let (id, _) = self.perform(&key, &Operation::Open { title })?;
+        self.own.push((id, key));
         Ok(())
     }
 
-    /// Does what clients do: opens tickets, comments and retitles them.
-    pub fn anything(&mut self) -> anyhow::Result<()> {
-        if self.own.is_empty() || self.rng.chance(OPENS) {
+    /// Opens a ticket, or comments on or retitles one of its own.
+    pub fn random_operation(&mut self) -> anyhow::Result<()> {
+        if self.own.is_empty() || self.rng.chance(OPEN_PERCENT) {
             return self.open();
         }
         let (ticket, opened) = self.rng.pick(&self.own).clone();
-        let name = self.name();
-        let deed = if self.rng.chance(COMMENTS * 100 / (100 - OPENS)) {
+        let key = self.new_key();
+        let operation = if self.rng.chance(COMMENT_PERCENT * 100 / (100 - OPEN_PERCENT)) {
             let visibility = if self.rng.chance(30) { "internal" } else { "public" };
-            Deed::Comment { ticket, body: format!("{name} réponse / reply"), visibility: visibility.to_owned() }
+            Operation::Comment { ticket, body: format!("{key} réponse / reply"), visibility: visibility.to_owned() }
         } else {
-            Deed::Edit { ticket, title: format!("{opened} revu / revised {name}") }
+            Operation::Edit { ticket, title: format!("{opened} revu / revised {key}") }
         };
-        self.perform(&name, &deed).map(drop)
+        self.perform(&key, &operation).map(drop)
     }
 
-    /// Sixteen hexadecimal digits that no other command of this run has.
-    fn name(&mut self) -> String {
-        self.commands += 1;
-        format!("{:08x}{:08x}", self.client, self.commands)
+    /// An idempotency key that no other operation of this run has: sixteen hexadecimal digits.
+    fn new_key(&mut self) -> String {
+        self.operations += 1;
+        format!("{:08x}{:08x}", self.client, self.operations)
     }
 
-    /// Asks until it is acknowledged; answers with the id and the number given.
-    fn perform(&mut self, name: &str, deed: &Deed) -> anyhow::Result<(String, String)> {
-        self.book.intend(name, deed)?;
+    /// Sends a request until it is acknowledged; returns the id and the number that the site gave.
+    fn perform(&mut self, key: &str, operation: &Operation) -> anyhow::Result<(String, String)> {
+        self.journal.intent(key, operation)?;
         let begun = Instant::now();
         let mut requests = 0;
         let made = loop {
             requests += 1;
-            match self.ask(name, deed) {
-                Ok(answer) if (200..300).contains(&answer.status) => break answer.json(),
-                Ok(answer) if answer.status < 500 => {
-                    bail!("{} refused {name}: {} {}", self.api.url, answer.status, answer.json())
+            match self.request(key, operation) {
+                Ok(response) if (200..300).contains(&response.status) => break response.json(),
+                Ok(response) if response.status < 500 => {
+                    bail!("{} refused {key}: {} {}", self.api.url, response.status, response.json())
                 }
-                Ok(_) | Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
-                Ok(answer) => bail!("{} still answers {} to {name}", self.api.url, answer.status),
-                Err(error) => return Err(error).with_context(|| format!("{name} is not acknowledged")),
+                Ok(_) | Err(_) if begun.elapsed() < TIMEOUT => std::thread::sleep(RETRY_DELAY),
+                Ok(response) => bail!("{} still answers {} to {key}", self.api.url, response.status),
+                Err(error) => return Err(error).with_context(|| format!("{key} is not acknowledged")),
             }
         };
         let (id, number) = (text(&made, "id"), text(&made, "number"));
-        self.book.done(name, &id, &number)?;
-        self.broken += usize::from(requests > 1);
-        if self.rng.chance(TWICE) {
-            self.ask_twice(name, deed, &id)?;
+        self.journal.acknowledged(key, &id, &number)?;
+        self.retried += usize::from(requests > 1);
+        if self.rng.chance(REPEAT_PERCENT) {
+            self.repeat(key, operation, &id)?;
         }
         Ok((id, number))
     }
 
-    /// Asks again what was acknowledged. A site that is away does not matter.
-    fn ask_twice(&self, name: &str, deed: &Deed, id: &str) -> anyhow::Result<()> {
-        let again = self.ask(name, deed).ok().filter(|answer| answer.status < 500);
-        let same = again.as_ref().is_none_or(|answer| text(&answer.json(), "id") == id);
-        ensure!(same, "{name} made {id}, and something else when asked twice: {:?}", again.map(|answer| answer.json()));
+    /// Sends an acknowledged request again. A site that does not answer is ignored. Errors: it made something else.
+    fn repeat(&self, key: &str, operation: &Operation, id: &str) -> anyhow::Result<()> {
+        let again = self.request(key, operation).ok().filter(|response| response.status < 500);
+        let same = again.as_ref().is_none_or(|response| text(&response.json(), "id") == id);
+        let again = again.map(|response| response.json());
+        ensure!(same, "{key} made {id}, and something else when sent twice: {again:?}");
         Ok(())
     }
 
-    fn ask(&self, name: &str, deed: &Deed) -> anyhow::Result<Answer> {
-        let (method, path, body): (&str, String, Value) = match deed {
-            Deed::Open { title } => {
+    fn request(&self, key: &str, operation: &Operation) -> anyhow::Result<Response> {
+        let (method, path, body): (&str, String, Value) = match operation {
+            Operation::Open { title } => {
                 ("POST", "/api/v1/tickets".to_owned(), json!({ "title": title, "structure": self.structure }))
             }
-            Deed::Comment { ticket, body, visibility } => {
+            Operation::Comment { ticket, body, visibility } => {
                 let body = json!({ "body": body, "visibility": visibility });
                 ("POST", format!("/api/v1/tickets/{ticket}/comments"), body)
             }
-            Deed::Edit { ticket, title } => ("PATCH", format!("/api/v1/tickets/{ticket}"), json!({ "title": title })),
+            Operation::Edit { ticket, title } => {
+                ("PATCH", format!("/api/v1/tickets/{ticket}"), json!({ "title": title }))
+            }
         };
-        self.api.send_named(method, &path, Some(&serde_json::to_vec(&body)?), Some(name))
+        self.api.send_with_key(method, &path, Some(&serde_json::to_vec(&body)?), Some(key))
     }
 }

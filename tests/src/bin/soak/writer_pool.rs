@@ -1,4 +1,4 @@
-//! Several clients at once, who work, rest and go home together.
+//! Concurrent writers: one thread for each client, all resumed, paused and stopped together.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,103 +9,103 @@ use anyhow::ensure;
 
 use crate::writer::Writer;
 
-/// How often somebody at rest looks whether there is work.
-const LOOK: Duration = Duration::from_millis(2);
-/// How long the last request before a rest may take: a site may have to start first.
-const PATIENCE: Duration = Duration::from_secs(65);
+/// How often a paused writer checks whether it may go on.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How long the last request before a pause may take: a site may have to start first.
+const TIMEOUT: Duration = Duration::from_secs(65);
 
-/// What the clients have in common.
+/// What the writers share.
 #[derive(Default)]
-struct Common {
-    working: AtomicBool,
-    ended: AtomicBool,
-    /// Clients in the middle of something.
+struct Shared {
+    running: AtomicBool,
+    stopped: AtomicBool,
+    /// The number of writers in the middle of an operation.
     busy: AtomicUsize,
-    /// Acknowledged deeds.
-    deeds: AtomicUsize,
-    /// What went wrong; who met it went home.
-    refused: Mutex<Vec<String>>,
+    /// The number of acknowledged operations.
+    acknowledged: AtomicUsize,
+    /// What went wrong; a writer ends at its first error.
+    errors: Mutex<Vec<String>>,
 }
 
-/// Clients with a thread each; they rest at first.
-pub struct Crowd {
-    common: Arc<Common>,
+/// Writers with a thread each; paused at first.
+pub struct WriterPool {
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<Writer>>,
 }
 
-/// What a crowd did.
-pub struct Done {
-    /// Acknowledged deeds.
-    pub deeds: usize,
-    /// Of these, such as a kill interrupted.
-    pub broken: usize,
-    /// What went wrong.
-    pub refused: Vec<String>,
+/// What the writers of a pool did.
+pub struct Summary {
+    /// The number of acknowledged operations.
+    pub acknowledged: usize,
+    /// How many of these took more than one request, because a site was killed.
+    pub retried: usize,
+    /// What went wrong; empty if nothing did.
+    pub errors: Vec<String>,
 }
 
-impl Crowd {
-    /// Clients who do anything when they work, `pace` between two requests.
+impl WriterPool {
+    /// A pool of writers that do random operations while it runs, with a pause of `pace` after each.
     pub fn new(writers: Vec<Writer>, pace: Duration) -> Self {
-        let common = Arc::new(Common::default());
+        let shared = Arc::new(Shared::default());
         let start = |writer| {
-            let common = common.clone();
-            std::thread::spawn(move || live(writer, &common, pace))
+            let shared = shared.clone();
+            std::thread::spawn(move || run(writer, &shared, pace))
         };
-        Self { threads: writers.into_iter().map(start).collect(), common }
+        Self { threads: writers.into_iter().map(start).collect(), shared }
     }
 
-    /// Everybody works.
-    pub fn work(&self) {
-        self.common.working.store(true, Ordering::SeqCst);
+    /// Lets all writers write.
+    pub fn resume(&self) {
+        self.shared.running.store(true, Ordering::SeqCst);
     }
 
-    /// Everybody finishes what they are at, and rests. Errors: somebody does not finish.
-    pub fn rest(&self) -> anyhow::Result<()> {
-        self.common.working.store(false, Ordering::SeqCst);
+    /// Pauses all writers; returns when each has finished its operation. Errors: one does not within `TIMEOUT`.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.shared.running.store(false, Ordering::SeqCst);
         let begun = Instant::now();
-        while self.common.busy.load(Ordering::SeqCst) > 0 {
-            ensure!(begun.elapsed() < PATIENCE, "a client is still not answered");
-            std::thread::sleep(LOOK);
+        while self.shared.busy.load(Ordering::SeqCst) > 0 {
+            ensure!(begun.elapsed() < TIMEOUT, "a client is still not answered");
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    /// Acknowledged deeds so far.
-    pub fn deeds(&self) -> usize {
-        self.common.deeds.load(Ordering::SeqCst)
+    /// The number of acknowledged operations so far.
+    pub fn acknowledged(&self) -> usize {
+        self.shared.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// Everybody finishes and goes home.
-    pub fn end(self) -> Done {
-        self.common.ended.store(true, Ordering::SeqCst);
-        let broken = self.threads.into_iter().filter_map(|thread| Some(thread.join().ok()?.broken)).sum();
-        let refused = std::mem::take(&mut *self.common.refused.lock().unwrap_or_else(PoisonError::into_inner));
-        Done { deeds: self.common.deeds.load(Ordering::SeqCst), broken, refused }
+    /// Lets all writers finish their operation and ends them.
+    pub fn stop(self) -> Summary {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        let retried = self.threads.into_iter().filter_map(|thread| Some(thread.join().ok()?.retried)).sum();
+        let errors = std::mem::take(&mut *self.shared.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        Summary { acknowledged: self.shared.acknowledged.load(Ordering::SeqCst), retried, errors }
     }
 }
 
-fn live(mut writer: Writer, common: &Common, pace: Duration) -> Writer {
-    while !common.ended.load(Ordering::SeqCst) {
-        common.busy.fetch_add(1, Ordering::SeqCst);
-        let done = common.working.load(Ordering::SeqCst).then(|| writer.anything());
-        common.busy.fetch_sub(1, Ordering::SeqCst);
-        match done {
+fn run(mut writer: Writer, shared: &Shared, pace: Duration) -> Writer {
+    while !shared.stopped.load(Ordering::SeqCst) {
+        shared.busy.fetch_add(1, Ordering::SeqCst);
+        let result = shared.running.load(Ordering::SeqCst).then(|| writer.random_operation());
+        shared.busy.fetch_sub(1, Ordering::SeqCst);
+        match result {
             Some(Ok(())) => {
-                common.deeds.fetch_add(1, Ordering::SeqCst);
+                shared.acknowledged.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(pace);
             }
             Some(Err(error)) => {
-                common.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{error:#}"));
+                shared.errors.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{error:#}"));
                 break;
             }
-            None => std::thread::sleep(LOOK),
+            None => std::thread::sleep(POLL_INTERVAL),
         }
     }
     writer
 }
 
-/// How many went home and what the first of them met, for people.
-pub fn refusals(refused: &[String]) -> String {
-    let first = refused.first().map_or(String::new(), |first| format!(", first: {first}"));
-    format!("{} refused{first}", refused.len())
+/// The number of errors and the first of them, as text.
+pub fn error_summary(errors: &[String]) -> String {
+    let first = errors.first().map_or(String::new(), |first| format!(", first: {first}"));
+    format!("{} refused{first}", errors.len())
 }

@@ -1,4 +1,4 @@
-//! What the stage is asked on the command line.
+//! The command-line options of the stage.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::Parser;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "stage")]
 pub struct Arguments {
-    /// Where the sites live; they are made there the first time and found again later.
+    /// The folder of the sites; they are created there the first time and reused later.
     #[arg(long, default_value = ".demo")]
     pub data: PathBuf,
     /// The stage's port; the sites take the next three. Absent: 8100 if these four are free, others if not.
@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Print one line of JSON with the sites, then serve until ended.
     #[arg(long)]
     pub json: bool,
-    /// Play the story without a person, in a folder of its own, and say what held.
+    /// Run the scenario unattended, in a folder of its own, and check every step.
     #[arg(long)]
     pub check: bool,
     /// Let Paris be reached from this network and print the line to paste on a second machine.

@@ -1,16 +1,16 @@
-//! `stage`: three sites on this machine with a cable between them, for people to look at and for programs to check.
+//! `stage`: three sites on this machine with links between them, for people to look at and for programs to check.
 //!
-//! The sites themselves are `tests::sites`. The story in order: [`arguments`] says what is wanted; [`run`] starts the
-//! sites and says where they are; [`filling`] writes the first tickets; [`serve`] is the page with its cables;
-//! [`story`] plays the demo by itself; [`check`] plays it without a person and says what held. Nothing here reaches
-//! into a site: everything goes through its programs and its HTTP API.
+//! The sites themselves are `tests::sites`. In order: [`arguments`] are the command-line options; [`run`] starts the
+//! sites and prints their addresses; [`demo_data`] writes the first tickets; [`serve`] is the page with its links;
+//! [`scenario`] plays the demo by itself; [`check`] runs it unattended and checks every step. Nothing here reaches into
+//! a site: everything goes through its command line and its HTTP API.
 
 mod arguments;
 mod check;
-mod filling;
+mod demo_data;
 mod run;
+mod scenario;
 mod serve;
-mod story;
 
 use std::process::ExitCode;
 

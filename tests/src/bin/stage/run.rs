@@ -1,24 +1,24 @@
-//! The stage for people and for programs that drive it: start, fill, say where everything is, serve until ended.
+//! The interactive stage: starts and fills the sites, prints their addresses, and serves until ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::sites::cast::Cast;
-use tests::sites::ground::ground;
-use tests::sites::place::{LOGIN, PLACES};
+use tests::sites::cluster::Cluster;
+use tests::sites::deployment::Deployment;
 use tests::sites::process::end_all;
+use tests::sites::setup::{LOGIN, SITES};
 use tests::sites::signal::on_signal;
 use tests::sites::watch;
 
 use crate::arguments::Arguments;
-use crate::{filling, serve};
+use crate::{demo_data, serve};
 
-/// How long the sites may take to agree about the first tickets before the stage opens anyway.
-const FIRST_AGREEMENT: Duration = Duration::from_secs(60);
+/// How long the sites may take to converge on the first tickets before the stage opens anyway.
+const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs the stage until it is ended.
+/// Runs the stage until it is asked to end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -26,64 +26,64 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let ready = serving.clone();
     on_signal(move || {
         if !ready.load(Ordering::SeqCst) {
-            eprintln!("Ended before the sites were ready; the next start makes them anew.");
+            eprintln!("Ended before the sites were ready; the next start creates them again.");
             end_all();
             std::process::exit(130);
         }
         let _ = stop.send(true);
     });
-    let cast = enter(arguments)?;
+    let cluster = start(arguments)?;
     serving.store(true, Ordering::SeqCst);
-    let cast = Arc::new(cast);
-    let listener = runtime.block_on(serve::listen(cast.stage_port()))?;
+    let cluster = Arc::new(cluster);
+    let listener = runtime.block_on(serve::listen(cluster.stage_port()))?;
     if arguments.json {
-        println!("{}", sites(&cast));
+        println!("{}", sites(&cluster));
     } else {
-        tell(&cast);
+        print_addresses(&cluster);
     }
     if arguments.two_machines {
-        let line = second_machine(&cast)?;
+        let line = second_machine(&cluster)?;
         // With --json, standard output holds one line and nothing else.
         if arguments.json { eprintln!("\n{line}") } else { println!("\n{line}") }
     }
-    runtime.block_on(serve::serve(listener, cast.clone(), stopped))?;
+    runtime.block_on(serve::serve(listener, cluster.clone(), stopped))?;
     eprintln!("Ending the three sites.");
     end_all();
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }
 
-fn enter(arguments: &Arguments) -> anyhow::Result<Cast> {
+fn start(arguments: &Arguments) -> anyhow::Result<Cluster> {
     let data = std::path::absolute(&arguments.data)?;
-    let ground = ground(&data, arguments.port, arguments.two_machines)?;
+    let deployment = Deployment::prepare(&data, arguments.port, arguments.two_machines)?;
     eprintln!("Starting Paris, Dakar and Montréal in {}.", data.display());
-    let (cast, new) = Cast::enter(ground)?;
+    let (cluster, new) = Cluster::open_or_create(deployment)?;
     if new {
         eprintln!("Writing the first tickets.");
-        filling::fill(&cast)?;
-        match filling::incident_log() {
+        demo_data::fill(&cluster)?;
+        match demo_data::incident_log() {
             Some(log) => {
                 eprintln!("Importing the incident log at each site.");
-                filling::import(&cast, &log, None)?;
+                demo_data::import(&cluster, &log, None)?;
             }
             None => eprintln!("The incident log is not here (ARCHIPEL_INCIDENT_LOG); going on without it."),
         }
-        cast.complete()?;
+        cluster.complete()?;
     }
-    if watch::wait_until_equal(&cast, FIRST_AGREEMENT).is_none() {
+    if watch::wait_until_converged(&cluster, CONVERGENCE_TIMEOUT).is_none() {
         eprintln!("The sites do not agree yet; the stage shows how far they are.");
     }
-    Ok(cast)
+    Ok(cluster)
 }
 
-fn second_machine(cast: &Cast) -> anyhow::Result<String> {
-    let place = tests::sites::place::Place {
+fn second_machine(cluster: &Cluster) -> anyhow::Result<String> {
+    let spec = tests::sites::setup::SiteSpec {
         code: "BXL",
         name: "Bruxelles",
         host: "bruxelles",
-        structures: PLACES[0].structures,
+        structures: SITES[0].structures,
     };
-    let line = cast.invite(&place)?;
+    let line = cluster.invite(&spec)?;
     // The second machine dials these sites by itself, so that it needs no configuration of its own.
     Ok(format!(
         "On a second machine of the same network, paste this line (it is good once, and asks for a new password):\n\n  \
@@ -92,21 +92,21 @@ fn second_machine(cast: &Cast) -> anyhow::Result<String> {
     ))
 }
 
-/// The sites for programs: one line of JSON.
-fn sites(cast: &Cast) -> Value {
-    let site = |member: &tests::sites::cast::Member| {
+/// The sites as one line of JSON, for programs.
+fn sites(cluster: &Cluster) -> Value {
+    let site = |member: &tests::sites::cluster::Member| {
         let api = member.api();
-        json!({ "name": member.place.name, "code": member.place.code, "url": api.url, "token": api.token })
+        json!({ "name": member.spec.name, "code": member.spec.code, "url": api.url, "token": api.token })
     };
-    json!({ "sites": cast.members.iter().map(site).collect::<Vec<_>>() })
+    json!({ "sites": cluster.members.iter().map(site).collect::<Vec<_>>() })
 }
 
-fn tell(cast: &Cast) {
-    println!("\n  The stage:  http://archipel.localhost:{}/\n", cast.stage_port());
-    for member in &cast.members {
-        println!("  {:<10}  http://{}.localhost:{}/", member.place.name, member.place.host, member.http);
+fn print_addresses(cluster: &Cluster) {
+    println!("\n  The stage:  http://archipel.localhost:{}/\n", cluster.stage_port());
+    for member in &cluster.members {
+        println!("  {:<10}  http://{}.localhost:{}/", member.spec.name, member.spec.host, member.http);
     }
-    println!("\n  Log in with  {LOGIN}  {}", cast.password());
-    println!("  (kept in {})", cast.folder().join("stage.json").display());
+    println!("\n  Log in with  {LOGIN}  {}", cluster.password());
+    println!("  (kept in {})", cluster.folder().join("stage.json").display());
     println!("\n  Ctrl-C ends all of it.");
 }

@@ -1,7 +1,7 @@
-//! The stage's own page: the sites in frames, the cables between them, and the few things a person may do to them.
+//! The stage's own page: the sites in frames, the links between them, and the actions a person may take on them.
 //!
-//! It listens on loopback alone, answers only under its own names, and takes orders only from its own page: the
-//! page carries the demo's password.
+//! It listens on loopback alone, answers only under its own host names, and accepts actions only from its own page,
+//! because the page shows the demo's password.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,23 +17,23 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::sites::api::text;
-use tests::sites::cast::{Cast, Member};
-use tests::sites::place::{LOGIN, PLACES};
-use tests::sites::watch::{self, Seen};
+use tests::sites::cluster::{Cluster, Member};
+use tests::sites::setup::{LOGIN, SITES};
+use tests::sites::watch::{self, SiteStatus};
 
-use crate::story::{self, Story};
+use crate::scenario::{self, Scenario};
 
-/// How often the sites are asked how they are.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the sites are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the handlers share.
 #[derive(Clone)]
 struct Stage {
-    cast: Arc<Cast>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    /// Sites whose page needs a one-time address: at the start, and after their folder was made anew.
-    fresh: Arc<Mutex<BTreeMap<&'static str, bool>>>,
-    story: Arc<Story>,
+    cluster: Arc<Cluster>,
+    statuses: Arc<Mutex<Vec<SiteStatus>>>,
+    /// By site code, whether its frame needs a one-time login address: at the start, and after its folder was wiped.
+    needs_login: Arc<Mutex<BTreeMap<&'static str, bool>>>,
+    scenario: Arc<Scenario>,
 }
 
 /// Opens the stage's port.
@@ -44,24 +44,24 @@ pub async fn listen(port: u16) -> anyhow::Result<tokio::net::TcpListener> {
 /// Serves until `stopped` says so.
 pub async fn serve(
     listener: tokio::net::TcpListener,
-    cast: Arc<Cast>,
+    cluster: Arc<Cluster>,
     mut stopped: tokio::sync::watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let fresh = PLACES.iter().map(|place| (place.code, true)).collect();
+    let needs_login = SITES.iter().map(|site| (site.code, true)).collect();
     let stage = Stage {
-        seen: Arc::default(),
-        fresh: Arc::new(Mutex::new(fresh)),
-        story: Arc::new(Story::new(cast.clone())),
-        cast,
+        statuses: Arc::default(),
+        needs_login: Arc::new(Mutex::new(needs_login)),
+        scenario: Arc::new(Scenario::new(cluster.clone())),
+        cluster,
     };
-    let (weak, seen) = (Arc::downgrade(&stage.cast), stage.seen.clone());
+    let (weak, statuses) = (Arc::downgrade(&stage.cluster), stage.statuses.clone());
     std::thread::spawn(move || {
-        while let Some(cast) = weak.upgrade() {
-            let before = lock(&seen).clone();
-            let now = watch::look_at_all(&cast, &before);
-            *lock(&seen) = now;
-            drop(cast);
-            std::thread::sleep(LOOK);
+        while let Some(cluster) = weak.upgrade() {
+            let before = lock(&statuses).clone();
+            let now = watch::poll_all(&cluster, &before);
+            *lock(&statuses) = now;
+            drop(cluster);
+            std::thread::sleep(POLL_INTERVAL);
         }
     });
     let app = Router::new()
@@ -84,12 +84,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets in what comes under the stage's own names, and orders only from its own page.
+/// Rejects requests under other host names than the stage's own, and actions from other pages than its own.
 async fn own_page(State(stage): State<Stage>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let word = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let host = word(header::HOST).unwrap_or_default().to_owned();
-    let port = stage.cast.stage_port();
+    let port = stage.cluster.stage_port();
     let own = ["archipel.localhost", "localhost", "127.0.0.1"].iter().any(|name| host == format!("{name}:{port}"));
     let origin = word(header::ORIGIN).is_none_or(|origin| origin == format!("http://{host}"));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -117,7 +117,7 @@ fn problem(status: StatusCode, code: &str, happened: &str) -> Response {
     (status, kind, body.to_string()).into_response()
 }
 
-/// The page and its parts, as the node carries them.
+/// The page and its files, from the UI that is built into the node.
 async fn files(uri: Uri) -> Response {
     let path = match uri.path().trim_start_matches('/') {
         "" => "stage.html",
@@ -139,41 +139,41 @@ async fn files(uri: Uri) -> Response {
 async fn state(State(stage): State<Stage>, headers: HeaderMap) -> Json<Value> {
     let language = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let french = language.is_some_and(|language| language.starts_with("fr"));
-    let asked = tokio::task::spawn_blocking(move || told(&stage, french)).await;
+    let asked = tokio::task::spawn_blocking(move || state_json(&stage, french)).await;
     Json(asked.unwrap_or_default())
 }
 
-fn told(stage: &Stage, french: bool) -> Value {
-    let seen = lock(&stage.seen).clone();
-    let nobody = Seen::default();
+fn state_json(stage: &Stage, french: bool) -> Value {
+    let statuses = lock(&stage.statuses).clone();
+    let unknown = SiteStatus::default();
     let site = |(at, member): (usize, &Member)| {
-        let one = seen.get(at).unwrap_or(&nobody);
+        let one = statuses.get(at).unwrap_or(&unknown);
         json!({
-            "code": member.place.code, "name": member.place.name,
-            "url": format!("http://{}.localhost:{}", member.place.host, member.http),
+            "code": member.spec.code, "name": member.spec.name,
+            "url": format!("http://{}.localhost:{}", member.spec.host, member.http),
             "frame": if one.running { frame(stage, member) } else { None },
             "running": one.running, "alone_since": one.alone_since,
             "to_send": one.to_send, "to_receive": one.to_receive, "tickets": one.tickets,
-            "digest": watch::common_digest(one, &seen),
+            "digest": watch::common_digest(one, &statuses),
         })
     };
-    let sites: Vec<Value> = stage.cast.members.iter().enumerate().map(site).collect();
-    let links = stage.cast.cables().into_iter().map(|(a, b, up)| json!({ "a": a, "b": b, "up": up }));
+    let sites: Vec<Value> = stage.cluster.members.iter().enumerate().map(site).collect();
+    let links = stage.cluster.links().into_iter().map(|(a, b, up)| json!({ "a": a, "b": b, "up": up }));
     json!({
         "sites": sites, "links": links.collect::<Vec<_>>(),
-        "agree": seen.len() == PLACES.len() && watch::agree(&seen),
-        "script": stage.story.told(french),
-        "login": { "login": LOGIN, "password": stage.cast.password() },
+        "agree": statuses.len() == SITES.len() && watch::converged(&statuses),
+        "script": stage.scenario.transcript(french),
+        "login": { "login": LOGIN, "password": stage.cluster.password() },
     })
 }
 
-/// A one-time address that logs the stage's window in, once for each life of a site's folder.
+/// A one-time address that logs the stage's frame in; `None` once it was given out for a site's current folder.
 fn frame(stage: &Stage, member: &Member) -> Option<String> {
-    let mut fresh = lock(&stage.fresh);
-    let wanted = fresh.get_mut(member.place.code).filter(|wanted| **wanted)?;
+    let mut needs_login = lock(&stage.needs_login);
+    let wanted = needs_login.get_mut(member.spec.code).filter(|wanted| **wanted)?;
     let made = member.api().post("/api/v1/sessions/links", &json!({})).ok()?;
     *wanted = false;
-    Some(format!("http://{}.archipel.localhost:{}{}", member.place.host, member.http, text(&made, "path")))
+    Some(format!("http://{}.archipel.localhost:{}{}", member.spec.host, member.http, text(&made, "path")))
 }
 
 #[derive(Deserialize)]
@@ -187,44 +187,44 @@ struct Wanted {
 }
 
 async fn links(State(stage): State<Stage>, Json(wanted): Json<Wanted>) -> Response {
-    act(move || match (wanted.all, wanted.a, wanted.b) {
-        (true, _, _) => stage.cast.set_all(wanted.up),
-        (false, Some(a), Some(b)) => stage.cast.set_cable(&a, &b, wanted.up),
-        (false, _, _) => anyhow::bail!("a cable has two ends"),
+    respond(move || match (wanted.all, wanted.a, wanted.b) {
+        (true, _, _) => stage.cluster.set_all_links(wanted.up),
+        (false, Some(a), Some(b)) => stage.cluster.set_link(&a, &b, wanted.up),
+        (false, _, _) => anyhow::bail!("a link has two ends"),
     })
     .await
 }
 
 async fn kill(State(stage): State<Stage>, Path(code): Path<String>) -> Response {
-    act(move || {
-        let Some(member) = stage.cast.member(&code) else { anyhow::bail!("there is no such site") };
+    respond(move || {
+        let Some(member) = stage.cluster.member(&code) else { anyhow::bail!("there is no such site") };
         member.process.kill();
-        // The page need not wait until the site is back; its cables are set by then.
-        let (cast, code) = (stage.cast.clone(), member.place.code);
-        std::thread::spawn(move || cast.member(code).map(|member| cast.back(member)));
+        // The page need not wait until the site is back and its cut links are restored.
+        let (cluster, code) = (stage.cluster.clone(), member.spec.code);
+        std::thread::spawn(move || cluster.member(code).map(|member| cluster.wait_restarted(member)));
         Ok(())
     })
     .await
 }
 
 async fn wipe(State(stage): State<Stage>, Path(code): Path<String>) -> Response {
-    act(move || {
-        let Some(member) = stage.cast.member(&code) else { anyhow::bail!("there is no such site") };
-        stage.cast.wipe(member)?;
-        lock(&stage.fresh).insert(member.place.code, true);
+    respond(move || {
+        let Some(member) = stage.cluster.member(&code) else { anyhow::bail!("there is no such site") };
+        stage.cluster.wipe(member)?;
+        lock(&stage.needs_login).insert(member.spec.code, true);
         Ok(())
     })
     .await
 }
 
 async fn script(State(stage): State<Stage>) -> Response {
-    match story::play(&stage.story) {
+    match scenario::play(&stage.scenario) {
         true => StatusCode::NO_CONTENT.into_response(),
-        false => problem(StatusCode::CONFLICT, "STORY-RUNNING", "The story is being played already."),
+        false => problem(StatusCode::CONFLICT, "SCENARIO-RUNNING", "The scenario is running already."),
     }
 }
 
-async fn act(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Response {
+async fn respond(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
         Ok(Err(error)) => problem(StatusCode::CONFLICT, "STAGE-REFUSED", &format!("{error:#}")),

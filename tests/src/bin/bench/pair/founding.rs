@@ -12,10 +12,10 @@ use sync::store::Store;
 
 use super::IT;
 
-/// People who work at the desk.
+/// The number of users who work at the desk.
 const TEAM: u8 = 12;
 
-/// The people.
+/// The ids of the users who work at the desk.
 pub fn users() -> Vec<UserId> {
     (0..TEAM).map(|number| UserId(*blake3::hash(&[number]).as_bytes().first_chunk().unwrap_or(&[0; 16]))).collect()
 }
@@ -32,28 +32,28 @@ pub fn sites(folder: &Path, now: Timestamp) -> anyhow::Result<[Replica; 2]> {
         let start = Start {
             key: key(number),
             sequencer: None,
-            generation: GenerationId(*drawn("generation", number).first_chunk().unwrap_or(&[0; 16])),
-            store_id: StoreId(*drawn("store", number).first_chunk().unwrap_or(&[0; 16])),
+            generation: GenerationId(*derived_bytes("generation", number).first_chunk().unwrap_or(&[0; 16])),
+            store_id: StoreId(*derived_bytes("store", number).first_chunk().unwrap_or(&[0; 16])),
             copied: false,
             now,
         };
         let mut replica = Replica::open(Store::open(&folder.join(format!("site{number}.redb")))?, start)?;
-        replica.found(statements.clone())?;
+        replica.bootstrap(statements.clone())?;
         Ok(replica)
     };
     Ok([site(0)?, site(1)?])
 }
 
-fn drawn(what: &str, number: usize) -> [u8; 32] {
+fn derived_bytes(what: &str, number: usize) -> [u8; 32] {
     *blake3::hash(format!("{what} {number}").as_bytes()).as_bytes()
 }
 
 fn key(site: usize) -> Secret {
-    Secret::from_bytes(drawn("site", site))
+    Secret::from_bytes(derived_bytes("site", site))
 }
 
 fn root() -> Secret {
-    Secret::from_bytes(drawn("root", 0))
+    Secret::from_bytes(derived_bytes("root", 0))
 }
 
 fn org() -> OrgId {
@@ -61,7 +61,7 @@ fn org() -> OrgId {
 }
 
 fn statements(now: Timestamp) -> Vec<Signed> {
-    let (root, sequencer, org) = (root(), Secret::from_bytes(drawn("sequencer", 0)), org());
+    let (root, sequencer, org) = (root(), Secret::from_bytes(derived_bytes("sequencer", 0)), org());
     let mut scopes = vec![scope_of(&org, None), scope_of(&org, Some(&IT))];
     scopes.sort_unstable();
     let site = |number: usize| {
@@ -87,7 +87,7 @@ fn statements(now: Timestamp) -> Vec<Signed> {
         })
     };
     let mut bodies = vec![
-        Body::Found { name: "Bench".into(), root: root.public(), sequencer: sequencer.public() },
+        Body::Genesis { name: "Bench".into(), root: root.public(), sequencer: sequencer.public() },
         Body::Structure { structure: IT, name: "IT".into(), parent: None },
         site(0),
         site(1),

@@ -1,73 +1,78 @@
-//! What no client should send: each gets a clear answer, nothing is written, and the site goes on.
+//! Requests that no client should send: each gets a clear error, nothing is written, and the site goes on.
 
 use serde_json::Value;
-use tests::sites::api::{Answer, Api, text};
+use tests::sites::api::{Api, Response, text};
 use tests::sites::report::Report;
 
-use super::split::doors;
-use super::world::World;
+use super::fixture::Fixture;
+use super::split::admin_apis;
 
-/// How deep the deep one is.
-const DEEP: usize = 10_000;
-/// Bytes of the large one.
+/// Nesting levels of the deeply nested body.
+const NESTING: usize = 10_000;
+/// Bytes of the large body.
 const LARGE: usize = 2 * 1024 * 1024;
 
-struct Bad {
+/// A bad request; `body`: `None` for a request without one.
+struct Case {
     what: &'static str,
     method: &'static str,
     path: String,
     body: Option<Vec<u8>>,
 }
 
-/// Sends all of it to Dakar.
-pub fn door(world: &World, report: &mut Report) -> anyhow::Result<()> {
-    let api = &doors(world)[1];
+/// Sends all of them to Dakar.
+pub fn bad_requests(fixture: &Fixture, report: &mut Report) -> anyhow::Result<()> {
+    let api = &admin_apis(fixture)[1];
     let count =
         |api: &Api| -> anyhow::Result<u64> { Ok(api.get("/api/v1/tickets?limit=1")?["total"].as_u64().unwrap_or(0)) };
     let before = count(api)?;
-    let ticket = text(&world.early[0], "id");
-    let mut odd = Vec::new();
+    let ticket = text(&fixture.existing[0], "id");
+    let mut unclear = Vec::new();
     let cases = cases(&ticket);
     for case in &cases {
-        match api.apart().send(case.method, &case.path, case.body.as_deref()) {
-            Ok(answer) if is_clear(&answer) => {}
-            Ok(answer) => {
-                odd.push(format!("{}: {} {} {}", case.what, answer.status, answer.kind, text(&answer.json(), "code")))
-            }
-            Err(error) => odd.push(format!("{}: {error:#}", case.what)),
+        match api.with_new_connections().send(case.method, &case.path, case.body.as_deref()) {
+            Ok(response) if is_clear(&response) => {}
+            Ok(response) => unclear.push(format!(
+                "{}: {} {} {}",
+                case.what,
+                response.status,
+                response.kind,
+                text(&response.json(), "code")
+            )),
+            Err(error) => unclear.push(format!("{}: {error:#}", case.what)),
         }
-        if !api.is_well() {
-            odd.push(format!("{}: the site does not answer afterwards", case.what));
+        if !api.is_healthy() {
+            unclear.push(format!("{}: the site does not answer afterwards", case.what));
         }
     }
-    report.holds(odd.is_empty(), format!("{} bad requests, {} without a clear answer", cases.len(), odd.len()));
-    odd.iter().for_each(|told| println!("          {told}"));
+    report.check(unclear.is_empty(), format!("{} bad requests, {} without a clear answer", cases.len(), unclear.len()));
+    unclear.iter().for_each(|line| println!("          {line}"));
     let after = count(api)?;
-    report.holds(before == after, format!("{before} tickets before, {after} after"));
-    let nobody = api.with_token("").send("GET", "/api/v1/tickets", None)?;
-    report.holds(nobody.status == 401 && is_clear(&nobody), "nobody reads without a login");
+    report.check(before == after, format!("{before} tickets before, {after} after"));
+    let anonymous = api.with_token("").send("GET", "/api/v1/tickets", None)?;
+    report.check(anonymous.status == 401 && is_clear(&anonymous), "nobody reads without a login");
     Ok(())
 }
 
-/// 4xx, problem+json, and all its parts.
-fn is_clear(answer: &Answer) -> bool {
-    let body: Value = answer.json();
+/// Whether a response is a 4xx with `problem+json` and all parts that explain it.
+fn is_clear(response: &Response) -> bool {
+    let body: Value = response.json();
     let parts = ["code", "safe", "happened", "todo"]
         .iter()
         .all(|part| body[part].as_str().is_some_and(|text| !text.is_empty()));
-    (400..500).contains(&answer.status) && answer.kind.starts_with("application/problem+json") && parts
+    (400..500).contains(&response.status) && response.kind.starts_with("application/problem+json") && parts
 }
 
-fn cases(ticket: &str) -> Vec<Bad> {
+fn cases(ticket: &str) -> Vec<Case> {
     let tickets = "/api/v1/tickets";
     let one = format!("{tickets}/{ticket}");
-    let bad = |what: &'static str, method: &'static str, path: &str, body: &str| Bad {
+    let bad = |what: &'static str, method: &'static str, path: &str, body: &str| Case {
         what,
         method,
         path: path.to_owned(),
         body: (!body.is_empty()).then(|| body.as_bytes().to_vec()),
     };
-    let deep = format!("{{\"title\":{}{}}}", "[".repeat(DEEP), "]".repeat(DEEP));
+    let deep = format!("{{\"title\":{}{}}}", "[".repeat(NESTING), "]".repeat(NESTING));
     let large = format!("{{\"title\":\"x\",\"description\":\"{}\"}}", "x".repeat(LARGE));
     let long = format!("{{\"title\":\"{}\"}}", "x".repeat(100_000));
     let mut cases = vec![
@@ -83,7 +88,7 @@ fn cases(ticket: &str) -> Vec<Bad> {
         bad("a title of 100,000 letters", "POST", tickets, &long),
         bad("a text as priority", "PATCH", &one, "{\"priority\": \"high\"}"),
         bad("priority 9", "PATCH", &one, "{\"priority\": 9}"),
-        bad("an impact nobody knows", "PATCH", &one, "{\"impact\": \"enormous\"}"),
+        bad("an unknown impact", "PATCH", &one, "{\"impact\": \"enormous\"}"),
         bad("an unknown field", "POST", tickets, "{\"title\": \"x\", \"colour\": \"red\"}"),
         bad("an unknown field in an edit", "PATCH", &one, "{\"colour\": \"red\"}"),
         bad("2 MB", "POST", tickets, &large),
@@ -103,12 +108,12 @@ fn cases(ticket: &str) -> Vec<Bad> {
         bad("a wrong method", "PUT", tickets, "{\"title\": \"x\"}"),
         bad("another wrong method", "DELETE", &one, ""),
         bad("an unknown filter", "GET", "/api/v1/tickets?colour=red", ""),
-        bad("a sort nobody knows", "GET", "/api/v1/tickets?sort=smell", ""),
+        bad("an unknown sort", "GET", "/api/v1/tickets?sort=smell", ""),
         bad("a limit that is no number", "GET", "/api/v1/tickets?limit=many", ""),
-        bad("a cable to nowhere", "POST", "/api/v1/links/NOPE", "{\"up\": false}"),
+        bad("a link to nowhere", "POST", "/api/v1/links/NOPE", "{\"up\": false}"),
         bad("a damaged percent sign", "GET", "/api/v1/tickets/%ff%fe", ""),
     ];
-    cases.push(Bad {
+    cases.push(Case {
         what: "bytes that are no text",
         method: "POST",
         path: tickets.to_owned(),

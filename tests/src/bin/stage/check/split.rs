@@ -1,129 +1,137 @@
-//! The split: everybody is cut from everybody, and works. A third of the edits hit the same fields at all sites.
+//! The split: all sites are isolated, and people work at each. A third of the edits are to the same fields at all
+//! sites.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
 use tests::sites::api::{Api, text};
-use tests::sites::place::PLACES;
 use tests::sites::report::Report;
+use tests::sites::setup::SITES;
 
+use super::fixture::{Edit, Fixture, Person};
 use super::model::Model;
-use super::world::{Edit, Person, World};
 
-/// Tickets made at each site.
-const NEW: usize = 100;
-/// Edits at each site.
+/// The number of tickets opened at each site.
+const NEW_TICKETS: usize = 100;
+/// The number of edits at each site.
 const EDITS: usize = 200;
-/// Edits on the same fields of the same tickets at all three sites.
-const SAME: usize = EDITS / 3;
-/// Tickets from before the split that one site alone edits, each in three fields.
-const OWN: usize = 11;
-/// Tickets from before the split that the check needs.
-pub const EARLY: usize = SAME + 1 + 3 * OWN;
-/// People who write at once at each site.
+/// How many of these are to the same fields of the same tickets at all three sites.
+const SHARED_EDITS: usize = EDITS / 3;
+/// The number of tickets from before the split that one site alone edits, each in several fields.
+const OWN_TICKETS: usize = 11;
+/// The number of tickets from before the split that the check needs.
+pub const EXISTING: usize = SHARED_EDITS + 1 + 3 * OWN_TICKETS;
+/// The number of concurrent writers at each site.
 const WRITERS: usize = 4;
 
-/// Cuts every site by its own name and asks each whether it knows.
-pub fn cut(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
-    let open: usize = (0..3).map(|at| world.site(at).api().all("conflict=true").map_or(1, |found| found.len())).sum();
-    report.holds(open == 0, "nothing is to settle before the split");
-    cut_all(world)?;
+/// Cuts all links of every site by its own code and checks that each site reports being alone.
+pub fn cut(fixture: &mut Fixture, report: &mut Report) -> anyhow::Result<()> {
+    let open: usize =
+        (0..3).map(|at| fixture.site(at).api().list_all("conflict=true").map_or(1, |found| found.len())).sum();
+    report.check(open == 0, "nothing is to settle before the split");
+    cut_all(fixture)?;
     for at in 0..3 {
-        let member = world.site(at);
+        let member = fixture.site(at);
         let begun = Instant::now();
         let mut since = None;
         while since.is_none() && begun.elapsed() < Duration::from_secs(5) {
             since = member.api().sync()?["alone_since"].as_str().map(str::to_owned);
         }
-        let told = since.as_deref().unwrap_or("nothing").to_owned();
-        report.holds(since.is_some(), format!("{} says: alone since {told}", member.place.name));
+        let since_text = since.as_deref().unwrap_or("nothing").to_owned();
+        report.check(since.is_some(), format!("{} says: alone since {since_text}", member.spec.name));
     }
     Ok(())
 }
 
-/// Cuts every site by its own name.
-pub fn cut_all(world: &World) -> anyhow::Result<()> {
-    world.cast.members.iter().try_for_each(|member| member.api().link(member.place.code, false))
+/// Cuts all links of every site by its own code.
+pub fn cut_all(fixture: &Fixture) -> anyhow::Result<()> {
+    fixture.cluster.members.iter().try_for_each(|member| member.api().set_link(member.spec.code, false))
 }
 
-/// What one writer did.
+/// What one writer wrote.
 #[derive(Default)]
-pub struct Done {
+pub struct Written {
     model: Model,
     edits: Vec<Edit>,
     made: Vec<(String, String)>,
-    /// Edits of fields asked for, also such that change nothing.
-    asked: usize,
-    refused: Vec<String>,
+    /// The number of requested edits, including those that change nothing.
+    requested: usize,
+    /// The errors of failed requests.
+    errors: Vec<String>,
 }
 
-/// Lets four people at each site work at once.
-pub fn work(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
+/// Lets several people at each site work concurrently.
+pub fn work(fixture: &mut Fixture, report: &mut Report) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let all: Vec<Done> = std::thread::scope(|scope| {
-        let world = &*world;
+    let all: Vec<Written> = std::thread::scope(|scope| {
+        let fixture = &*fixture;
         let writers = (0..3).flat_map(|at| (0..WRITERS).map(move |writer| (at, writer)));
-        let running: Vec<_> = writers.map(|(at, writer)| scope.spawn(move || one_writer(world, at, writer))).collect();
+        let running: Vec<_> =
+            writers.map(|(at, writer)| scope.spawn(move || run_writer(fixture, at, writer))).collect();
         running.into_iter().map(|one| one.join().unwrap_or_default()).collect()
     });
     let seconds = begun.elapsed().as_secs_f64();
-    let refused: Vec<&String> = all.iter().flat_map(|done| &done.refused).collect();
-    let (made, asked) =
-        (all.iter().map(|done| done.made.len()).sum::<usize>(), all.iter().map(|done| done.asked).sum::<usize>());
-    report.holds(
-        made == 3 * NEW && asked == 3 * EDITS,
-        format!("{made} tickets made and {asked} edits in {seconds:.1} s"),
+    let errors: Vec<&String> = all.iter().flat_map(|written| &written.errors).collect();
+    let (made, requested) = (
+        all.iter().map(|written| written.made.len()).sum::<usize>(),
+        all.iter().map(|written| written.requested).sum::<usize>(),
     );
-    let first = refused.first().map_or(String::new(), |first| format!(", first: {first}"));
-    report.holds(refused.is_empty(), format!("{} refused{first}", refused.len()));
-    for done in all {
-        world.model.merge(done.model);
-        world.edits.extend(done.edits);
-        world.made.extend(done.made);
+    report.check(
+        made == 3 * NEW_TICKETS && requested == 3 * EDITS,
+        format!("{made} tickets made and {requested} edits in {seconds:.1} s"),
+    );
+    let first = errors.first().map_or(String::new(), |first| format!(", first: {first}"));
+    report.check(errors.is_empty(), format!("{} refused{first}", errors.len()));
+    for written in all {
+        fixture.model.merge(written.model);
+        fixture.edits.extend(written.edits);
+        fixture.made.extend(written.made);
     }
-    a_life(world, report)?;
-    two_priorities(world, report)
+    ticket_lifecycle(fixture, report)?;
+    two_priorities(fixture, report)
 }
 
-fn one_writer(world: &World, at: usize, writer: usize) -> Done {
-    let mut done = Done::default();
-    let person = &world.people[at][writer % 2];
-    let code = PLACES[at].code;
-    for number in (writer..SAME).step_by(WRITERS) {
-        let ticket = &world.early[number];
+fn run_writer(fixture: &Fixture, at: usize, writer: usize) -> Written {
+    let mut written = Written::default();
+    let person = &fixture.people[at][writer % 2];
+    let code = SITES[at].code;
+    for number in (writer..SHARED_EDITS).step_by(WRITERS) {
+        let ticket = &fixture.existing[number];
         let field = ["impact", "urgency", "priority", "title"][number % 4];
         for value in same_field_values(field, number, at) {
-            done.set(person, code, ticket, field, &value);
+            written.set(person, code, ticket, field, &value);
         }
-        done.asked += 1;
+        written.requested += 1;
     }
-    for number in (writer..NEW).step_by(WRITERS) {
-        let title = format!("{} {number} : panne au poste / desk {number} is down", PLACES[at].name);
-        let opened = person.api.open(&world.opening(&title));
-        let Some(opened) = done.note(opened) else { continue };
+    for number in (writer..NEW_TICKETS).step_by(WRITERS) {
+        let title = format!("{} {number} : panne au poste / desk {number} is down", SITES[at].name);
+        let opened = person.api.open(&fixture.new_ticket(&title));
+        let Some(opened) = written.ok_or_note(opened) else { continue };
         let (id, number_given) = (text(&opened, "id"), text(&opened, "number"));
-        done.wrote(person, code, &id, "created", &number_given);
-        done.made.push((id, number_given));
-        done.edit_new(person, code, &opened, number);
+        written.record(person, code, &id, "created", &number_given);
+        written.made.push((id, number_given));
+        written.edit_new(person, code, &opened, number);
     }
-    let own = SAME + 1 + at * OWN;
-    for (edit, number) in (0..EDITS - SAME - NEW).enumerate().filter(|(edit, _)| edit % WRITERS == writer) {
-        let ticket = &world.early[own + number % OWN];
-        let (field, value) = match edit / OWN {
+    let own = SHARED_EDITS + 1 + at * OWN_TICKETS;
+    for (edit, number) in
+        (0..EDITS - SHARED_EDITS - NEW_TICKETS).enumerate().filter(|(edit, _)| edit % WRITERS == writer)
+    {
+        let ticket = &fixture.existing[own + number % OWN_TICKETS];
+        let (field, value) = match edit / OWN_TICKETS {
             0 => ("impact", if ticket["impact"] == "high" { "low" } else { "high" }.to_owned()),
             1 => ("urgency", if ticket["urgency"] == "high" { "low" } else { "high" }.to_owned()),
             2 => ("title", format!("{} ({code})", text(ticket, "title"))),
             _ => ("priority", "5".to_owned()),
         };
-        done.set(person, code, ticket, field, &value);
-        done.asked += 1;
+        written.set(person, code, ticket, field, &value);
+        written.requested += 1;
     }
-    done
+    written
 }
 
-/// What a site writes into a field that the others write too: sometimes the same, sometimes what stands there,
-/// sometimes twice.
+/// The values that a site writes one after the other to a field that the others write too: sometimes the same at all
+/// sites, sometimes the value that it has already, sometimes two values.
 fn same_field_values(field: &str, number: usize, at: usize) -> Vec<String> {
     let shift = match number % 5 {
         0 => 0,
@@ -138,48 +146,48 @@ fn same_field_values(field: &str, number: usize, at: usize) -> Vec<String> {
     if number % 5 == 2 && at == 1 { vec![one(shift + 1), one(shift)] } else { vec![one(shift)] }
 }
 
-impl Done {
-    fn note(&mut self, answer: anyhow::Result<Value>) -> Option<Value> {
-        answer.map_err(|error| self.refused.push(format!("{error:#}"))).ok()
+impl Written {
+    fn ok_or_note(&mut self, answer: anyhow::Result<Value>) -> Option<Value> {
+        answer.map_err(|error| self.errors.push(format!("{error:#}"))).ok()
     }
 
-    fn wrote(&mut self, person: &Person, site: &'static str, ticket: &str, field: &str, after: &str) {
+    fn record(&mut self, person: &Person, site: &'static str, ticket: &str, field: &str, after: &str) {
         let (ticket, field, after) = (ticket.to_owned(), field.to_owned(), after.to_owned());
         self.edits.push(Edit { ticket, field, after, site, author: person.name.clone() });
     }
 
-    /// Sets a field of a ticket from before the split, in the world and in the model.
+    /// Sets a field of an existing ticket, at the site and in the model.
     fn set(&mut self, person: &Person, site: &'static str, ticket: &Value, field: &str, value: &str) {
         let id = text(ticket, "id");
-        // A priority that nobody has set is not written yet, whatever the table gives.
+        // A priority that nobody has set is not stored, whatever the default is.
         let before = if field == "priority" { "none".to_owned() } else { text(ticket, field) };
         let given = match (field, value.parse::<u8>()) {
             ("priority", Ok(number)) => json!({ "priority": number }),
             _ => json!({ field: value }),
         };
         let answer = person.api.change(&id, &given);
-        if self.note(answer).is_some() && self.model.set(site, &id, field, &before, value) {
-            self.wrote(person, site, &id, field, value);
+        if self.ok_or_note(answer).is_some() && self.model.set(site, &id, field, &before, value) {
+            self.record(person, site, &id, field, value);
         }
     }
 
-    /// One edit of a ticket just made here.
+    /// One edit of a ticket that was just opened here.
     fn edit_new(&mut self, person: &Person, site: &'static str, ticket: &Value, number: usize) {
-        self.asked += 1;
+        self.requested += 1;
         let id = text(ticket, "id");
         match number % 4 {
             0 => self.set(person, site, ticket, "impact", "high"),
             1 => {
                 let body = format!("Réponse {number} / reply {number}");
                 let answer = person.api.comment(&id, &body, "public");
-                if self.note(answer).is_some() {
-                    self.wrote(person, site, &id, "comment", &body);
+                if self.ok_or_note(answer).is_some() {
+                    self.record(person, site, &id, "comment", &body);
                 }
             }
             2 => {
                 let answer = person.api.advance(&id, "in_progress", None);
-                if self.note(answer).is_some() {
-                    self.wrote(person, site, &id, "status", "in_progress");
+                if self.ok_or_note(answer).is_some() {
+                    self.record(person, site, &id, "status", "in_progress");
                 }
             }
             _ => self.set(person, site, ticket, "title", &format!("{} !", text(ticket, "title"))),
@@ -187,55 +195,55 @@ impl Done {
     }
 }
 
-/// A request lives its whole life in Dakar.
-fn a_life(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
-    let person = world.people[1][1].clone();
-    let mut done = Done::default();
-    let opened = person.api.open(&world.opening("Imprimante de Dakar : bac vide / out of paper"))?;
+/// One ticket passes through all statuses in Dakar.
+fn ticket_lifecycle(fixture: &mut Fixture, report: &mut Report) -> anyhow::Result<()> {
+    let person = fixture.people[1][1].clone();
+    let mut written = Written::default();
+    let opened = person.api.open(&fixture.new_ticket("Imprimante de Dakar : bac vide / out of paper"))?;
     let (id, number) = (text(&opened, "id"), text(&opened, "number"));
     for (body, visibility, field) in
         [("Nous passons avant midi.", "public", "comment"), ("Clé dans le tiroir.", "internal", "comment/internal")]
     {
         person.api.comment(&id, body, visibility)?;
-        done.wrote(&person, "DAK", &id, field, body);
+        written.record(&person, "DAK", &id, field, body);
     }
     let steps = ["in_progress", "pending", "resolved", "closed", "in_progress", "closed"];
     for to in steps {
         let reason = (to == "pending").then_some("Papier commandé");
         let moved = person.api.advance(&id, to, reason)?;
-        done.wrote(&person, "DAK", &id, "status", to);
+        written.record(&person, "DAK", &id, "status", to);
         if to == "pending" {
-            report.holds(moved["status_reason"] == "Papier commandé", "waiting says why");
+            report.check(moved["status_reason"] == "Papier commandé", "waiting says why");
         }
     }
     let end = person.api.get(&format!("/api/v1/tickets/{id}"))?;
     let whole =
         end["status"] == "closed" && end["reopen_count"] == 1 && end["comments"].as_array().map(Vec::len) == Some(2);
-    report.holds(
+    report.check(
         whole,
         format!("{number} lived its whole life in Dakar: open, reply, note, waiting, solved, closed, reopened, closed"),
     );
-    world.edits.extend(done.edits);
-    world.made.push((id, number));
+    fixture.edits.extend(written.edits);
+    fixture.made.push((id, number));
     Ok(())
 }
 
 /// Two people set different priorities on one ticket, at two sites.
-fn two_priorities(world: &mut World, report: &mut Report) -> anyhow::Result<()> {
-    let ticket = world.early.get(SAME).context("no ticket for two priorities")?.clone();
-    let mut done = Done::default();
-    done.set(&world.people[0][1], "PAR", &ticket, "priority", "1");
-    done.set(&world.people[1][1], "DAK", &ticket, "priority", "4");
-    report.holds(
-        done.refused.is_empty(),
+fn two_priorities(fixture: &mut Fixture, report: &mut Report) -> anyhow::Result<()> {
+    let ticket = fixture.existing.get(SHARED_EDITS).context("no ticket for two priorities")?.clone();
+    let mut written = Written::default();
+    written.set(&fixture.people[0][1], "PAR", &ticket, "priority", "1");
+    written.set(&fixture.people[1][1], "DAK", &ticket, "priority", "4");
+    report.check(
+        written.errors.is_empty(),
         format!("{}: priority 1 in Paris, priority 4 in Dakar", text(&ticket, "number")),
     );
-    world.model.merge(done.model);
-    world.edits.extend(done.edits);
+    fixture.model.merge(written.model);
+    fixture.edits.extend(written.edits);
     Ok(())
 }
 
-/// The administrator's door at each site.
-pub fn doors(world: &World) -> Vec<Api> {
-    world.cast.members.iter().map(tests::sites::cast::Member::api).collect()
+/// The administrator's API client of each site.
+pub fn admin_apis(fixture: &Fixture) -> Vec<Api> {
+    fixture.cluster.members.iter().map(tests::sites::cluster::Member::api).collect()
 }

@@ -1,29 +1,29 @@
-//! Words of the generated tickets, in French and English. Names are put together from these lists and mean nobody.
+//! The texts of the generated tickets, in French and English. Names are combined from these lists and belong to nobody.
 
-/// What somebody asks; `{}` is a room.
+/// A request for a ticket; `{}` is replaced by a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    /// One line.
+    /// The title: one line.
     pub title: &'static str,
-    /// A sentence or two.
+    /// The description: one or two sentences.
     pub description: &'static str,
-    /// The ticket's kind.
+    /// The ticket's kind: `incident` or `service_request`.
     pub kind: &'static str,
     /// Whether it belongs to the structure that Dakar lacks.
-    pub apart: bool,
+    pub restricted: bool,
 }
 
 const fn incident(title: &'static str, description: &'static str) -> Request {
-    Request { title, description, kind: "incident", apart: false }
+    Request { title, description, kind: "incident", restricted: false }
 }
 const fn service(title: &'static str, description: &'static str) -> Request {
-    Request { title, description, kind: "service_request", apart: false }
+    Request { title, description, kind: "service_request", restricted: false }
 }
 const fn staff(title: &'static str, description: &'static str) -> Request {
-    Request { title, description, kind: "service_request", apart: true }
+    Request { title, description, kind: "service_request", restricted: true }
 }
 
-/// What people ask for.
+/// The requests from which the tickets are generated.
 pub const REQUESTS: &[Request] = &[
     incident(
         "Réseau lent, {}",
@@ -57,7 +57,7 @@ pub const REQUESTS: &[Request] = &[
     staff("Remboursement de transport", "Justificatifs joints au dossier papier."),
 ];
 
-/// Where.
+/// Rooms, for the `{}` of a request.
 pub const ROOMS: &[&str] = &[
     "accueil",
     "bâtiment B",
@@ -73,7 +73,7 @@ pub const ROOMS: &[&str] = &[
     "meeting room North",
 ];
 
-/// Answers to the requester.
+/// Public replies to the requester.
 pub const REPLIES: &[&str] = &[
     "Bonjour, nous regardons et revenons vers vous dans la matinée.",
     "Could you tell us whether a colleague next to you sees the same?",
@@ -83,7 +83,7 @@ pub const REPLIES: &[&str] = &[
     "It should work again. Do you confirm?",
 ];
 
-/// Notes among technicians.
+/// Internal notes of technicians.
 pub const NOTES: &[&str] = &[
     "Même panne qu'en mars : câble à remplacer derrière l'armoire.",
     "Switch port shows errors; moved to the spare one.",
@@ -91,15 +91,15 @@ pub const NOTES: &[&str] = &[
     "Third time this month. Worth a problem ticket.",
 ];
 
-/// Why a ticket waits.
+/// Reasons for the status `pending`.
 pub const WAITING: &[&str] = &["Awaiting User Info", "En attente du fournisseur", "Awaiting Vendor", "Pièce commandée"];
 
-/// First names.
+/// First names of the generated people.
 pub const FIRST_NAMES: &[&str] = &[
     "Awa", "Nils", "Inès", "Tom", "Fatou", "Zoé", "Omar", "Lise", "Malik", "Ruth", "Léon", "Aya", "Hugo", "Mona",
     "Ousmane", "Clara",
 ];
 
-/// Last names: trees and places.
+/// Last names of the generated people.
 pub const LAST_NAMES: &[&str] =
     &["Baobab", "Érable", "Tilleul", "Rivière", "Maple", "Harbour", "Colline", "Acacia", "Meadow", "Fromager"];
