@@ -72,6 +72,9 @@ enum Command {
         /// A structure whose tickets the site holds, by name; absent: all.
         #[arg(long = "structure")]
         structures: Vec<String>,
+        /// Somebody who may log in at the new site; may be given several times. Nobody may until it is said.
+        #[arg(long = "login")]
+        logins: Vec<String>,
     },
     /// Join the organisation that a line invites to.
     Join {
@@ -177,7 +180,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             println!("Its fingerprint: {}", founded.fingerprint);
             Ok(())
         }
-        Command::Invite { code, name, structures } => invite(&folder, &code, &name, &structures),
+        Command::Invite { code, name, structures, logins } => invite(&folder, &code, &name, &structures, &logins),
         Command::Join { line } => {
             let config = config()?;
             let line = line.iter().map(|piece| piece.to_str()).collect::<Option<String>>();
@@ -255,11 +258,12 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the page is served without encryption beyond this machine: put a TLS proxy in front");
     }
-    let admin = site
-        .status()
-        .policy
-        .as_ref()
-        .and_then(|policy| policy.users.values().find(|user| schema::policy::is_admin(user)).map(|user| user.user));
+    let admin = site.status().policy.as_ref().and_then(|policy| {
+        let here = |user: &&std::sync::Arc<schema::authority::UserEntry>| {
+            schema::policy::is_admin(user) && policy.speaks(&site.status().me, &user.sites)
+        };
+        policy.users.values().find(here).map(|user| user.user)
+    });
     if let Some(admin) = admin {
         let token = site.credentials.new_token(TokenKind::Api, &admin, now())?;
         Running { url: format!("http://{address}"), token }.keep(&folder)?;

@@ -11,11 +11,13 @@ mod row;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use schema::author::Author;
 use schema::authority::Standing;
 use schema::doc::{DocKind, Edits, Value, View};
+use schema::id::scope_of;
 use schema::id::{CommandId, DocId, SiteId, StructureId};
 use schema::policy::Policy;
-use schema::record::{Author, CommandName, scope_of};
+use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, create, fact, imported, patch};
 use schema::ticket::{Field, Status};
 use serde::Serialize;

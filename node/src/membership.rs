@@ -10,13 +10,17 @@ use anyhow::Context as _;
 use argon2::Argon2;
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
-use schema::authority::{AuthorityRef, Body, Grant, MAX_NAME_BYTES, Role, Signed, SiteEntry, Standing, UserEntry};
+use schema::author::Author;
+use schema::authority::{
+    AuthorityRef, Body, Grant, MAX_NAME_BYTES, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing,
+    UserEntry,
+};
 use schema::codec::{Canonical, Reader, Writer};
-use schema::id::{OrgId, ScopeId, SiteId, StructureId, UserId};
+use schema::fold::fold;
+use schema::id::{OrgId, SiteId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
 use schema::invitation::{Invitation, InvitationError};
 use schema::policy::{AuthorityLog, Policy};
-use schema::record::{Author, scope_of};
 use schema::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use sync::net::{JoinError, JoinRequest, Net, NetConfig};
@@ -107,7 +111,6 @@ fn founding_bodies(
     [root, sequencer, key]: [&Secret; 3],
     user: UserId,
 ) -> anyhow::Result<Vec<Body>> {
-    let org = organisation(&root.public());
     let structures = founding.structures.iter().map(|name| Ok((StructureId(random()?), name.clone())));
     let structures = structures.collect::<anyhow::Result<Vec<_>>>()?;
     let mut bodies =
@@ -117,28 +120,30 @@ fn founding_bodies(
         name: name.clone(),
         parent: None,
     }));
-    let mut scopes: Vec<ScopeId> = structures.iter().map(|(id, _)| scope_of(&org, Some(id))).collect();
-    scopes.push(scope_of(&org, None));
-    scopes.sort_unstable();
-    let mut enrols: Vec<StructureId> = structures.iter().map(|(id, _)| *id).collect();
-    enrols.sort_unstable();
     bodies.push(Body::Site(SiteEntry {
         site: key.public(),
         code: founding.code.clone(),
         name: founding.site.clone(),
         standing: Standing::Active,
-        scopes,
-        enrols,
-        addresses: config.addresses(),
+        structure: None,
+        holds: vec![ScopeSelector::All],
+        enrols: vec![ScopeSelector::All],
+        sealing: None,
     }));
+    bodies.extend(addresses_of(key.public(), config.addresses()));
     bodies.push(Body::User(UserEntry {
         user,
         login: founding.login.clone(),
         grants: vec![Grant { structure: None, role: Role::Admin }],
-        sites: vec![key.public()],
+        sites: vec![SiteSelector::Site(key.public())],
         standing: Standing::Active,
     }));
     Ok(bodies)
+}
+
+/// What tells where a site is found; nothing, if it is found nowhere.
+fn addresses_of(site: SiteId, addresses: Vec<String>) -> Option<Body> {
+    (!addresses.is_empty()).then_some(Body::Addresses { site, addresses })
 }
 
 /// Errors unless these are a site's code and name.
@@ -228,27 +233,29 @@ pub struct Invited {
     pub code: String,
     /// Its name.
     pub name: String,
-    /// The structures whose tickets it holds, besides the organisation's own scope.
-    pub structures: Vec<StructureId>,
+    /// The structures whose tickets it holds, besides the organisation's own scope; `None`: all, also later ones.
+    pub structures: Option<Vec<StructureId>>,
+    /// Folded logins of those for whom it may speak (R11).
+    #[serde(default)]
+    pub logins: Vec<String>,
 }
 
 /// Tells the organisation where the sequencer's site is now, if its configuration says otherwise than its authority
 /// log. Other sites' addresses are told when they join.
 pub fn tell_addresses(replica: &mut Replica, config: &Config) -> anyhow::Result<()> {
     let (me, wanted) = (replica.me(), config.addresses());
-    let entry = replica.policy().and_then(|policy| policy.sites.get(&me)).map(|entry| SiteEntry::clone(entry));
-    let Some(entry) = entry.filter(|entry| replica.is_sequencer() && entry.addresses != wanted && !wanted.is_empty())
-    else {
-        return Ok(());
-    };
-    replica.say(now(), &Body::Site(SiteEntry { addresses: wanted, ..entry }))?;
-    Ok(())
+    let told = replica.policy().and_then(|policy| policy.addresses.get(&me).cloned());
+    let is_told = told.is_some_and(|told| *told == wanted);
+    match addresses_of(me, wanted).filter(|_| replica.may_say() && !is_told) {
+        Some(body) => replica.say(now(), &body).map(drop).map_err(Into::into),
+        None => Ok(()),
+    }
 }
 
 /// Makes an invitation, at the site that has the sequencer's key.
 pub fn invite(policy: &Policy, me: &SiteId, credentials: &Credentials, invited: &Invited) -> anyhow::Result<String> {
     is_site(&invited.code, &invited.name)?;
-    let addresses = policy.sites.get(me).map(|site| site.addresses.clone()).unwrap_or_default();
+    let addresses = policy.addresses.get(me).map(|known| Vec::clone(known)).unwrap_or_default();
     if addresses.is_empty() {
         return Err(Refusal::new(&codes::SITE_ADDRESS).into());
     }
@@ -309,13 +316,19 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
     let invited: Invited = serde_json::from_str(&content)?;
     let replica = core.replica();
     let policy = replica.policy().cloned().context("this site has not joined an organisation yet")?;
-    let mut scopes: Vec<ScopeId> = invited.structures.iter().map(|id| scope_of(&policy.org, Some(id))).collect();
-    scopes.push(policy.org_scope());
-    scopes.sort_unstable();
-    scopes.dedup();
-    let mut enrols = invited.structures.clone();
+    let named = invited.structures.as_deref();
+    let mut enrols: Vec<ScopeSelector> = match named {
+        None => vec![ScopeSelector::All],
+        Some(structures) => structures.iter().copied().map(ScopeSelector::Structure).collect(),
+    };
     enrols.sort_unstable();
     enrols.dedup();
+    // Every site holds what the whole organisation shares.
+    let holds = match named {
+        None => enrols.clone(),
+        Some(_) => [&[ScopeSelector::Organisation], enrols.as_slice()].concat(),
+    };
+    let structure = named.and_then(|structures| structures.first().copied());
     let replaced = policy.site_by_code(&invited.code).filter(|old| old.site != site).cloned();
     let mut outputs = Vec::new();
     if let Some(old) = &replaced {
@@ -329,17 +342,21 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
             code: invited.code,
             name: invited.name,
             standing: Standing::Active,
-            scopes,
+            structure,
+            holds,
             enrols,
-            addresses: question.addresses,
+            sealing: None,
         }),
     )?);
-    // Those for whom the old site spoke are spoken for by the new one; admins act everywhere.
+    if let Some(body) = addresses_of(site, question.addresses) {
+        outputs.extend(replica.say(now(), &body)?);
+    }
+    // It speaks for those whom the invitation names, and for whom the site spoke whose place it takes (R11).
     for user in policy.users.values() {
-        let spoken = replaced.as_ref().is_some_and(|old| user.sites.binary_search(&old.site).is_ok());
-        if spoken || schema::policy::is_admin(user) {
+        let spoken = replaced.as_ref().is_some_and(|old| user.sites.contains(&SiteSelector::Site(old.site)));
+        if spoken || invited.logins.contains(&fold(&user.login)) {
             let mut entry = UserEntry::clone(user);
-            entry.sites.push(site);
+            entry.sites.push(SiteSelector::Site(site));
             entry.sites.sort_unstable();
             entry.sites.dedup();
             outputs.extend(replica.say(now(), &Body::User(entry))?);

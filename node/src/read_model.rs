@@ -146,7 +146,7 @@ fn docs_above(source: &impl Source, local: &LogIndex, position: &tables::Positio
     let stale = source.prefixed(Table::Stale, &[])?;
     let mut docs: std::collections::BTreeSet<DocId> =
         stale.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect();
-    for (scope, state) in &local.scopes {
+    for (scope, state) in local.scopes() {
         let from = position.scopes.get(scope).copied().unwrap_or_default();
         if from > state.arrivals {
             return Ok(all_docs(source)?);

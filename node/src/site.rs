@@ -278,7 +278,11 @@ impl Site {
 
 /// Peers' addresses as the authority log and the site's own configuration know them.
 pub fn peers_of(replica: &Replica) -> BTreeMap<schema::id::SiteId, Vec<String>> {
-    replica.peers().iter().map(|site| (site.site, site.addresses.clone())).collect()
+    let known = |site: &schema::id::SiteId| {
+        let addresses = replica.policy().and_then(|policy| policy.addresses.get(site).cloned());
+        addresses.map(|addresses| Vec::clone(&addresses)).unwrap_or_default()
+    };
+    replica.peers().iter().map(|entry| (entry.site, known(&entry.site))).collect()
 }
 
 pub use thread::Core;

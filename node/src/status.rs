@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::id::SiteId;
+use schema::id::{ScopeId, SiteId};
 use schema::policy::Policy;
-use schema::time::Timestamp;
-use sync::frontiers::{missing_at, missing_here};
+use schema::time::{Hlc, Timestamp};
 use sync::net::{Gate, Path};
-use sync::replica::{Alarm, Replica};
+use sync::replica::{Alarm, Exchange, Replica};
 
 /// A site's state at one moment.
 #[derive(Debug, Clone)]
@@ -92,10 +91,10 @@ impl Status {
     /// The state of a replica and its links.
     pub fn of(replica: &Replica, gate: &Gate, alone_since: Option<Timestamp>) -> Self {
         let local = replica.store().log_index();
-        let scopes = local.scopes.iter().map(|(id, state)| {
+        let scopes = local.scopes().map(|(id, state)| {
             let mut hasher = blake3::Hasher::new();
-            hasher.update(&sync::store::log_index::vector_digest(&local.vector(id))).update(&state.digest);
-            ScopeStatus { id: *id, records: local.records(id), digest: *hasher.finalize().as_bytes() }
+            hasher.update(&local.vector_digest(id)).update(&state.digest);
+            ScopeStatus { id: *id, records: state.arrivals, digest: *hasher.finalize().as_bytes() }
         });
         let sync = SyncStatus {
             alone_since,
@@ -115,7 +114,6 @@ impl Status {
 }
 
 fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
-    let (local, frontiers) = (replica.store().log_index(), replica.frontiers());
     let sessions = replica.engine().sessions();
     let session = sessions.iter().find(|(_, session)| session.peer == site);
     let via = sessions.values().find(|session| session.direct().contains(&site)).map(|session| session.peer);
@@ -138,13 +136,17 @@ fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
             scopes: Vec::new(),
         };
     };
-    let common: Vec<_> = policy
+    let common: Vec<(ScopeId, Exchange)> = policy
         .scopes()
         .map(|(scope, _)| scope)
         .filter(|scope| policy.holds(&replica.me(), scope) && policy.holds(&site, scope))
-        .map(|scope| (scope, missing_at(local, frontiers, &site, &scope)))
+        .map(|scope| {
+            let counted = replica.exchange(&site, &scope);
+            let counted = counted.inspect_err(|error| tracing::warn!(%error, "what is to be sent cannot be counted"));
+            (scope, counted.unwrap_or_default())
+        })
         .collect();
-    let said = frontiers.get(&site).map(|signed| signed.frontier.hlc.timestamp());
+    let said = replica.frontiers().last_of(&site).map(Hlc::timestamp);
     PeerStatus {
         site,
         connected: session.is_some(),
@@ -152,8 +154,8 @@ fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {
         via: via.filter(|_| path == PathWord::Via),
         since: session.map(|(_, session)| session.since),
         last_contact: session.map(|(_, session)| session.heard).max(said),
-        to_send: common.iter().map(|(_, lacking)| lacking).sum(),
-        to_receive: common.iter().map(|(scope, _)| missing_here(local, frontiers, &site, scope)).sum(),
-        scopes: common,
+        to_send: common.iter().map(|(_, exchange)| exchange.to_send).sum(),
+        to_receive: common.iter().map(|(_, exchange)| exchange.to_receive).sum(),
+        scopes: common.into_iter().map(|(scope, exchange)| (scope, exchange.to_send)).collect(),
     }
 }

@@ -32,6 +32,12 @@ pub enum CodecError {
         /// The named limit.
         limit: u64,
     },
+    /// A tag of a newer version where this one must know it (R13).
+    #[error("{what} is of a newer version")]
+    Newer {
+        /// What was being read.
+        what: &'static str,
+    },
     /// Bytes left over after the value.
     #[error("{left} bytes left over")]
     Trailing {
@@ -60,6 +66,44 @@ pub trait Canonical: Sized {
         let value = Self::read(&mut input)?;
         input.end()?;
         Ok(value)
+    }
+}
+
+/// Bytes of a tagged value: an id, a kind and a key.
+pub const MAX_TAGGED_BYTES: usize = 40;
+
+/// A tagged value that this version may not know: kept as it is, so that it can be stored, hashed and sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tagged {
+    tag: u8,
+    length: u8,
+    bytes: [u8; MAX_TAGGED_BYTES],
+}
+
+impl Tagged {
+    /// What says how to read the content.
+    pub fn tag(&self) -> u8 {
+        self.tag
+    }
+    /// The content.
+    pub fn content(&self) -> Reader<'_> {
+        Reader::new(&self.bytes[..usize::from(self.length)])
+    }
+}
+
+impl Canonical for Tagged {
+    fn write(&self, out: &mut Writer) {
+        out.tagged(self.tag, |out| out.raw(&self.bytes[..usize::from(self.length)]));
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (tag, length) = (input.u8("tag")?, input.u8("tagged length")?);
+        let limit = MAX_TAGGED_BYTES as u64;
+        if u64::from(length) > limit {
+            return Err(CodecError::TooLong { what: "tagged value", found: length.into(), limit });
+        }
+        let mut bytes = [0; MAX_TAGGED_BYTES];
+        bytes[..usize::from(length)].copy_from_slice(input.take(length.into(), "tagged value")?);
+        Ok(Self { tag, length, bytes })
     }
 }
 
@@ -121,6 +165,17 @@ impl Writer {
             write(self, value);
         }
     }
+    /// A tag, the length of what `write` writes, at most `MAX_TAGGED_BYTES`, and that: whoever does not know the tag
+    /// keeps it as a [`Tagged`].
+    pub fn tagged(&mut self, tag: u8, write: impl FnOnce(&mut Self)) {
+        self.u8(tag);
+        let at = self.0.len();
+        self.u8(0);
+        write(self);
+        let length = self.0.len() - at - 1;
+        debug_assert!(length <= MAX_TAGGED_BYTES, "a tagged value is short");
+        self.0[at] = length as u8;
+    }
     /// A count, then the items.
     pub fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.u32(items.len() as u32);
@@ -166,6 +221,12 @@ impl<'a> Reader<'a> {
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
+    }
+    /// All bytes not read yet.
+    pub fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.bytes[self.at..];
+        self.at = self.bytes.len();
+        rest
     }
     /// A fixed array.
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], CodecError> {

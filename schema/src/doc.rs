@@ -1,11 +1,9 @@
 //! Document kinds and ids (R5), and the keys they have in common.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::access::GenesisFacts;
+use crate::author::Author;
 use crate::id::{ActorId, ChangeHash, DocId, OrgId, ScopeId, SiteId, UserId};
-use crate::record::Author;
 use crate::time::Hlc;
 
 /// Bytes of a root key: paths of ids and short words.
@@ -108,6 +106,13 @@ pub fn doc_id_of_notes(org: &OrgId, scope: &ScopeId, ticket: &DocId) -> DocId {
     doc_id(org, scope, DocKind::TicketNotes, &notes_key(ticket))
 }
 
+/// What the genesis change of a document says for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GenesisFacts {
+    /// The requester named at birth: their own tickets are theirs.
+    pub requester: Option<DocId>,
+}
+
 /// A scalar under a root key, as far as Archipel's documents use Automerge's scalars.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
@@ -142,9 +147,6 @@ impl Value {
     }
 }
 
-/// Ancestors of a change: per actor the highest operation counter (R25).
-pub type Clock = BTreeMap<ActorId, u64>;
-
 /// Who made a change, where and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
@@ -152,23 +154,20 @@ pub struct Stamp {
     pub author: Author,
     /// At which site.
     pub site: SiteId,
-    /// When: the record's time, never before its causal parents in this document (R28).
+    /// When: the record's own time (R28).
     pub at: Hlc,
+    /// Where it stands among the changes of its document: never before what it depends on, whatever clocks said.
+    pub order: Hlc,
+    /// Whether something that it depends on, or that depends on it, has a time that contradicts it (R28).
+    pub doubt: bool,
     /// The change.
     pub change: ChangeHash,
     /// Its actor.
     pub actor: ActorId,
     /// Its last operation.
     pub max_op: u64,
-    /// What it had seen, itself included.
-    pub clock: Arc<Clock>,
-}
-
-impl Stamp {
-    /// Whether this change had seen `other`.
-    pub fn saw(&self, other: &Self) -> bool {
-        self.change == other.change || self.clock.get(&other.actor).is_some_and(|max_op| *max_op >= other.max_op)
-    }
+    /// What it depends on: indices into `View::changes`, each smaller than its own.
+    pub dependencies: Vec<usize>,
 }
 
 /// One of the values under a key, with the change that put it (an index into `View::changes`).
@@ -195,7 +194,7 @@ pub struct View {
     pub values: BTreeMap<String, Vec<AttributedValue>>,
     /// Collaborative texts.
     pub texts: BTreeMap<String, String>,
-    /// All changes it holds, by time, then hash.
+    /// All changes it holds, by order, then hash: each behind what it depends on.
     pub changes: Vec<Stamp>,
 }
 

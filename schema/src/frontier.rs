@@ -1,14 +1,18 @@
-//! Frontier announcements (R17): what a site holds durably, said by itself, newest wins.
+//! Frontier announcements (R17): what a site holds durably of a scope, said by itself, newest wins.
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
-use crate::id::{GenerationId, LogId, OrgId, SiteId};
+use crate::id::{GenerationId, OrgId, ScopeId, SiteId};
 use crate::identity::{Purpose, Secret, Signature, verify};
 use crate::time::Hlc;
 
-/// Logs in one statement; a fleet of 500 sites in 64 scopes.
-pub const MAX_LINES: usize = 65_536;
+/// Open logs in one announcement. An honest site leaves one open per scope, and one more for each time that it was
+/// copied or restored; what a site holds beyond this it does not announce, and is sent again what it has.
+pub const MAX_LINES: usize = 16_384;
 
-/// What a site holds, by log.
+/// An open log and its last seq held.
+pub type FrontierLine = (SiteId, GenerationId, u64);
+
+/// What a site holds of a scope, by log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frontier {
     /// The organisation.
@@ -17,10 +21,18 @@ pub struct Frontier {
     pub site: SiteId,
     /// In which of its generations.
     pub generation: GenerationId,
-    /// When; the newest statement of a site wins.
+    /// Of which scope.
+    pub scope: ScopeId,
+    /// One more than the highest that the site knows of its key in this scope: the highest number wins, whatever
+    /// clocks say.
+    pub number: u64,
+    /// When, by the site's clock: for people.
     pub hlc: Hlc,
-    /// Last seq held of each log, sorted by log; closed generations held whole are left out (R1).
-    pub lines: Vec<(LogId, u64)>,
+    /// The last other generation of its own key that the site heard of. Two generations that name one another run
+    /// at one time: a second copy (R1).
+    pub heard: Option<GenerationId>,
+    /// Last seq held of each open log, sorted by log; closed generations held whole are left out (R1).
+    pub lines: Vec<FrontierLine>,
 }
 
 impl Frontier {
@@ -34,9 +46,13 @@ impl Canonical for Frontier {
         self.org.write(out);
         self.site.write(out);
         self.generation.write(out);
+        self.scope.write(out);
+        out.u64(self.number);
         self.hlc.write(out);
-        out.list(&self.lines, |out, (log, seq)| {
-            log.write(out);
+        out.option(self.heard.as_ref(), |out, heard| heard.write(out));
+        out.list(&self.lines, |out, (site, generation, seq)| {
+            site.write(out);
+            generation.write(out);
             out.u64(*seq);
         });
     }
@@ -45,17 +61,27 @@ impl Canonical for Frontier {
             org: Canonical::read(input)?,
             site: Canonical::read(input)?,
             generation: Canonical::read(input)?,
+            scope: Canonical::read(input)?,
+            number: input.u64("number")?,
             hlc: Canonical::read(input)?,
-            lines: input.list(MAX_LINES, "lines", |input| Ok((Canonical::read(input)?, input.u64("seq")?)))?,
+            heard: input.option("heard generation", Canonical::read)?,
+            lines: input.list(MAX_LINES, "lines", |input| {
+                Ok((Canonical::read(input)?, Canonical::read(input)?, input.u64("seq")?))
+            })?,
         };
-        match frontier.lines.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        match is_sorted(&frontier.lines) {
             true => Ok(frontier),
             false => Err(CodecError::Invalid { what: "order of lines" }),
         }
     }
 }
 
-/// A statement with its site's signature.
+/// Whether each log stands once, in order.
+pub fn is_sorted(lines: &[FrontierLine]) -> bool {
+    lines.windows(2).all(|pair| (pair[0].0, pair[0].1) < (pair[1].0, pair[1].1))
+}
+
+/// An announcement with its site's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedFrontier {
     /// What is said.

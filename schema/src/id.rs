@@ -105,6 +105,12 @@ id!(
     /// Somebody who may log in. Their personal data stands in a person document.
     UserId, 16, "a user id");
 id!(
+    /// A service that writes in its own name (R36).
+    ServiceId, 16, "a service id");
+id!(
+    /// A desktop: its Ed25519 public key.
+    DeviceId, 32, "a device id");
+id!(
     /// A document (R5).
     DocId, 32, "a document id");
 id!(
@@ -122,6 +128,33 @@ id!(
 id!(
     /// One store's arrivals: drawn when a store is created or restored (R21).
     StoreId, 16, "a store id");
+
+impl RecordHash {
+    /// Its first bytes, where the whole is known to the reader.
+    pub fn head(&self) -> [u8; 8] {
+        let mut head = [0; 8];
+        head.copy_from_slice(&self.0[..8]);
+        head
+    }
+}
+
+/// The id of the scope of one structure, or of the organisation itself (`None`).
+pub fn scope_of(org: &OrgId, structure: Option<&StructureId>) -> ScopeId {
+    let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 scope");
+    hasher.update(&org.0);
+    match structure {
+        None => hasher.update(&[0]),
+        Some(structure) => hasher.update(&[1]).update(&structure.0),
+    };
+    ScopeId(first_16(&hasher.finalize()))
+}
+
+/// The first half of a hash, where 16 bytes name a thing.
+pub(crate) fn first_16(hash: &blake3::Hash) -> [u8; 16] {
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash.as_bytes()[..16]);
+    first
+}
 
 impl From<automerge::ChangeHash> for ChangeHash {
     fn from(hash: automerge::ChangeHash) -> Self {

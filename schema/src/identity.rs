@@ -21,7 +21,7 @@ impl Purpose {
         match self {
             Self::Record => b"archipel 2026-11 record signature",
             Self::Statement => b"archipel 2026-11 statement signature",
-            Self::Frontier => b"archipel 2026-11 height signature",
+            Self::Frontier => b"archipel 2026-11 frontier signature",
         }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! `schema` knows every rule and does nothing: no clock, no randomness, no disk, no network. Two sites
 //! that call these functions with the same records get the same answers; that is what makes them agree.
-//! The rules come from `docs/formats/` and are named there by number (R1 to R30).
+//! The rules are `docs/rules.md`, cited by number (R1 to R36); the bytes are `docs/formats/`.
 
 pub mod access;
+pub mod author;
 pub mod authority;
 pub mod codec;
 pub mod doc;
+pub mod fields;
 pub mod fold;
 pub mod frontier;
 pub mod id;

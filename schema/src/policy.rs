@@ -1,27 +1,26 @@
 //! The state that the authority log gives: who may do what, at each of its positions (R10, R14).
 //!
-//! [`AuthorityLog`] takes statements in order, refuses what breaks the chain or a rule, and hands out
-//! the [`Policy`] at any pinned position. It is a pure fold: the same statements give the same policy.
+//! [`AuthorityLog`] (`log`) takes statements in order, refuses what breaks the chain or a rule, and hands out
+//! the [`Policy`] at any pinned position. It is a pure fold: the same statements give the same policy. The maps
+//! of a policy share structure with those of its neighbours, so that a state costs its difference, not its size.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+mod apply;
+mod log;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use thiserror::Error;
 
 use crate::authority::{
-    AuthorityRef, Body, Cut, MAX_BODY_BYTES, Role, Signed, SiteEntry, Standing, UserEntry, body_hash,
+    AuthorityRef, Cut, DeviceEntry, Grant, Pin, Role, ScopeSelector, ServiceEntry, SiteEntry, SiteSelector, Standing,
+    UserEntry,
 };
 use crate::codec::CodecError;
-use crate::fold::fold;
-use crate::id::{DocId, OrgId, ScopeId, SiteId, StructureId, UserId};
-use crate::identity::{Purpose, organisation, verify};
-use crate::record::scope_of;
+use crate::id::{DeviceId, DocId, OrgId, ScopeId, ServiceId, SiteId, StructureId, UserId, scope_of};
 
-/// A state is kept at every so many positions; those between are made again when a record pins them.
-const KEPT_EVERY: u64 = 256;
-/// States made again that are kept at hand: records that came together pin few positions.
-const AT_HAND: usize = 32;
+pub use log::{AuthorityLog, Pinned};
 
 /// Why a statement was refused.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -37,6 +36,12 @@ pub enum AuthorityError {
     /// The chain of hashes is broken.
     #[error("statement {at:?} names another statement before it")]
     Chain {
+        /// Where.
+        at: AuthorityRef,
+    },
+    /// Another statement of the same key stands at its place: the sequencer's key was used twice (R14).
+    #[error("statement {at:?} is another than the one that stands there")]
+    Forked {
         /// Where.
         at: AuthorityRef,
     },
@@ -66,34 +71,55 @@ pub struct Structure {
     pub parent: Option<StructureId>,
 }
 
-/// Who may do what, at one position.
+/// A revoked key: since when, and what of its logs stands (R18).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The statement that revoked it.
+    pub at: AuthorityRef,
+    /// What stands, by scope.
+    pub cuts: Vec<Cut>,
+}
+
+/// A persistent map: a clone costs nothing, a change its path.
+pub type Map<K, V> = RedBlackTreeMapSync<K, V>;
+
+/// Who may do what, at one position. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The organisation.
     pub org: OrgId,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its root key.
     pub root: SiteId,
     /// The key that signs statements of this epoch.
     pub sequencer: SiteId,
-    /// The position that this is the state of.
-    pub at: AuthorityRef,
+    /// The statement that this is the state after.
+    pub pin: Pin,
     /// Structures.
-    pub structures: BTreeMap<StructureId, Structure>,
+    pub structures: Map<StructureId, Arc<Structure>>,
+    /// Scopes of structures.
+    pub scopes: Map<ScopeId, StructureId>,
     /// Sites, retired ones too.
-    pub sites: BTreeMap<SiteId, Arc<SiteEntry>>,
+    pub sites: Map<SiteId, Arc<SiteEntry>>,
+    /// Where sites may be found.
+    pub addresses: Map<SiteId, Arc<Vec<String>>>,
     /// Users, disabled ones too.
-    pub users: BTreeMap<UserId, Arc<UserEntry>>,
+    pub users: Map<UserId, Arc<UserEntry>>,
     /// Folded logins.
-    pub logins: BTreeMap<String, UserId>,
+    pub logins: Map<String, UserId>,
     /// Active admins of the whole organisation: there is always one.
-    pub admins: BTreeSet<UserId>,
+    pub admins: Map<UserId, ()>,
+    /// Desktops, ended ones too.
+    pub devices: Map<DeviceId, Arc<DeviceEntry>>,
+    /// Services, ended ones too.
+    pub services: Map<ServiceId, Arc<ServiceEntry>>,
     /// The schema version authors write.
     pub schema: u32,
-    /// Revoked keys and what stays of their logs (R18).
-    pub revoked: BTreeMap<SiteId, Arc<Vec<Cut>>>,
-    /// Set when a statement of an unknown kind came: nothing after it can be judged here (R13).
+    /// Revoked keys.
+    pub revoked: Map<SiteId, Arc<Revocation>>,
+    /// Set when a statement of an unknown kind came that may not be skipped: nothing after it can be judged here
+    /// (R13).
     pub newer: bool,
 }
 
@@ -105,358 +131,100 @@ impl Policy {
 
     /// Every scope there is, with the structure it belongs to (`None`: the organisation's own).
     pub fn scopes(&self) -> impl Iterator<Item = (ScopeId, Option<StructureId>)> + '_ {
-        let structures = self.structures.keys().map(|id| (scope_of(&self.org, Some(id)), Some(*id)));
+        let structures = self.scopes.iter().map(|(scope, id)| (*scope, Some(*id)));
         std::iter::once((self.org_scope(), None)).chain(structures)
     }
 
     /// The structure whose scope this is; `None` for the organisation's own and unknown ones.
     pub fn structure_of(&self, scope: &ScopeId) -> Option<StructureId> {
-        self.structures.keys().find(|id| scope_of(&self.org, Some(id)) == *scope).copied()
+        self.scopes.get(scope).copied()
+    }
+
+    /// Whether a site is in the organisation: neither retired nor revoked.
+    pub fn is_active(&self, site: &SiteId) -> bool {
+        let standing = self.sites.get(site).map(|entry| entry.standing);
+        standing == Some(Standing::Active) && !self.revoked.contains_key(site)
     }
 
     /// Whether `site` is active, not revoked, and holds `scope`.
     pub fn holds(&self, site: &SiteId, scope: &ScopeId) -> bool {
-        !self.revoked.contains_key(site)
-            && self
-                .sites
-                .get(site)
-                .is_some_and(|entry| entry.standing == Standing::Active && entry.scopes.binary_search(scope).is_ok())
+        let Some(entry) = self.sites.get(site).filter(|_| self.is_active(site)) else {
+            return false;
+        };
+        match self.structure_of(scope) {
+            Some(structure) => self.selects(&entry.holds, structure),
+            None => {
+                let own =
+                    |selector: &ScopeSelector| matches!(selector, ScopeSelector::All | ScopeSelector::Organisation);
+                *scope == self.org_scope() && entry.holds.iter().any(own)
+            }
+        }
     }
 
-    /// The highest role of `user` in `structure`: granted there, above it, or everywhere.
-    /// `None` for the structure asks for a role in all of the organisation.
-    pub fn role(&self, user: &UserEntry, structure: Option<StructureId>) -> Option<Role> {
+    /// Whether a site may enrol people for a structure (R15).
+    pub fn enrols(&self, site: &SiteId, structure: StructureId) -> bool {
+        let entry = self.sites.get(site).filter(|_| self.is_active(site));
+        self.structures.contains_key(&structure) && entry.is_some_and(|entry| self.selects(&entry.enrols, structure))
+    }
+
+    /// Whether `site` may speak for whoever these selectors belong to (R11).
+    pub fn speaks(&self, site: &SiteId, selectors: &[SiteSelector]) -> bool {
+        let Some(entry) = self.sites.get(site) else {
+            return false;
+        };
+        selectors.iter().any(|selector| match selector {
+            SiteSelector::All => true,
+            SiteSelector::Site(other) => other == site,
+            SiteSelector::Below(structure) => entry.structure.is_some_and(|at| self.line(at).contains(structure)),
+        })
+    }
+
+    fn selects(&self, selectors: &[ScopeSelector], structure: StructureId) -> bool {
+        selectors.iter().any(|selector| match selector {
+            ScopeSelector::All => true,
+            ScopeSelector::Organisation => false,
+            ScopeSelector::Structure(other) => *other == structure,
+            ScopeSelector::Below(top) => self.line(structure).contains(top),
+        })
+    }
+
+    /// A structure and all above it. Linear in the depth of the tree; a circle ends where it began.
+    fn line(&self, structure: StructureId) -> BTreeSet<StructureId> {
         let mut line = BTreeSet::new();
-        let mut next = structure;
-        while let Some(id) = next {
-            if !line.insert(id) {
-                break;
-            }
+        let mut next = Some(structure);
+        while let Some(id) = next.filter(|id| line.insert(*id)) {
             next = self.structures.get(&id).and_then(|structure| structure.parent);
         }
-        let counts = |grant: &&crate::authority::Grant| grant.structure.is_none_or(|id| line.contains(&id));
-        user.grants.iter().filter(counts).map(|grant| grant.role).max()
+        line
     }
 
-    /// The highest role of `user` in any structure.
-    pub fn highest_role(&self, user: &UserEntry) -> Option<Role> {
-        user.grants.iter().map(|grant| grant.role).max()
+    /// The highest of these roles in `structure`: granted there, above it, or everywhere.
+    /// `None` for the structure asks for a role in all of the organisation.
+    pub fn role(&self, grants: &[Grant], structure: Option<StructureId>) -> Option<Role> {
+        let line = structure.map(|structure| self.line(structure)).unwrap_or_default();
+        let counts = |grant: &&Grant| grant.structure.is_none_or(|id| line.contains(&id));
+        grants.iter().filter(counts).map(|grant| grant.role).max()
     }
 
-    /// The active site with this code, in any case.
+    /// The active site with this code, in any case. Linear in the sites.
     pub fn site_by_code(&self, code: &str) -> Option<&Arc<SiteEntry>> {
-        let active = self.sites.values().filter(|entry| entry.standing == Standing::Active);
-        active.into_iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
+        let mut active = self.sites.values().filter(|entry| entry.standing == Standing::Active);
+        active.find(|entry| entry.code.eq_ignore_ascii_case(code))
     }
 
     /// The person document of a user (it stands in the organisation's scope).
     pub fn person_of(&self, user: &UserId) -> DocId {
         crate::doc::doc_id(&self.org, &self.org_scope(), crate::doc::DocKind::Person, &crate::doc::person_key(user))
     }
+}
 
-    /// Goes on to the next statement; one of an unknown kind (`None`) ends what can be judged here (R13). On an
-    /// error nothing has changed.
-    fn advance(&mut self, at: AuthorityRef, body: Option<&Body>) -> Result<(), AuthorityError> {
-        match body {
-            Some(body) if !self.newer => self.apply(body)?,
-            Some(_) | None => self.newer = true,
-        }
-        self.at = at;
-        Ok(())
-    }
-
-    fn apply(&mut self, body: &Body) -> Result<(), AuthorityError> {
-        match body {
-            Body::Genesis { .. } => return Err(AuthorityError::Rule("an organisation is founded once")),
-            Body::Structure { structure, name, parent } => {
-                if name.trim().is_empty() {
-                    return Err(AuthorityError::Rule("a structure has a name"));
-                }
-                if parent.is_some_and(|parent| !self.structures.contains_key(&parent)) {
-                    return Err(AuthorityError::Rule("a structure's parent exists"));
-                }
-                self.structures.insert(*structure, Structure { name: name.clone(), parent: *parent });
-            }
-            Body::Site(entry) => self.apply_site(entry)?,
-            Body::User(entry) => self.apply_user(entry)?,
-            Body::Copied { user, .. } => self.apply_user(user)?,
-            Body::Version(version) => {
-                if *version < self.schema {
-                    return Err(AuthorityError::Rule("the schema version never decreases"));
-                }
-                self.schema = *version;
-            }
-            Body::Revoke { site, cuts } => {
-                if !self.sites.contains_key(site) {
-                    return Err(AuthorityError::Rule("a revoked key is a known site's"));
-                }
-                self.revoked.insert(*site, Arc::new(cuts.clone()));
-            }
-            Body::HandOver { sequencer, .. } => self.sequencer = *sequencer,
-        }
-        Ok(())
-    }
-
-    fn apply_site(&mut self, entry: &SiteEntry) -> Result<(), AuthorityError> {
-        let plain = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit();
-        if !(2..=5).contains(&entry.code.len()) || !entry.code.chars().all(plain) {
-            return Err(AuthorityError::Rule("a site's code is 2 to 5 capital letters or digits"));
-        }
-        let taken = |other: &Arc<SiteEntry>| {
-            other.code == entry.code && other.site != entry.site && other.standing == Standing::Active
-        };
-        if entry.standing == Standing::Active && self.sites.values().any(taken) {
-            return Err(AuthorityError::Rule("a site's code is its own while it is active"));
-        }
-        self.sites.insert(entry.site, Arc::new(entry.clone()));
-        Ok(())
-    }
-
-    fn apply_user(&mut self, entry: &UserEntry) -> Result<(), AuthorityError> {
-        let login = fold(&entry.login);
-        if login.is_empty() || login.contains(' ') {
-            return Err(AuthorityError::Rule("a login is one word"));
-        }
-        if self.logins.get(&login).is_some_and(|other| *other != entry.user) {
-            return Err(AuthorityError::Rule("a login is one user's"));
-        }
-        let others = self.admins.iter().any(|admin| *admin != entry.user);
-        if !self.admins.is_empty() && !others && !is_admin(entry) {
-            return Err(AuthorityError::Rule("there is always an active admin"));
-        }
-        match is_admin(entry) {
-            true => self.admins.insert(entry.user),
-            false => self.admins.remove(&entry.user),
-        };
-        if let Some(before) = self.users.insert(entry.user, Arc::new(entry.clone())) {
-            self.logins.remove(&fold(&before.login));
-        }
-        self.logins.insert(login, entry.user);
-        Ok(())
-    }
+/// The highest of these roles in any structure.
+pub fn highest_role(grants: &[Grant]) -> Option<Role> {
+    grants.iter().map(|grant| grant.role).max()
 }
 
 /// Whether the user is active and an admin of the whole organisation.
 pub fn is_admin(user: &UserEntry) -> bool {
     user.standing == Standing::Active
         && user.grants.iter().any(|grant| grant.role == Role::Admin && grant.structure.is_none())
-}
-
-/// What a pinned position means to this replica.
-#[derive(Debug, Clone)]
-pub enum Pinned {
-    /// The state to judge by.
-    Known(Arc<Policy>),
-    /// Not held yet, or beyond a statement of a newer version: wait for it (R9, R13).
-    Ahead,
-}
-
-/// A statement that stands, as far as later states need it.
-#[derive(Debug, Clone)]
-struct Stated {
-    at: AuthorityRef,
-    hash: [u8; 32],
-    /// `None`: of a kind that this version does not know.
-    body: Option<Arc<Body>>,
-}
-
-/// All statements that stand, and the state after each: the last one and some are kept, the others are made
-/// again from those.
-#[derive(Debug, Clone, Default)]
-pub struct AuthorityLog {
-    statements: Vec<Stated>,
-    current: Option<Arc<Policy>>,
-    /// The states at multiples of `KEPT_EVERY`.
-    kept: Vec<Arc<Policy>>,
-    at_hand: RefCell<BTreeMap<u64, Arc<Policy>>>,
-    /// (epoch that ended, position of its last statement that stands), in order.
-    ended: Vec<AuthorityRef>,
-}
-
-impl AuthorityLog {
-    /// The state after the last statement; `None` before the first.
-    pub fn current(&self) -> Option<&Arc<Policy>> {
-        self.current.as_ref()
-    }
-
-    /// The last statement's place and hash.
-    pub fn head(&self) -> Option<(AuthorityRef, [u8; 32])> {
-        self.statements.last().map(|last| (last.at, last.hash))
-    }
-
-    /// How many statements stand.
-    pub fn len(&self) -> usize {
-        self.statements.len()
-    }
-
-    /// Whether there is none yet.
-    pub fn is_empty(&self) -> bool {
-        self.statements.is_empty()
-    }
-
-    /// The hash of the statement at `position`, if held.
-    pub fn hash_at(&self, position: u64) -> Option<[u8; 32]> {
-        self.statements.get(position as usize).map(|stated| stated.hash)
-    }
-
-    /// The state that a record pinning `at` is judged by. Statements of an ended epoch beyond the
-    /// hand-over's base are void: records that pin them are judged at the base (R14).
-    pub fn pinned(&self, at: AuthorityRef) -> Pinned {
-        if self.statements.last().is_none_or(|last| last.at.epoch < at.epoch) {
-            return Pinned::Ahead;
-        }
-        let bound = self.ended.iter().find(|ended| ended.epoch >= at.epoch);
-        let position = bound.map_or(at.position, |ended| ended.position.min(at.position));
-        match self.state_at(position) {
-            Some(state) if !state.newer && state.at.epoch <= at.epoch => Pinned::Known(state),
-            Some(_) | None => Pinned::Ahead,
-        }
-    }
-
-    /// The state after the statement at `position`, if that is held.
-    fn state_at(&self, position: u64) -> Option<Arc<Policy>> {
-        let current = self.current.as_ref()?;
-        if position >= current.at.position {
-            return (position == current.at.position).then(|| current.clone());
-        }
-        if let Some(state) = self.at_hand.borrow().get(&position) {
-            return Some(state.clone());
-        }
-        let mut state = Policy::clone(self.kept.get((position / KEPT_EVERY) as usize)?);
-        for stated in self.statements.get(state.at.position as usize + 1..=position as usize)? {
-            // Each was accepted after this very state.
-            state.advance(stated.at, stated.body.as_deref()).ok()?;
-        }
-        let state = Arc::new(state);
-        let mut at_hand = self.at_hand.borrow_mut();
-        if at_hand.len() >= AT_HAND {
-            at_hand.pop_first();
-        }
-        at_hand.insert(position, state.clone());
-        Some(state)
-    }
-
-    /// Checks a statement as the next one and adds it. A hand-over drops the statements beyond its base.
-    pub fn push(&mut self, signed: &Signed) -> Result<(), AuthorityError> {
-        let statement = &signed.statement;
-        if signed.body.len() > MAX_BODY_BYTES
-            || signed.body.len() != statement.body_length as usize
-            || body_hash(&signed.body) != statement.body_hash
-        {
-            return Err(AuthorityError::Body(CodecError::Invalid { what: "statement body" }));
-        }
-        if !verify(&statement.signer, Purpose::Statement, &statement.hash(), &signed.signature) {
-            return Err(AuthorityError::Signer { at: statement.at });
-        }
-        let body = Body::from_bytes(statement.kind, &signed.body).map_err(AuthorityError::Body)?;
-        match (&body, self.current.clone()) {
-            (Some(Body::Genesis { name, root, sequencer }), None) => self.bootstrap(signed, name, *root, *sequencer),
-            (_, None) => Err(AuthorityError::OutOfOrder {
-                expected: AuthorityRef { epoch: 1, position: 0 },
-                found: statement.at,
-            }),
-            (Some(Body::HandOver { base, base_hash, .. }), Some(last)) => {
-                self.hand_over(signed, &last, *base, *base_hash)?;
-                self.append(signed, body)
-            }
-            (_, Some(last)) => {
-                let expected = AuthorityRef { epoch: last.at.epoch, position: last.at.position + 1 };
-                if statement.at != expected {
-                    return Err(AuthorityError::OutOfOrder { expected, found: statement.at });
-                }
-                if statement.signer != last.sequencer {
-                    return Err(AuthorityError::Signer { at: statement.at });
-                }
-                // Nobody else holds the state while it goes on: it is changed in place.
-                drop(last);
-                self.append(signed, body)
-            }
-        }
-    }
-
-    fn bootstrap(
-        &mut self,
-        signed: &Signed,
-        name: &str,
-        root: SiteId,
-        sequencer: SiteId,
-    ) -> Result<(), AuthorityError> {
-        let statement = &signed.statement;
-        let first = AuthorityRef { epoch: 1, position: 0 };
-        if statement.at != first || statement.previous != [0; 32] {
-            return Err(AuthorityError::OutOfOrder { expected: first, found: statement.at });
-        }
-        if statement.signer != root {
-            return Err(AuthorityError::Signer { at: statement.at });
-        }
-        if statement.org != organisation(&root) {
-            return Err(AuthorityError::Foreign);
-        }
-        let policy = Arc::new(Policy {
-            org: statement.org,
-            name: name.to_owned(),
-            root,
-            sequencer,
-            at: statement.at,
-            structures: BTreeMap::new(),
-            sites: BTreeMap::new(),
-            users: BTreeMap::new(),
-            logins: BTreeMap::new(),
-            admins: BTreeSet::new(),
-            schema: 1,
-            revoked: BTreeMap::new(),
-            newer: false,
-        });
-        self.statements.push(Stated { at: statement.at, hash: statement.hash(), body: None });
-        self.kept.push(policy.clone());
-        self.current = Some(policy);
-        Ok(())
-    }
-
-    fn hand_over(
-        &mut self,
-        signed: &Signed,
-        last: &Policy,
-        base: AuthorityRef,
-        base_hash: [u8; 32],
-    ) -> Result<(), AuthorityError> {
-        let at = signed.statement.at;
-        let known = self.statements.get(base.position as usize).is_some_and(|stated| stated.at == base);
-        if !known || self.hash_at(base.position) != Some(base_hash) {
-            return Err(AuthorityError::Chain { at });
-        }
-        if at.epoch != last.at.epoch + 1 || at.position != base.position + 1 {
-            let expected = AuthorityRef { epoch: last.at.epoch + 1, position: base.position + 1 };
-            return Err(AuthorityError::OutOfOrder { expected, found: at });
-        }
-        if signed.statement.signer != last.root {
-            return Err(AuthorityError::Signer { at });
-        }
-        let state = self.state_at(base.position).ok_or(AuthorityError::Chain { at })?;
-        self.statements.truncate(base.position as usize + 1);
-        self.kept.truncate((base.position / KEPT_EVERY) as usize + 1);
-        self.at_hand.borrow_mut().clear();
-        self.current = Some(state);
-        self.ended.push(AuthorityRef { epoch: last.at.epoch, position: base.position });
-        Ok(())
-    }
-
-    fn append(&mut self, signed: &Signed, body: Option<Body>) -> Result<(), AuthorityError> {
-        let statement = &signed.statement;
-        let (Some(current), Some(last)) = (&mut self.current, self.statements.last()) else {
-            return Err(AuthorityError::Chain { at: statement.at });
-        };
-        if statement.org != current.org {
-            return Err(AuthorityError::Foreign);
-        }
-        if statement.previous != last.hash {
-            return Err(AuthorityError::Chain { at: statement.at });
-        }
-        Arc::make_mut(current).advance(statement.at, body.as_ref())?;
-        if statement.at.position.is_multiple_of(KEPT_EVERY) {
-            self.kept.push(current.clone());
-        }
-        self.statements.push(Stated { at: statement.at, hash: statement.hash(), body: body.map(Arc::new) });
-        Ok(())
-    }
 }

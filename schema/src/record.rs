@@ -2,24 +2,32 @@
 //!
 //! The story: a [`Skeleton`] says who asked and which documents get which changes; a [`Header`] gives
 //! it a place in a log and is what is hashed. Bodies (the changes' bytes) lie apart under their hashes.
+//! Both have one shape for every kind of body and room for what newer versions add, so that a record that
+//! is not understood here can be stored, verified, forwarded and erased all the same (R13).
 //! The format is `docs/formats/record.md`; the wire may leave out what this module computes.
 
-use crate::authority::AuthorityRef;
+mod header;
+mod skeleton;
+
 use crate::codec::{Canonical, CodecError, Reader, Writer};
-use crate::doc::{self, DocKind};
-use crate::id::{
-    ActorId, ChangeHash, CommandId, DocId, GenerationId, LogId, OrgId, RecordHash, SiteId, StructureId, UserId,
-};
-use crate::time::Hlc;
+use crate::doc;
+use crate::id::{ActorId, DocId, GenerationId, LogId, RecordHash, SiteId, UserId, first_16};
+
+pub use header::{Closing, Header, Previous};
+pub use skeleton::{BlobRef, CommandName, Entry, Genesis, OpaqueRef, Origin, Skeleton};
 
 /// The record format written today.
 pub const FORMAT: u16 = 1;
-/// The version of the document rules written today.
+/// The newest version of the document rules known here; authors write the one that the authority log names.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Entries in one record. A command on more documents is several commands.
 pub const MAX_ENTRIES: usize = 256;
-/// Bytes of a skeleton: 256 entries of at most 115 bytes, and the rest.
-pub const MAX_SKELETON_BYTES: usize = 32 * 1024;
+/// Blobs that one record lists (R35).
+pub const MAX_BLOBS: usize = 256;
+/// Bytes of a skeleton: 256 entries and 256 blobs at their longest, and the rest.
+pub const MAX_SKELETON_BYTES: usize = 64 * 1024;
+/// Bytes that a newer format may add to a header or a skeleton.
+pub const MAX_EXTENSION_BYTES: usize = 256;
 /// Bytes of a record's bodies together: a long paste and its neighbours, never a file.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Records that one signature may end (R3): bounds what a receiver holds unverified.
@@ -34,16 +42,19 @@ pub enum BodyKind {
     Edit,
     /// What a site says about its people (R15).
     Enrolment,
+    /// A password verifier or one-time-code seed, sealed to the sites where its user may log in (R16).
+    Credential,
     /// A number this version does not know: admitted, forwarded, waiting (R13).
     Other(u8),
 }
 
 impl BodyKind {
-    /// The kind with this number.
+    /// The kind with this number. 2 to 5 and 8 are reserved: admitted, claim, result, checkpoint, erasure.
     pub fn from_number(number: u8) -> Self {
         match number {
             1 => Self::Edit,
             6 => Self::Enrolment,
+            7 => Self::Credential,
             other => Self::Other(other),
         }
     }
@@ -52,309 +63,10 @@ impl BodyKind {
         match self {
             Self::Edit => 1,
             Self::Enrolment => 6,
+            Self::Credential => 7,
             Self::Other(number) => number,
         }
     }
-}
-
-/// What a record follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Previous {
-    /// Nothing: the site's first record in the scope, as far as its disk knows.
-    First,
-    /// The generation before, as known here when this one began (R1).
-    After {
-        /// The generation before.
-        generation: GenerationId,
-        /// Its last seq known here.
-        seq: u64,
-        /// The hash of that record.
-        hash: RecordHash,
-    },
-    /// The record before in this log.
-    Record(RecordHash),
-}
-
-/// The hashed part of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Record format; this code knows 1.
-    pub format: u16,
-    /// The organisation.
-    pub org: OrgId,
-    /// The log.
-    pub log: LogId,
-    /// Place in the log, from 1.
-    pub seq: u64,
-    /// What came before.
-    pub previous: Previous,
-    /// The authority position that the author pins (R10).
-    pub authority: AuthorityRef,
-    /// When, by the author's hybrid clock (R28).
-    pub hlc: Hlc,
-    /// Version of the document rules.
-    pub schema: u32,
-    /// What the body is.
-    pub kind: BodyKind,
-    /// Hash of the skeleton.
-    pub skeleton: [u8; 32],
-}
-
-impl Header {
-    /// The record's hash, over the header alone.
-    pub fn hash(&self) -> RecordHash {
-        RecordHash(blake3::derive_key("archipel 2026-11 record header", &self.to_bytes()))
-    }
-}
-
-impl Canonical for Header {
-    fn write(&self, out: &mut Writer) {
-        out.u16(self.format);
-        self.org.write(out);
-        self.log.scope.write(out);
-        self.log.site.write(out);
-        self.log.generation.write(out);
-        out.u64(self.seq);
-        match &self.previous {
-            Previous::First => out.u8(0),
-            Previous::After { generation, seq, hash } => {
-                out.u8(1);
-                generation.write(out);
-                out.u64(*seq);
-                hash.write(out);
-            }
-            Previous::Record(hash) => {
-                out.u8(2);
-                hash.write(out);
-            }
-        }
-        self.authority.write(out);
-        self.hlc.write(out);
-        out.u32(self.schema);
-        out.u8(self.kind.number());
-        out.raw(&self.skeleton);
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let format = input.u16("record format")?;
-        if format != FORMAT {
-            return Err(CodecError::Invalid { what: "record format" });
-        }
-        let org = Canonical::read(input)?;
-        let scope = Canonical::read(input)?;
-        let site = Canonical::read(input)?;
-        let generation = Canonical::read(input)?;
-        let seq = input.u64("seq")?;
-        let previous = match input.u8("previous")? {
-            0 => Previous::First,
-            1 => Previous::After {
-                generation: Canonical::read(input)?,
-                seq: input.u64("previous seq")?,
-                hash: Canonical::read(input)?,
-            },
-            2 => Previous::Record(Canonical::read(input)?),
-            _ => return Err(CodecError::Invalid { what: "previous" }),
-        };
-        if seq == 0 || (seq == 1) == matches!(previous, Previous::Record(_)) {
-            return Err(CodecError::Invalid { what: "previous for this seq" });
-        }
-        Ok(Self {
-            format,
-            org,
-            log: LogId { site, generation, scope },
-            seq,
-            previous,
-            authority: Canonical::read(input)?,
-            hlc: Canonical::read(input)?,
-            schema: input.u32("schema version")?,
-            kind: BodyKind::from_number(input.u8("body kind")?),
-            skeleton: input.array("skeleton hash")?,
-        })
-    }
-}
-
-/// How a command is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CommandName {
-    /// By its place: log and seq.
-    Place,
-    /// By the client, which may ask twice.
-    Given(CommandId),
-}
-
-/// In whose name a command was issued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Author {
-    /// The site: imports, automation.
-    Site,
-    /// A user for whom the site may speak (R11).
-    User(UserId),
-}
-
-impl Canonical for Author {
-    fn write(&self, out: &mut Writer) {
-        match self {
-            Self::Site => out.u8(0),
-            Self::User(user) => {
-                out.u8(1);
-                user.write(out);
-            }
-        }
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        match input.u8("author")? {
-            0 => Ok(Self::Site),
-            1 => Ok(Self::User(Canonical::read(input)?)),
-            _ => Err(CodecError::Invalid { what: "author" }),
-        }
-    }
-}
-
-/// How a document is born (R5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Genesis {
-    /// The document's kind.
-    pub kind: DocKind,
-    /// The hash of its natural key; `None` if the nonce is computed from the command.
-    pub natural: Option<[u8; 16]>,
-}
-
-/// One document's change in a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The document.
-    pub doc: DocId,
-    /// Set in the entry that gives birth to it.
-    pub genesis: Option<Genesis>,
-    /// The change.
-    pub change: ChangeHash,
-    /// Length of the change's chunk in bytes.
-    pub length: u32,
-}
-
-/// What a record's skeleton holds besides who and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// Changes, for `BodyKind::Edit`.
-    Edit(Vec<Entry>),
-    /// A body named by its hash, for every other kind.
-    Opaque {
-        /// BLAKE3 of the body.
-        hash: [u8; 32],
-        /// Its length in bytes.
-        length: u32,
-    },
-}
-
-/// Who asked for what, without the content itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skeleton {
-    /// The command.
-    pub command: CommandName,
-    /// Its author.
-    pub author: Author,
-    /// What it changed.
-    pub content: Content,
-}
-
-impl Skeleton {
-    /// The hash that the header carries.
-    pub fn hash(&self) -> [u8; 32] {
-        blake3::derive_key("archipel 2026-11 record skeleton", &self.to_bytes())
-    }
-
-    /// The canonical bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        self.write(&mut out);
-        out.0
-    }
-
-    /// Appends the canonical bytes.
-    pub fn write(&self, out: &mut Writer) {
-        match &self.command {
-            CommandName::Place => out.u8(0),
-            CommandName::Given(id) => {
-                out.u8(1);
-                id.write(out);
-            }
-        }
-        self.author.write(out);
-        match &self.content {
-            Content::Edit(entries) => out.list(entries, |out, entry| {
-                entry.doc.write(out);
-                match &entry.genesis {
-                    None => out.u8(0),
-                    Some(Genesis { kind, natural: None }) => {
-                        out.u8(1);
-                        out.u16(kind.number());
-                    }
-                    Some(Genesis { kind, natural: Some(key) }) => {
-                        out.u8(2);
-                        out.u16(kind.number());
-                        out.raw(key);
-                    }
-                }
-                entry.change.write(out);
-                out.u32(entry.length);
-            }),
-            Content::Opaque { hash, length } => {
-                out.raw(hash);
-                out.u32(*length);
-            }
-        }
-    }
-
-    /// Reads the skeleton of a record of this kind. Refuses doubled documents and empty edits.
-    pub fn read(input: &mut Reader<'_>, kind: BodyKind) -> Result<Self, CodecError> {
-        let command = match input.u8("command")? {
-            0 => CommandName::Place,
-            1 => CommandName::Given(Canonical::read(input)?),
-            _ => return Err(CodecError::Invalid { what: "command" }),
-        };
-        let author = Canonical::read(input)?;
-        let content = match kind {
-            BodyKind::Edit => Content::Edit(read_entries(input)?),
-            BodyKind::Enrolment | BodyKind::Other(_) => {
-                Content::Opaque { hash: input.array("body hash")?, length: input.u32("body length")? }
-            }
-        };
-        Ok(Self { command, author, content })
-    }
-
-    /// The entries, none for other kinds than edits.
-    pub fn entries(&self) -> &[Entry] {
-        match &self.content {
-            Content::Edit(entries) => entries,
-            Content::Opaque { .. } => &[],
-        }
-    }
-}
-
-fn read_entries(input: &mut Reader<'_>) -> Result<Vec<Entry>, CodecError> {
-    let entries = input.list(MAX_ENTRIES, "entries", |input| {
-        Ok(Entry {
-            doc: Canonical::read(input)?,
-            genesis: match input.u8("genesis")? {
-                0 => None,
-                1 => Some(Genesis { kind: DocKind::from_number(input.u16("kind")?), natural: None }),
-                2 => Some(Genesis {
-                    kind: DocKind::from_number(input.u16("kind")?),
-                    natural: Some(input.array("natural key")?),
-                }),
-                _ => return Err(CodecError::Invalid { what: "genesis" }),
-            },
-            change: Canonical::read(input)?,
-            length: input.u32("change length")?,
-        })
-    })?;
-    let mut docs: Vec<_> = entries.iter().map(|entry| entry.doc).collect();
-    docs.sort_unstable();
-    docs.dedup();
-    if entries.is_empty() || docs.len() != entries.len() {
-        return Err(CodecError::Invalid { what: "entries" });
-    }
-    Ok(entries)
 }
 
 /// A record without its bodies.
@@ -372,22 +84,35 @@ impl Record {
         self.header.hash()
     }
 
-    /// The body length that header and skeleton promise, in bytes.
+    /// The body length that the skeleton promises, in bytes.
     pub fn body_bytes(&self) -> usize {
-        match &self.skeleton.content {
-            Content::Edit(entries) => entries.iter().map(|entry| entry.length as usize).sum(),
-            Content::Opaque { length, .. } => *length as usize,
-        }
+        self.bodies().map(|(_, length)| length as usize).sum()
+    }
+
+    /// Hash and length of each body: one for each entry, in order, then the opaque one if there is one.
+    pub fn bodies(&self) -> impl Iterator<Item = ([u8; 32], u32)> + '_ {
+        let entries = self.skeleton.entries.iter().map(|entry| (entry.change.0, entry.length));
+        entries.chain(self.skeleton.opaque.iter().map(|opaque| (opaque.hash, opaque.length)))
+    }
+
+    /// Whether this version understands header and skeleton, so that their meaning can be judged (R13).
+    pub fn is_understood(&self) -> bool {
+        self.header.format == FORMAT
+            && self.skeleton.extension.is_empty()
+            && !matches!(self.skeleton.author, crate::author::Author::Other(_))
+            && !self.skeleton.entries.iter().any(|entry| matches!(entry.genesis, Some(Genesis::Other(_))))
     }
 
     /// The document id that entry `index` must have if it is a genesis: recomputed by every receiver.
+    /// `None` for an entry that is none, and for a genesis of a newer version.
     pub fn genesis_id(&self, index: usize) -> Option<DocId> {
-        let genesis = self.skeleton.entries().get(index)?.genesis?;
-        let nonce = match genesis.natural {
-            Some(key) => key,
-            None => nonce(&self.header.log, self.header.seq, &self.skeleton, index),
+        let genesis = self.skeleton.entries.get(index)?.genesis?;
+        let (kind, nonce) = match genesis {
+            Genesis::Natural(kind, key) => (kind, key),
+            Genesis::Computed(kind) => (kind, nonce(&self.header, &self.skeleton, index)),
+            Genesis::Other(_) => return None,
         };
-        Some(doc::doc_id(&self.header.org, &self.header.log.scope, genesis.kind, &nonce))
+        Some(doc::doc_id(&self.header.org, &self.header.log.scope, kind, &nonce))
     }
 }
 
@@ -399,7 +124,7 @@ impl Canonical for Record {
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let header = Header::read(input)?;
         let start = input.position();
-        let skeleton = Skeleton::read(input, header.kind)?;
+        let skeleton = Skeleton::read(input)?;
         if input.position() - start > MAX_SKELETON_BYTES {
             return Err(CodecError::Invalid { what: "skeleton" });
         }
@@ -419,22 +144,25 @@ pub fn actor(site: &SiteId, generation: &GenerationId, doc: &DocId) -> ActorId {
     ActorId(first_16(&hasher.finalize()))
 }
 
-/// The nonce of a document that a command creates (R4, R5).
-pub fn nonce(log: &LogId, seq: u64, skeleton: &Skeleton, index: usize) -> [u8; 16] {
+/// The nonce of what a command creates as its `index`-th thing (R4, R5): of documents the index of their entry.
+///
+/// A command that its client named gives the same nonces however often and at whatever site it is issued. One
+/// named by its place gives nonces of log, seq and time, so that two branches of a forked log never create one
+/// document (R20); one issued again (`CommandName::Again`) gives those of its first place at the same site.
+pub fn nonce(header: &Header, skeleton: &Skeleton, index: usize) -> [u8; 16] {
     let mut out = Writer::default();
     match skeleton.command {
         CommandName::Given(id) => {
             out.u8(1);
-            match skeleton.author {
-                Author::User(user) => user.write(&mut out),
-                Author::Site => log.site.write(&mut out),
+            skeleton.author.write(&mut out);
+            if skeleton.author == crate::author::Author::Site {
+                header.log.site.write(&mut out);
             }
             id.write(&mut out);
         }
-        CommandName::Place => {
-            out.u8(0);
-            log.write(&mut out);
-            out.u64(seq);
+        CommandName::Place => write_place(&mut out, &header.log, header.seq, header.hlc),
+        CommandName::Again { generation, seq, hlc } => {
+            write_place(&mut out, &LogId { generation, ..header.log }, seq, hlc);
         }
     }
     out.u16(index as u16);
@@ -443,29 +171,24 @@ pub fn nonce(log: &LogId, seq: u64, skeleton: &Skeleton, index: usize) -> [u8; 1
     first_16(&hasher.finalize())
 }
 
+/// The id of the items that a record makes (comments, moves): as long as the command is named alike, the same one.
+pub fn item_id(header: &Header, skeleton: &Skeleton) -> String {
+    data_encoding::HEXLOWER.encode(&nonce(header, skeleton, usize::from(u16::MAX))[..8])
+}
+
+fn write_place(out: &mut Writer, log: &LogId, seq: u64, hlc: crate::time::Hlc) {
+    out.u8(0);
+    log.write(out);
+    out.u64(seq);
+    hlc.write(out);
+}
+
 /// The user whom the record at this place of a site's log enrols: no other record can enrol them (R15).
-pub fn enrolled_user(log: &LogId, seq: u64) -> crate::id::UserId {
+pub fn enrolled_user(log: &LogId, seq: u64) -> UserId {
     let mut out = Writer::default();
     log.write(&mut out);
     out.u64(seq);
     let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 enrolled user");
     hasher.update(&out.0);
-    crate::id::UserId(first_16(&hasher.finalize()))
-}
-
-/// The id of the scope of one structure, or of the organisation itself (`None`).
-pub fn scope_of(org: &OrgId, structure: Option<&StructureId>) -> crate::id::ScopeId {
-    let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 scope");
-    hasher.update(&org.0);
-    match structure {
-        None => hasher.update(&[0]),
-        Some(structure) => hasher.update(&[1]).update(&structure.0),
-    };
-    crate::id::ScopeId(first_16(&hasher.finalize()))
-}
-
-fn first_16(hash: &blake3::Hash) -> [u8; 16] {
-    let mut first = [0; 16];
-    first.copy_from_slice(&hash.as_bytes()[..16]);
-    first
+    UserId(first_16(&hasher.finalize()))
 }

@@ -4,35 +4,34 @@
 //! acknowledged, counted and forwarded; what fails is never stored and ends the session. Whether it then
 //! has an effect is for [`crate::docs`] to say.
 
+use schema::author::Author;
 use schema::codec::Canonical;
 use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId};
 use schema::identity::{Purpose, Secret, Signature, verify};
 use schema::policy::Policy;
 use schema::record::{
-    Author, CommandName, Content, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, body_hash,
+    CommandName, Entry, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, actor, body_hash,
 };
 use thiserror::Error;
 
-use crate::change::chunk_hash;
-use crate::limits::MAX_OPEN_GENERATIONS;
-use crate::store::log_index::Closing;
+use crate::change::{Outline, chunk_hash, scan};
 use crate::store::rows::{Arrival, StoredRecord};
-use crate::store::tables::{arrival_key, record_key};
+use crate::store::tables::{RECORD_KEY_BYTES, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
 
-/// A record with its bodies, in the order of its entries.
+/// A record with its bodies: of its entries in order, then the opaque one. `None` for one that is named only (R2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordWithBodies {
     /// Header and skeleton.
     pub record: Record,
-    /// A body for each entry of an edit; one body for other kinds.
-    pub bodies: Vec<Vec<u8>>,
+    /// As many as `Record::bodies` names.
+    pub bodies: Vec<Option<Vec<u8>>>,
 }
 
 /// Consecutive records of one log, ended by one signature (R3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Which log.
+    /// The log.
     pub log: LogId,
     /// At least one.
     pub records: Vec<RecordWithBodies>,
@@ -47,12 +46,9 @@ pub enum Admitted {
     Stored(usize),
     /// All of it was here already.
     Known,
-    /// The authority log does not know the key yet: asked for again when it grows (R9).
-    UnknownSite,
-    /// The site has begun too many logs in the scope that no other closes: this one waits until some are closed.
-    TooManyGenerations,
-    /// Beyond the cut of a revoked key (R18): not stored, and no fault of whoever sends it.
-    BeyondCut,
+    /// Another signed record stands at this seq here: its own key forked the log, and whoever sends it is blamed for
+    /// nothing (R20).
+    Forked(u64),
 }
 
 /// Why a run is refused. Each ends the session: a peer verifies before it forwards.
@@ -61,51 +57,46 @@ pub enum Reject {
     /// More than a run may hold.
     #[error("a run is larger than its limits")]
     Size,
+    /// It does not decode.
+    #[error("a run does not decode")]
+    Form(#[from] schema::codec::CodecError),
     /// It refers to a record that is not held here: the sender takes more for held than is.
     #[error("a run refers to a record that is not held here")]
     Reference,
     /// Records are missing before it.
     #[error("log {log} ends at {have} here, the run begins at {from}")]
     Gap {
-        /// Which log.
+        /// The log.
         log: LogId,
         /// Last seq held.
         have: u64,
         /// First seq of the run.
         from: u64,
     },
-    /// The records are not a chain, or not the continuation of this one: perhaps a fork (R20).
-    #[error("log {log} has another record before {seq}")]
+    /// The records are not a chain.
+    #[error("log {log} is no chain at {seq}")]
     Chain {
-        /// Which log.
+        /// The log.
         log: LogId,
         /// Where.
         seq: u64,
     },
-    /// Two signed records of one log at one place: a proof (R20).
-    #[error("log {log} was forked at {seq} by its own key")]
-    Fork {
-        /// Which log.
-        log: LogId,
-        /// Where.
-        seq: u64,
-    },
-    /// Another organisation, scope or site than the run says, or a clock or position that goes back.
+    /// Another organisation, scope or site than the run says, or a position that goes back.
     #[error("a header of log {log} contradicts its run or the header before")]
     Header {
-        /// Which log.
+        /// The log.
         log: LogId,
     },
     /// A body is not the one that the skeleton names.
     #[error("a body of log {log} is not the one named")]
     Body {
-        /// Which log.
+        /// The log.
         log: LogId,
     },
     /// The signature is not the site's.
     #[error("a run of log {log} is not signed by its site")]
     Signature {
-        /// Which log.
+        /// The log.
         log: LogId,
     },
     /// This machine's store.
@@ -113,42 +104,37 @@ pub enum Reject {
     Store(#[from] StoreError),
 }
 
-/// Checks a run against the log as held here and stores what is new of it.
+/// Checks a run of a known site against the log as held here and stores what is new of it.
 pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Admitted, Reject> {
     let log = run.log;
-    if !policy.sites.contains_key(&log.site) {
-        return Ok(Admitted::UnknownSite);
-    }
     let (Some(first), Some(last)) = (run.records.first(), run.records.last()) else {
         return Err(Reject::Size);
     };
-    let (from, to) = (first.record.header.seq, last.record.header.seq);
-    if let Some(cuts) = policy.revoked.get(&log.site) {
-        let stays = cuts.iter().find(|cut| cut.generation == log.generation && cut.scope == log.scope);
-        if stays.is_none_or(|cut| to > cut.seq) {
-            return Ok(Admitted::BeyondCut);
-        }
-    }
-    let state = writing.log_index().logs.get(&log).cloned();
-    if state.is_none() && writing.log_index().open_generations(&log.site, &log.scope) >= MAX_OPEN_GENERATIONS {
-        return Ok(Admitted::TooManyGenerations);
-    }
+    let from = first.record.header.seq;
+    let state = writing.log(&log)?;
     let have = state.as_ref().map_or(0, |state| state.seq);
     if from > have + 1 {
         return Err(Reject::Gap { log, have, from });
     }
     check_shape(policy, run)?;
-    check_chain(writing, run, state.as_ref())?;
+    check_chain(run)?;
     if !crate::fault_injection::forwards_unverified()
         && !verify(&log.site, Purpose::Record, &last.record.hash().0, &run.signature)
     {
         return Err(Reject::Signature { log });
     }
-    check_known(writing, run, state.as_ref())?;
+    if let Some(forked) = forked_at(writing, run, state.as_ref())? {
+        return Ok(Admitted::Forked(forked));
+    }
     let held = if crate::fault_injection::skips_seq_check() { 0 } else { have + 1 - from };
     let new = run.records.get(held as usize..).unwrap_or_default();
     if new.is_empty() {
         return Ok(Admitted::Known);
+    }
+    if let (Some(next), Some(state)) = (new.first(), &state)
+        && next.record.header.pin.at < state.pin.at
+    {
+        return Err(Reject::Header { log });
     }
     append(writing, log, new, run.signature)?;
     Ok(Admitted::Stored(new.len()))
@@ -161,9 +147,9 @@ fn append(
     new: &[RecordWithBodies],
     signature: Signature,
 ) -> Result<(), StoreError> {
-    for (index, full) in new.iter().enumerate() {
+    for (index, with) in new.iter().enumerate() {
         let ends = index + 1 == new.len();
-        append_one(writing, log, full, ends.then_some(signature))?;
+        append_one(writing, log, with, ends.then_some(signature))?;
     }
     Ok(())
 }
@@ -173,41 +159,56 @@ fn append(
 pub fn append_one(
     writing: &mut Writing<'_>,
     log: LogId,
-    full: &RecordWithBodies,
+    with: &RecordWithBodies,
     signature: Option<Signature>,
 ) -> Result<(), StoreError> {
-    let held = writing.log_index().logs.get(&log);
-    let no = held.map_or_else(|| writing.next_log_number(), |state| state.no);
-    let header = &full.record.header;
-    let follows = match header.previous {
-        Previous::After { generation, seq, hash } => Some(Closing { generation, seq, hash }),
-        Previous::First => None,
-        Previous::Record(_) => held.and_then(|state| state.follows),
-    };
-    let key = record_key(no, header.seq);
-    let stored = StoredRecord { record: full.record.clone(), signature };
+    let mut state = writing.log_or_new(log)?;
+    let header = &with.record.header;
+    let key = record_key(state.no, header.seq);
+    let stored = StoredRecord { record: with.record.clone(), signature };
     writing.put(Table::Records, &key, &stored.to_bytes())?;
-    for (hash, body) in body_hashes(&full.record).into_iter().zip(&full.bodies) {
-        put_body(writing, &hash, &key, body)?;
-        writing.put(Table::Named, &[hash.as_slice(), &key].concat(), &[])?;
+    for ((hash, _), body) in with.record.bodies().zip(&with.bodies) {
+        if let Some(body) = body {
+            put_body(writing, &hash, body)?;
+        }
     }
-    if let Some(name) = command_key(&full.record) {
-        writing.put(Table::Commands, &name, &key)?;
+    for (entry, body) in with.record.skeleton.entries.iter().zip(&with.bodies) {
+        writing.put(Table::DocRecords, &doc_record_key(&entry.doc, state.no, header.seq), &[])?;
+        if let Some(body) = body {
+            note_name(writing, &log, entry, &key, body)?;
+        }
     }
     let hash = header.hash();
     let mut scope = writing.log_index().scope(&log.scope);
     scope.arrivals += 1;
     scope.chain = chain(&scope.chain, &hash);
-    let arrival = Arrival { log: no, seq: header.seq, chain: scope.chain };
+    let arrival = Arrival { log: state.no, seq: header.seq, chain: scope.chain };
     writing.put(Table::Arrivals, &arrival_key(&log.scope, scope.arrivals), &arrival.to_bytes())?;
     writing.put_scope(log.scope, scope)?;
-    let (seq, hlc, authority) = (header.seq, header.hlc, header.authority);
-    writing.put_log(LogState { no, id: log, seq, hash, hlc, authority, follows })
+    (state.seq, state.hash, state.hlc, state.pin) = (header.seq, hash, header.hlc, header.pin);
+    // A successor that says the log ended here at another record closes nothing (R1).
+    state.successors.retain(|successor| successor.seq != header.seq || successor.hash == hash);
+    let closing = match header.previous {
+        Previous::After(closing) => Some(closing),
+        Previous::First | Previous::Record(_) => None,
+    };
+    state.follows = closing.or(state.follows);
+    writing.put_log(state)?;
+    if let Some(closing) = closing {
+        let noted = writing.note_closing(log, &closing, |writing, no, seq| match seq {
+            0 => Ok(RecordHash([0; 32])),
+            _ => Ok(self::stored(writing, no, seq)?.record.hash()),
+        })?;
+        if !noted {
+            tracing::warn!(%log, "a generation names another record than the one held as the end of the one before");
+        }
+    }
+    Ok(())
 }
 
 /// Ends a log's run with a signature over its last record (R3).
 pub fn sign(writing: &mut Writing<'_>, log: LogId, key: &Secret) -> Result<(), StoreError> {
-    let Some(state) = writing.log_index().logs.get(&log) else {
+    let Some(state) = writing.log(&log)? else {
         return Ok(());
     };
     let (no, seq) = (state.no, state.seq);
@@ -216,23 +217,30 @@ pub fn sign(writing: &mut Writing<'_>, log: LogId, key: &Secret) -> Result<(), S
     writing.put(Table::Records, &record_key(no, seq), &last.to_bytes())
 }
 
-/// The hashes that a record's bodies stand under, in the order of its entries.
-pub fn body_hashes(record: &Record) -> Vec<[u8; 32]> {
-    match &record.skeleton.content {
-        Content::Edit(entries) => entries.iter().map(|entry| entry.change.0).collect(),
-        Content::Opaque { hash, .. } => vec![*hash],
+/// Reads a body; `None` for one that is not held: named only, dropped or erased.
+pub fn read_body(source: &impl Source, hash: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+    source.get(Table::Bodies, hash)
+}
+
+/// Notes the record as the one that decides a change, if it is the first in the log of the change's own author.
+pub fn note_name(
+    writing: &mut Writing<'_>,
+    log: &LogId,
+    entry: &Entry,
+    key: &[u8; RECORD_KEY_BYTES],
+    body: &[u8],
+) -> Result<(), StoreError> {
+    let own = actor(&log.site, &log.generation, &entry.doc);
+    let genuine = scan(body).map_or_else(|_| Outline::read(body).is_none(), |scan| scan.actor == own);
+    match genuine && writing.get(Table::Named, &entry.change.0)?.is_none() {
+        true => writing.put(Table::Named, &entry.change.0, key),
+        false => Ok(()),
     }
 }
 
-/// Reads a record's bodies; `None` for one that was dropped or erased.
-pub fn read_body(source: &impl Source, hash: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(source.get(Table::Bodies, hash)?.map(|mut row| row.split_off(12)))
-}
-
-/// Every record that names a change: copies of somebody's change name it too.
-pub fn records_naming(source: &impl Source, hash: &ChangeHash) -> Result<Vec<(u32, u64)>, StoreError> {
-    let rows = source.prefixed(Table::Named, &hash.0)?;
-    Ok(rows.iter().filter_map(|(key, _)| crate::store::tables::read_record_key(key.get(32..)?)).collect())
+/// The record that decides a change (R8); `None` if it is not held, or only copies of it are.
+pub fn record_naming(source: &impl Source, hash: &ChangeHash) -> Result<Option<(u32, u64)>, StoreError> {
+    Ok(source.get(Table::Named, &hash.0)?.as_deref().and_then(read_record_key))
 }
 
 /// The key under which a command named by its client is remembered.
@@ -250,19 +258,24 @@ pub fn named_command(
     site: &schema::id::SiteId,
     id: &schema::id::CommandId,
 ) -> Vec<u8> {
-    let speaker: &[u8] = match author {
-        Author::User(user) => &user.0,
-        Author::Site => &site.0,
-    };
-    [&scope.0, speaker, &id.0].concat()
+    let mut speaker = author.to_bytes();
+    if *author == Author::Site {
+        speaker.extend_from_slice(&site.0);
+    }
+    [scope.0.as_slice(), &speaker, &id.0].concat()
 }
 
-fn put_body(writing: &mut Writing<'_>, hash: &[u8; 32], key: &[u8; 12], body: &[u8]) -> Result<(), StoreError> {
-    // Bytes are fixed by their hash, so the first to bring them brings them for all.
-    if writing.get(Table::Bodies, hash)?.is_none() {
-        writing.put(Table::Bodies, hash, &[key, body].concat())?;
+/// Keeps a body under its hash, which fixes its bytes: the first to bring it brings it for all.
+pub fn put_body(writing: &mut Writing<'_>, hash: &[u8; 32], body: &[u8]) -> Result<(), StoreError> {
+    match writing.get(Table::Bodies, hash)? {
+        Some(_) => Ok(()),
+        None => writing.put(Table::Bodies, hash, body),
     }
-    Ok(())
+}
+
+/// The hash under which a record may name this body, as a change or as an opaque one.
+pub fn hashes_of(body: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+    chunk_hash(body).map(|hash| hash.0).into_iter().chain([body_hash(body)])
 }
 
 fn chain(before: &[u8; 16], record: &RecordHash) -> [u8; 16] {
@@ -276,91 +289,91 @@ fn chain(before: &[u8; 16], record: &RecordHash) -> [u8; 16] {
 /// Sizes, names and bodies: everything that a run says of itself.
 fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
     let log = run.log;
-    let bytes: usize = run.records.iter().map(|full| full.record.body_bytes()).sum();
+    let bytes: usize = run.records.iter().map(|with| with.record.body_bytes()).sum();
     if run.records.len() > MAX_RUN_RECORDS || bytes > MAX_RUN_BYTES {
         return Err(Reject::Size);
     }
-    for full in &run.records {
-        let header = &full.record.header;
-        if header.org != policy.org || header.log != log || header.skeleton != full.record.skeleton.hash() {
+    for with in &run.records {
+        let header = &with.record.header;
+        if header.org != policy.org || header.log != log || header.skeleton != with.record.skeleton.hash() {
             return Err(Reject::Header { log });
         }
         // What is stored must be read back: a record that only a frame can hold would brick every reader.
-        if Record::from_bytes(&full.record.to_bytes()).as_ref() != Ok(&full.record) {
+        if Record::from_bytes(&with.record.to_bytes()).as_ref() != Ok(&with.record) {
             return Err(Reject::Header { log });
         }
-        if full.record.body_bytes() > MAX_BODY_BYTES {
+        if with.record.body_bytes() > MAX_BODY_BYTES {
             return Err(Reject::Size);
         }
-        check_bodies(log, full)?;
+        check_bodies(log, with)?;
     }
     Ok(())
 }
 
-fn check_bodies(log: LogId, full: &RecordWithBodies) -> Result<(), Reject> {
-    let right = match &full.record.skeleton.content {
-        Content::Edit(entries) => {
-            entries.len() == full.bodies.len()
-                && entries
-                    .iter()
-                    .zip(&full.bodies)
-                    .all(|(entry, body)| body.len() == entry.length as usize && chunk_hash(body) == Some(entry.change))
-        }
-        Content::Opaque { hash, length } => match full.bodies.as_slice() {
-            [body] => body.len() == *length as usize && body_hash(body) == *hash,
-            _ => false,
-        },
-    };
-    if right { Ok(()) } else { Err(Reject::Body { log }) }
+fn check_bodies(log: LogId, with: &RecordWithBodies) -> Result<(), Reject> {
+    let named = |hash: &[u8; 32], body: &[u8]| hashes_of(body).any(|of| of == *hash);
+    let mut bodies = with.bodies.iter();
+    let right = with.record.bodies().all(|(hash, length)| match bodies.next() {
+        Some(Some(body)) => body.len() == length as usize && named(&hash, body),
+        Some(None) => true,
+        None => false,
+    });
+    if right && bodies.next().is_none() { Ok(()) } else { Err(Reject::Body { log }) }
 }
 
-/// Each record follows the one before: seq, hash, time and authority position (R2, R10).
-fn check_chain(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Result<(), Reject> {
+/// Each record follows the one before: seq, hash, and the position that it pins (R2, R10).
+fn check_chain(run: &Run) -> Result<(), Reject> {
     let log = run.log;
     let first = &run.records[0].record.header;
-    let (mut hash, mut hlc, mut authority) = match (first.seq, state) {
-        (1, _) => (None, Default::default(), Default::default()),
-        (seq, Some(state)) if seq == state.seq + 1 => (Some(state.hash), state.hlc, state.authority),
-        (seq, Some(state)) => {
-            let before = stored(writing, state.no, seq - 1)?.record.header;
-            (Some(before.hash()), before.hlc, before.authority)
+    let mut before: Option<(RecordHash, schema::authority::AuthorityRef)> = match first.previous {
+        Previous::After(closing) => {
+            if first.pin.at < closing.pin.at {
+                return Err(Reject::Header { log });
+            }
+            None
         }
-        (from, None) => return Err(Reject::Gap { log, have: 0, from }),
+        // Against the record held before, the pin is compared where that is looked up.
+        Previous::First | Previous::Record(_) => None,
     };
-    for (index, full) in run.records.iter().enumerate() {
-        let header = &full.record.header;
-        let follows = match (header.previous, hash) {
-            (Previous::Record(previous), Some(hash)) => previous == hash,
-            (Previous::First | Previous::After { .. }, None) => true,
-            (Previous::Record(_), None) | (Previous::First | Previous::After { .. }, Some(_)) => false,
-        };
-        let in_place = header.seq == first.seq + index as u64;
-        if !follows || !in_place {
+    for (index, with) in run.records.iter().enumerate() {
+        let header = &with.record.header;
+        let follows = before.is_none_or(|(hash, _)| header.previous == Previous::Record(hash));
+        if !follows || header.seq != first.seq + index as u64 {
             return Err(Reject::Chain { log, seq: header.seq });
         }
-        if header.hlc <= hlc || header.authority < authority {
+        if before.is_some_and(|(_, pinned)| header.pin.at < pinned) {
             return Err(Reject::Header { log });
         }
-        (hash, hlc, authority) = (Some(header.hash()), header.hlc, header.authority);
+        before = Some((header.hash(), header.pin.at));
     }
     Ok(())
 }
 
-/// What of the run is here already must be the same: two signed records at one place are a proof (R20).
-fn check_known(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Result<(), Reject> {
+/// Where the run has another record than the one held here, or follows another: two signed chains of one log (R20).
+fn forked_at(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Result<Option<u64>, StoreError> {
     let Some(state) = state else {
-        return Ok(());
+        return Ok(None);
     };
-    for full in &run.records {
-        let header = &full.record.header;
+    let first = &run.records[0].record.header;
+    if let (Previous::Record(hash), Some(before)) = (first.previous, first.seq.checked_sub(1)) {
+        let held = match before == state.seq {
+            true => state.hash,
+            false => stored(writing, state.no, before)?.record.hash(),
+        };
+        if held != hash {
+            return Ok(Some(first.seq));
+        }
+    }
+    for with in &run.records {
+        let header = &with.record.header;
         if header.seq > state.seq {
             break;
         }
         if stored(writing, state.no, header.seq)?.record.header.hash() != header.hash() {
-            return Err(Reject::Fork { log: run.log, seq: header.seq });
+            return Ok(Some(header.seq));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A record that must be in the store.
@@ -369,11 +382,9 @@ pub fn stored(source: &impl Source, log: u32, seq: u64) -> Result<StoredRecord, 
     found.ok_or(StoreError::Missing { what: "a record" })
 }
 
-/// A stored record with its bodies.
-pub fn full(source: &impl Source, stored: StoredRecord) -> Result<RecordWithBodies, StoreError> {
-    let hashes = body_hashes(&stored.record);
-    let body = |hash| read_body(source, hash)?.ok_or(StoreError::Missing { what: "a body" });
-    let bodies = hashes.iter().map(body).collect::<Result<_, StoreError>>()?;
+/// A stored record with those of its bodies that are held.
+pub fn with_bodies(source: &impl Source, stored: StoredRecord) -> Result<RecordWithBodies, StoreError> {
+    let bodies = stored.record.bodies().map(|(hash, _)| read_body(source, &hash)).collect::<Result<_, StoreError>>()?;
     Ok(RecordWithBodies { record: stored.record, bodies })
 }
 
@@ -382,5 +393,5 @@ pub fn docs_of_arrival(source: &impl Source, scope: &ScopeId, counter: u64) -> R
     let arrival: Option<Arrival> = source.get_as(Table::Arrivals, &arrival_key(scope, counter))?;
     let arrival = arrival.ok_or(StoreError::Missing { what: "an arrival" })?;
     let record = stored(source, arrival.log, arrival.seq)?.record;
-    Ok(record.skeleton.entries().iter().map(|entry| entry.doc).collect())
+    Ok(record.skeleton.entries.iter().map(|entry| entry.doc).collect())
 }

@@ -1,7 +1,7 @@
 //! Canonical changes (R6): what stands between foreign bytes and Automerge.
 //!
 //! Automerge trusts its input. A change that decodes can still panic when it is applied, leave a document that
-//! cannot be loaded again, or make replicas differ by order of arrival (`reference/probes.md` section 1). So the
+//! cannot be loaded again, or make replicas differ by order of arrival. So the
 //! bytes of a change pass three gates, in this order, and only then may [`Parsed::change`] reach a document:
 //!
 //! 1. [`scan`] reads the envelope and the run lengths of the columns without expanding anything: bombs end here.
@@ -34,7 +34,7 @@ pub mod mutation;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{Clock, Facts, FactsError, Last};
+pub use facts::{Facts, FactsError};
 pub use history::{History, MemoryHistory};
 pub use ids::{Actor, Hash, OpId, chunk_hash};
 pub use judge::{Genesis, JudgeError, Verdict, judge};

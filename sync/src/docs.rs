@@ -118,6 +118,17 @@ impl<S: Source> History for StoredHistory<'_, S> {
         Ok(found.map(|entry| Arc::new(entry.facts)))
     }
 
+    fn last(&self, actor: &ActorId) -> Result<Option<Arc<Facts>>, StoreError> {
+        let prefix = [self.doc.0.as_slice(), &actor.0].concat();
+        let found = self.source.last(Table::Changes, &prefix)?;
+        let entry: Option<IndexEntry> = found.map(|(_, bytes)| decode(Table::Changes, &bytes)).transpose()?;
+        Ok(entry.map(|entry| Arc::new(entry.facts)))
+    }
+
+    fn heads(&self) -> Result<Vec<ChangeHash>, StoreError> {
+        Ok(row(self.source, &self.doc)?.map(|row| row.heads).unwrap_or_default())
+    }
+
     fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, StoreError> {
         if let Some(known) = self.operations.borrow().get(&facts.hash) {
             return Ok(known.clone());

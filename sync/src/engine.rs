@@ -13,19 +13,22 @@ mod records;
 pub mod scope;
 
 pub use events::{Admission, Effect, EngineInput, Event, Fetched, SessionId};
+pub use scope::ScopeSync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schema::authority::AuthorityRef;
-use schema::frontier::SignedFrontier;
 use schema::id::{GenerationId, ScopeId, SiteId};
+use schema::policy::Policy;
 use schema::time::Timestamp;
 
-use crate::limits::{ACK_PATIENCE, FRONTIER_BATCH, MAX_OFFERS, PING_INTERVAL, SESSION_SILENCE};
+use crate::limits::{
+    ACK_PATIENCE, FRAME_MIN_BYTES, FRAME_START_BYTES, FRAME_TARGET_BYTES, LINK_FAST, LINK_SLOW, MAX_OFFERS,
+    PING_INTERVAL, SESSION_SILENCE, SKIPPED_INTERVAL,
+};
 use crate::store::LogIndex;
-use crate::store::log_index::{HeldSeqs, vector_digest};
-use crate::wire::{DocsAt, Hello, Lane, Message, Offer, VERSION};
-use scope::ScopeSync;
+use crate::store::log_index::HeldSeqs;
+use crate::wire::{DocsAt, Hello, Lane, Message, Offer, VERSIONS};
 
 /// One peer's visit.
 #[derive(Debug)]
@@ -41,6 +44,14 @@ pub struct SyncSession {
     authority_sent: Option<AuthorityRef>,
     direct: BTreeSet<SiteId>,
     scopes: BTreeMap<ScopeId, ScopeSync>,
+    /// Scopes with something to send that wait for their turn.
+    waiting: VecDeque<ScopeId>,
+    /// Bytes of bodies in a frame: fewer on a slow link, so that none takes long (R21).
+    frame_bytes: usize,
+    /// When what was left out was last asked for again.
+    asked_again: Timestamp,
+    /// Whether this side listed its frontier announcements.
+    listed: bool,
 }
 
 impl SyncSession {
@@ -52,6 +63,23 @@ impl SyncSession {
     pub fn direct(&self) -> &BTreeSet<SiteId> {
         &self.direct
     }
+    /// A scope that the session carries.
+    pub fn scope(&self, scope: &ScopeId) -> Option<&ScopeSync> {
+        self.scopes.get(scope)
+    }
+    /// Frames of records on the way.
+    fn in_flight(&self) -> usize {
+        self.scopes.values().map(ScopeSync::in_flight).sum()
+    }
+    /// A frame took this long from here to being durable there: the next ones are of a size that takes seconds at most.
+    fn measured(&mut self, took: std::time::Duration) {
+        self.frame_bytes = match took {
+            took if took > LINK_SLOW => self.frame_bytes / 2,
+            took if took < LINK_FAST => self.frame_bytes * 2,
+            _ => self.frame_bytes,
+        }
+        .clamp(FRAME_MIN_BYTES, FRAME_TARGET_BYTES);
+    }
     /// Whether both sides said they hold the same records of every scope carried.
     pub fn is_in_step(&self) -> bool {
         let mut begun = self.scopes.values().filter(|sync| sync.begun).peekable();
@@ -61,6 +89,7 @@ impl SyncSession {
     fn turn_back(&mut self, now: Timestamp) {
         self.heard = self.heard.min(now);
         self.said = self.said.min(now);
+        self.asked_again = self.asked_again.min(now);
         self.scopes.values_mut().for_each(|sync| sync.turn_back(now));
     }
 }
@@ -93,7 +122,7 @@ impl Engine {
     /// An engine without sessions, on a store that holds this; all of it counts as old.
     pub fn new(me: SiteId, local: &LogIndex) -> Self {
         let old = |state: &crate::store::ScopeState| Recent { seen: state.arrivals, steps: VecDeque::new() };
-        let recent = local.scopes.iter().map(|(scope, state)| (*scope, old(state))).collect();
+        let recent = local.scopes().map(|(scope, state)| (*scope, old(state))).collect();
         Self { me, sessions: BTreeMap::new(), recent }
     }
 
@@ -140,22 +169,32 @@ impl Engine {
             authority_sent: None,
             direct: BTreeSet::new(),
             scopes: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            frame_bytes: FRAME_START_BYTES,
+            asked_again: now,
+            listed: false,
         };
         self.sessions.insert(id, session);
+        let frontiers = here.frontiers.digest(|scope| self.is_common(policy, &peer, scope));
         self.send(
             turn,
             id,
             Message::Hello(Hello {
-                version: VERSION,
+                versions: VERSIONS,
                 org: policy.org,
                 store: here.store,
                 generation: here.generation,
-                authority: here.authority.0,
-                authority_hash: here.authority.1,
+                authority: here.authority,
+                frontiers,
             }),
         );
         self.offer_scopes(turn, id);
         self.tell_peers(turn);
+    }
+
+    /// Whether this site and a peer both hold a scope, by the current policy.
+    fn is_common(&self, policy: &Policy, peer: &SiteId, scope: &ScopeId) -> bool {
+        policy.holds(&self.me, scope) && policy.holds(peer, scope)
     }
 
     /// Offers every scope that both hold by the current policy and that was not offered yet (R23).
@@ -178,8 +217,9 @@ impl Engine {
             let offer = Offer {
                 scope,
                 cursors: Lane::BOTH.map(cursor),
-                vector: vector_digest(&here.local.vector(&scope)),
+                vector: here.log_index.vector_digest(&scope),
                 docs: docs_at(here, &scope),
+                floor: 0,
             };
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.scopes.entry(scope).or_default().offered = true;
@@ -214,14 +254,24 @@ impl Engine {
             Message::Authority(statements) => turn.out.push(Effect::AdmitAuthority(id, statements)),
             Message::Runs { scope, lane, cursor, runs } => self.runs(turn, id, scope, lane, cursor, runs),
             Message::Ack { scope, lane, cursor: _ } => {
-                if let Some(sync) = session.scopes.get_mut(&scope) {
-                    sync.lane(lane).acknowledged(now);
-                }
+                let took = session.scopes.get_mut(&scope).and_then(|sync| sync.lane(lane).acknowledged(now));
+                took.into_iter().for_each(|took| session.measured(took));
                 self.pump(turn, id, scope);
+                self.pump_waiting(turn, id);
             }
             Message::Vector { scope, lines, answer } => self.vector(turn, id, scope, &lines, answer),
             Message::Digest { scope, vector, docs } => self.digest(turn, id, scope, vector, docs),
-            Message::Frontiers(statements) => turn.out.push(Effect::AdmitFrontiers(id, statements)),
+            Message::Frontiers(updates) => turn.out.push(Effect::AdmitFrontiers(id, updates)),
+            Message::FrontierList { answer, held } => self.frontier_list(turn, id, answer, &held),
+            Message::FrontierWant(places) => self.frontier_want(turn, id, places),
+            Message::Want { scope, bodies } => {
+                let peer = session.peer;
+                if turn.here.policy.is_some_and(|policy| self.is_common(policy, &peer, &scope)) {
+                    turn.out.push(Effect::SendBodies(id, scope, bodies));
+                }
+            }
+            Message::Bodies { scope, bodies } => turn.out.push(Effect::AdmitBodies(scope, bodies)),
+            Message::Newer(tag) => tracing::debug!(id, tag, "a message of a newer version is passed over"),
             Message::Peers(sites) => session.direct = sites.into_iter().collect(),
             Message::Ping => {}
             Message::Bye(_) => turn.out.push(Effect::Close(id, "bye")),
@@ -237,18 +287,27 @@ impl Engine {
             turn.out.push(Effect::Close(id, "another-organisation"));
             return;
         }
-        let (at, hash) = here.authority;
-        if hello.authority == at && hello.authority_hash != hash {
-            turn.out.push(Effect::Close(id, "authority-forked"));
+        let common = hello.versions.1.min(VERSIONS.1);
+        if common < hello.versions.0.max(VERSIONS.0) {
+            turn.out.push(Effect::Close(id, "no-common-version"));
             return;
         }
         turn.out.push(Effect::KeepStore(session.peer, hello.store));
-        session.authority_sent = Some(hello.authority);
+        let (peer, theirs) = (session.peer, hello.authority);
+        session.authority_sent = Some(theirs.at);
+        let frontiers = hello.frontiers;
         session.hello = Some(hello);
+        if theirs.at <= here.authority.at {
+            turn.out.push(Effect::AuthorityHeard(theirs));
+        }
+        if theirs.at == here.authority.at && theirs != here.authority {
+            // Both go on with what they hold; which statement stands an admin has to say (R14).
+            turn.out.push(Effect::AuthorityForked(id));
+        }
         self.send_authority(turn, id);
-        let statements: Vec<SignedFrontier> = here.frontiers.values().cloned().collect();
-        for portion in statements.chunks(FRONTIER_BATCH) {
-            self.send(turn, id, Message::Frontiers(portion.to_vec()));
+        let common = |scope: &ScopeId| here.policy.is_some_and(|policy| self.is_common(policy, &peer, scope));
+        if here.frontiers.digest(common) != frontiers {
+            self.list_frontiers(turn, id, true);
         }
     }
 
@@ -257,7 +316,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let (at, _) = here.authority;
+        let at = here.authority.at;
         if let Some(sent) = session.authority_sent.filter(|sent| *sent < at) {
             // After a hand-over the other side may hold statements that no longer stand: begin early.
             let from = if sent.epoch == at.epoch { sent.position + 1 } else { 0 };
@@ -330,6 +389,11 @@ impl Engine {
             if now.since(session.said) >= PING_INTERVAL {
                 self.send(turn, id, Message::Ping);
             }
+            let asks = self.sessions.get_mut(&id).filter(|session| now.since(session.asked_again) >= SKIPPED_INTERVAL);
+            if let Some(session) = asks {
+                session.asked_again = now;
+                self.ask_for_skipped(turn, id);
+            }
             let scopes: Vec<ScopeId> =
                 self.sessions.get(&id).into_iter().flat_map(|session| session.scopes.keys().copied()).collect();
             for scope in scopes {
@@ -351,8 +415,8 @@ impl Engine {
 /// A scope's documents, if everything held is applied: in every scope, since records of one may wait for an
 /// enrolment in another.
 fn docs_at(here: &EngineInput<'_>, scope: &ScopeId) -> Option<DocsAt> {
-    let authority = here.authority.0;
-    here.settled.then(|| DocsAt { digest: here.local.scope(scope).digest, authority })
+    let authority = here.authority;
+    here.settled.then(|| DocsAt { digest: here.log_index.scope(scope).digest, authority })
 }
 
 /// Whether documents made of equal records by equal statements differ: a local fault (R22).
@@ -365,10 +429,6 @@ fn differ(theirs: Option<DocsAt>, ours: Option<DocsAt>) -> bool {
 
 /// What a site's newest frontier announcement says of one scope, if it is of this generation.
 fn frontier_of(here: &EngineInput<'_>, site: &SiteId, generation: Option<GenerationId>, scope: &ScopeId) -> HeldSeqs {
-    let said = here.frontiers.get(site).filter(|signed| Some(signed.frontier.generation) == generation);
-    let Some(signed) = said else {
-        return HeldSeqs::new();
-    };
-    let lines = signed.frontier.lines.iter().filter(|(log, _)| log.scope == *scope);
-    here.local.expand(scope, &lines.map(|(log, seq)| ((log.site, log.generation), *seq)).collect())
+    let said = here.frontiers.get(site, scope).filter(|newest| Some(newest.generation) == generation);
+    said.map(|_| (here.lines)(site, scope)).unwrap_or_default()
 }

@@ -6,8 +6,25 @@ use std::time::Duration;
 pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a frame once opened: zstd may make much of little, a peer may not.
 pub const MAX_OPENED_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of bodies after which a frame of runs is closed: large enough for zstd, small enough to resume.
+/// Opened bytes for each byte on the wire. With what decoding one run adds, a frame takes at most 16 times its size
+/// before its signatures are checked.
+pub const MAX_OPENED_RATIO: usize = 12;
+/// Opened bytes that any frame may have, however small it is.
+pub const MIN_OPENED_BYTES: usize = 64 * 1024;
+/// Bytes of bodies after which a frame of runs is closed, at most: large enough for zstd, small enough to resume.
 pub const FRAME_TARGET_BYTES: usize = 256 * 1024;
+/// The same for the first frames of a session, before its link is known.
+pub const FRAME_START_BYTES: usize = 64 * 1024;
+/// The same at the least: 2 s of a link of 16 kbit/s.
+pub const FRAME_MIN_BYTES: usize = 4 * 1024;
+/// A frame that takes longer than this to be durable at the peer halves the next ones (R21).
+pub const LINK_SLOW: Duration = Duration::from_secs(2);
+/// One that takes less than this doubles them.
+pub const LINK_FAST: Duration = Duration::from_millis(500);
+/// Frames of records of all scopes of a session that are on the way together: others wait for their turn.
+pub const SESSION_WINDOW: usize = 8;
+/// How often a session is asked again for what was left out for now.
+pub const SKIPPED_INTERVAL: Duration = Duration::from_secs(60);
 /// Frames of one lane sent and not yet acknowledged: bounds what a cut link sends twice.
 pub const LANE_WINDOW: usize = 4;
 /// Arrivals looked at for one frame: bounds a step when a peer needs few of many.
@@ -23,27 +40,39 @@ pub const SESSION_SILENCE: Duration = Duration::from_secs(20);
 pub const ACK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a session that has nothing to say says so.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a site tells its frontiers while they change.
-pub const FRONTIER_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a site tells its frontiers while they do not change: a sign of life over any path, and what a
-/// second copy of the site is noticed by.
-pub const FRONTIER_REPEAT: Duration = Duration::from_secs(60);
-/// Frontier announcements in one frame: each may have many lines.
-pub const FRONTIER_BATCH: usize = 16;
+/// How often a site announces what it holds of a scope, while that changes (R17).
+pub const FRONTIER_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes of announcements in one frame, about.
+pub const FRONTIER_FRAME_BYTES: usize = 256 * 1024;
+/// Bodies asked for, or sent, in one message.
+pub const MAX_WANTED: usize = 64;
+/// How often a session is asked for bodies that are lacking here.
+pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
 /// Scopes that a peer may offer in one session.
 pub const MAX_OFFERS: usize = 4096;
 /// Quiet time after which two sides compare digests.
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// Shortest time between two vectors asked for in one scope of one session.
 pub const VECTOR_INTERVAL: Duration = Duration::from_secs(5);
-/// Generations of one site whose logs in one scope no successor has closed. An honest site leaves one open for
-/// each time that it was copied or restored; what is beyond waits, so that vectors and frontier announcements stay within `MAX_ITEMS`.
-pub const MAX_OPEN_GENERATIONS: usize = 4096;
+/// Open logs of one site in one scope up to which it begins new ones as it likes. An honest site leaves one open for
+/// each time that it was copied or restored.
+pub const FREE_GENERATIONS: usize = 64;
+/// How often a site with more open logs than that is let begin another one: delayed, never refused (R1, R8).
+pub const GENERATION_PACE: Duration = Duration::from_secs(60);
+/// Bytes of bodies that one signature of this site ends: a run is never torn, so this is what a slow link must pass at
+/// once. A single record may have more.
+pub const MAX_UNSIGNED_BYTES: usize = 64 * 1024;
 /// Sites, scopes, logs or authors in one message.
 pub const MAX_ITEMS: u64 = 65_536;
 /// Statements in one message of the authority log.
 pub const AUTHORITY_BATCH: usize = 512;
+/// Enrolments that the sequencer copies in one go: each is a statement for everybody, for ever (R15).
+pub const COPIED_AT_ONCE: usize = 16;
 /// Records judged in one go before the store commits: bounds the time a local write waits.
 pub const CATCH_UP_RECORDS: usize = 256;
+/// Records that wait for one thing and are judged again in the transaction that brings it; more go through the store.
+pub const WAKE_AT_ONCE: usize = 16;
+/// Records judged again in one transaction because of what they waited for.
+pub const WAKE_QUEUE: usize = 256;
 /// Bytes of memory that redb may use as cache.
 pub const CACHE_BYTES: usize = 64 * 1024 * 1024;

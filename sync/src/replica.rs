@@ -5,31 +5,35 @@
 //! [`Replica::write`] for people here. The node does that on a thread, the simulator in a loop; there is no
 //! other difference between them.
 
+mod authority;
 mod effects;
+mod exchange;
 mod fetch;
 mod people;
 mod references;
 mod write;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use schema::authority::{AuthorityRef, Body, Signed, Standing};
-use schema::codec::{Canonical, CodecError};
-use schema::id::{DocId, GenerationId, ScopeId, SiteId, StoreId};
+use schema::authority::{AuthorityRef, Signed, SiteEntry};
+use schema::codec::CodecError;
+use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityError, AuthorityLog, Policy};
 use schema::time::{Hlc, Timestamp};
-use std::sync::Arc;
 use thiserror::Error;
 
 use crate::docs::DocChanged;
-use crate::docs::apply::{Materializer, WakeRange};
+use crate::docs::apply::Materializer;
 use crate::engine::{Engine, EngineInput, Event, SessionId};
 use crate::frontiers::{self, Frontiers};
-use crate::limits::{CATCH_UP_RECORDS, FRONTIER_INTERVAL, FRONTIER_REPEAT};
+use crate::limits::{CATCH_UP_RECORDS, FRONTIER_INTERVAL};
+use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Wait;
 use crate::store::{Durability, Reading, Source, Store, StoreError, Table, Writing, decode};
 use crate::wire::{Cursor, Lane};
+pub use exchange::Exchange;
 pub use write::{Batch, Command, WriteError, Written};
 
 /// What the owner of a replica must do or know.
@@ -52,10 +56,14 @@ pub enum Alarm {
     CloneRunning(GenerationId),
     /// Records of this site came back that its disk had lost.
     OwnRecordsBack,
-    /// Documents differ although the records are the same; they are made again (R22).
+    /// Documents differ although the records are the same; (R22).
     Diverged(ScopeId),
     /// A key signed two records at one place of its log (R20).
     Forked(SiteId),
+    /// Two statements of the authority log stand at one position: the sequencer's key was used twice (R14).
+    AuthorityForked(AuthorityRef),
+    /// A site begins logs faster than it closes them, and is slowed (R1).
+    Slowed(SiteId),
     /// A peer sent what no honest peer sends.
     Refused(SiteId, &'static str),
 }
@@ -68,6 +76,8 @@ impl Alarm {
             Self::OwnRecordsBack => "OWN-RECORDS-BACK",
             Self::Diverged(_) => "DOCS-DIVERGED",
             Self::Forked(_) => "LOG-FORKED",
+            Self::AuthorityForked(_) => "AUTHORITY-FORKED",
+            Self::Slowed(_) => "SITE-SLOWED",
             Self::Refused(..) => "PEER-REFUSED",
         }
     }
@@ -85,6 +95,9 @@ pub enum ReplicaError {
     /// Only the sequencer may say it.
     #[error("this site does not hold the sequencer's key")]
     NotSequencer,
+    /// The sequencer has not heard since its start how far the other sites' authority logs go (R14).
+    #[error("this site has not heard another one since it started")]
+    Unheard,
     /// The replica has no authority log yet.
     #[error("this site has not joined an organisation yet")]
     NotJoined,
@@ -119,18 +132,33 @@ pub struct Replica {
     authority: AuthorityLog,
     engine: Engine,
     hlc: Hlc,
-    started: Hlc,
     cursors: BTreeMap<(StoreId, ScopeId, Lane), Cursor>,
     stores: BTreeMap<SiteId, StoreId>,
     frontiers: Frontiers,
-    frontier_said: Timestamp,
+    /// What was announced last of each scope: arrivals held, and when.
+    announced: BTreeMap<ScopeId, (u64, Timestamp)>,
+    /// Logs of which a session told another branch than the one held: what continues that is left out (R20). Nothing of
+    /// it is verified, so it counts for that session alone.
+    torn: BTreeMap<SessionId, BTreeSet<LogId>>,
+    /// When a site with many open logs was last let begin another one (R1).
+    paced: BTreeMap<SiteId, Timestamp>,
+    /// What is to be exchanged with each site, as last counted.
+    counted: exchange::Counted,
+    /// Whether a peer was heard, since this process began, whose authority log is no longer than this site's (R14).
+    authority_heard: bool,
+    /// Whether bodies may be lacking here: documents are not what records make of them until those come.
+    lacks_bodies: bool,
+    /// When a session was last asked for bodies that are lacking here.
+    wanted: Timestamp,
     /// Enrolments looked at by the sequencer.
     enrolments_seen: u64,
     changed: Vec<DocChanged>,
     /// Documents that the read model has taken: no longer stale, which the next transaction writes.
     noted: Vec<DocId>,
-    /// Waiting records to be judged again, by key.
-    due: VecDeque<WakeRange>,
+    /// Whether waiting records may be due to be judged again.
+    due: bool,
+    /// The scope that was materialised last: the next one comes after it.
+    served: Option<ScopeId>,
     out: VecDeque<Output>,
     /// Judgements by code since the start: for metrics and for the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
@@ -149,7 +177,8 @@ impl Replica {
         let reading = store.read()?;
         let mut authority = AuthorityLog::default();
         for (_, bytes) in reading.prefixed(Table::Authority, &[])? {
-            authority.push(&decode::<Signed>(Table::Authority, &bytes)?)?;
+            // Its signature was verified when it was stored, and the row's seal says that it is the same.
+            authority.push_verified(&decode::<Signed>(Table::Authority, &bytes)?)?;
         }
         let mut cursors = BTreeMap::new();
         for (key, bytes) in reading.prefixed(Table::Cursors, &[])? {
@@ -163,18 +192,22 @@ impl Replica {
                 stores.insert(SiteId(site), decode(Table::Meta, &bytes)?);
             }
         }
-        let frontiers = frontiers::load(&reading)?;
-        let hlc = first_time(&store, &frontiers, &start);
+        let frontiers = Frontiers::load(&reading)?;
+        drop(reading);
+        // What was awaited may have come just before a crash, or with a newer version of this program.
+        let awaited = authority.head().map(|(head, _)| Wait::for_authority(head));
+        store.write(Durability::Derived, |writing| {
+            let ranges = std::iter::once(Wait::for_version()).chain(awaited);
+            ranges.into_iter().try_for_each(|(from, end)| writing.put(Table::Due, &from, &end))
+        })?;
         let me = start.key.public();
-        let before = store.log_index().logs.values().filter(|state| state.id.site == me).max_by_key(|state| state.hlc);
-        let generation = match before {
+        let hlc = first_time(&store, &start);
+        let own = || store.log_index().scopes().flat_map(|(scope, _)| store.log_index().open_of(&me, scope));
+        let generation = match own().max_by_key(|state| state.hlc) {
             Some(before) if crate::fault_injection::reuses_generation() => before.id.generation,
             Some(_) | None => start.generation,
         };
         let engine = Engine::new(me, store.log_index());
-        // What was awaited may have come just before a crash, or with a newer version of this program.
-        let mut due = VecDeque::from([Wait::for_version()]);
-        due.extend(authority.head().map(|(head, _)| Wait::for_authority(head)));
         Ok(Self {
             store,
             key: start.key,
@@ -184,15 +217,21 @@ impl Replica {
             authority,
             engine,
             hlc,
-            started: hlc,
             cursors,
             stores,
             frontiers,
-            frontier_said: start.now,
+            announced: BTreeMap::new(),
+            torn: BTreeMap::new(),
+            paced: BTreeMap::new(),
+            counted: exchange::Counted::default(),
+            authority_heard: false,
+            lacks_bodies: true,
+            wanted: start.now,
             enrolments_seen: 0,
             changed: Vec::new(),
             noted: Vec::new(),
-            due,
+            due: true,
+            served: None,
             out: VecDeque::new(),
             verdicts: BTreeMap::new(),
             alarms: BTreeMap::new(),
@@ -228,7 +267,7 @@ impl Replica {
     pub fn store(&self) -> &Store {
         &self.store
     }
-    /// The newest frontier announcement of each site.
+    /// Which frontier announcement of each site and scope is the newest.
     pub fn frontiers(&self) -> &Frontiers {
         &self.frontiers
     }
@@ -276,6 +315,7 @@ impl Replica {
 
     /// A transport session is gone.
     pub fn closed(&mut self, now: Timestamp, session: SessionId) -> Result<Vec<Output>, ReplicaError> {
+        self.torn.remove(&session);
         self.run(now, Event::Closed(session))
     }
 
@@ -294,39 +334,45 @@ impl Replica {
         }
     }
 
-    /// Time passed: digests, forwarding of what was held back, frontiers, silence.
+    /// Time passed: digests, forwarding of what was held back, announcements, silence.
     pub fn tick(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
-        self.say_frontier(now)?;
+        self.announce(now)?;
         self.copy_enrolments(now)?;
+        self.want_bodies(now)?;
         self.run(now, Event::Tick)
     }
 
-    /// Judges and applies at most one portion of what has arrived. `false`: everything is shown.
+    /// Judges and applies at most one portion of what has arrived. `false`: everything is shown. Scopes take turns, so
+    /// that much in one does not hold up little in another.
     pub fn catch_up(&mut self, now: Timestamp) -> Result<bool, ReplicaError> {
-        let behind = |(_, state): &(&ScopeId, &crate::store::ScopeState)| state.materialized < state.arrivals;
-        let scope = self.store.log_index().scopes.iter().find(behind).map(|(scope, _)| *scope);
-        let due = self.due.front().cloned();
-        if due.is_none() && scope.is_none() {
+        let behind: Vec<ScopeId> = self
+            .store
+            .log_index()
+            .scopes()
+            .filter(|(_, state)| state.materialized < state.arrivals)
+            .map(|(scope, _)| *scope)
+            .collect();
+        let after = |served: ScopeId| behind.iter().find(|scope| **scope > served);
+        let scope = self.served.and_then(after).or(behind.first()).copied();
+        if !self.due && scope.is_none() {
             return Ok(false);
         }
-        let (authority, noted) = (&self.authority, &self.noted);
-        let (changed, verdicts, left) = self.store.write(Durability::Derived, |writing| {
+        let (authority, noted, due) = (&self.authority, &self.noted, self.due);
+        let (changed, verdicts, due) = self.store.write(Durability::Derived, |writing| {
             forget_projected(writing, noted)?;
             let mut pass = Materializer::new(authority);
-            let mut left = None;
-            match (&due, &scope) {
-                (Some(due), _) => left = pass.wake(writing, due, CATCH_UP_RECORDS)?,
-                (None, Some(scope)) => drop(pass.catch_up(writing, scope, CATCH_UP_RECORDS)?),
-                (None, None) => {}
+            let woken = due && pass.wake(writing, CATCH_UP_RECORDS)?;
+            if let Some(scope) = scope.filter(|_| !woken) {
+                pass.catch_up(writing, &scope, CATCH_UP_RECORDS)?;
             }
             let verdicts = std::mem::take(&mut pass.verdicts);
-            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, left))
+            let due = woken || pass.leaves_due();
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, due))
         })?;
         self.noted.clear();
-        if due.is_some() {
-            self.due.pop_front();
-            self.due.extend(left);
-        }
+        self.due = due;
+        self.served = scope.or(self.served);
+        self.lacks_bodies |= verdicts.contains_key("waiting-body");
         self.count(verdicts);
         self.changed.extend(changed);
         self.copy_enrolments(now)?;
@@ -338,129 +384,51 @@ impl Replica {
         self.out.drain(..).collect()
     }
 
-    /// How many arrivals are not shown yet; one more while records that waited are judged again.
+    /// How many arrivals are not materialised yet; one more while records that waited are judged again.
     pub fn backlog(&self) -> u64 {
-        let arrivals: u64 =
-            self.store.log_index().scopes.values().map(|state| state.arrivals - state.materialized).sum();
-        arrivals + u64::from(!self.due.is_empty())
+        let left = |(_, state): (&ScopeId, &crate::store::ScopeState)| state.arrivals - state.materialized;
+        self.store.log_index().scopes().map(left).sum::<u64>() + u64::from(self.due)
     }
 
     /// Forgets everything that can be made again from records, and makes it again.
     pub fn rebuild(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
-        self.store.write(Durability::Durable, |writing| {
-            for table in Table::DERIVED {
-                writing.clear(table)?;
-            }
-            let scopes: Vec<_> = writing.log_index().scopes.iter().map(|(id, state)| (*id, state.clone())).collect();
-            for (id, mut state) in scopes {
-                state.materialized = 0;
-                state.digest = [0; 32];
-                writing.put_scope(id, state)?;
-            }
-            Ok::<_, StoreError>(())
-        })?;
+        self.store.write(Durability::Durable, forget_derived)?;
         self.enrolments_seen = 0;
         while self.catch_up(now)? {}
         Ok(())
     }
 
-    /// Adds a statement to the authority log, as its sequencer.
-    /// Errors: `NotSequencer`; `Authority` if it breaks a rule, and then nothing was said.
-    pub fn say(&mut self, now: Timestamp, body: &Body) -> Result<Vec<Output>, ReplicaError> {
-        self.say_quietly(now, body)?;
-        self.authority_grown(now)
-    }
-
-    fn say_quietly(&mut self, now: Timestamp, body: &Body) -> Result<(), ReplicaError> {
-        let sequencer = self.sequencer.as_ref().ok_or(ReplicaError::NotSequencer)?;
-        let policy = self.authority.current().ok_or(ReplicaError::NotJoined)?;
-        let (at, previous) = self.authority.head().ok_or(ReplicaError::NotJoined)?;
-        self.hlc = self.hlc.tick(now);
-        let next = AuthorityRef { epoch: at.epoch, position: at.position + 1 };
-        let signed = Signed::new(policy.org, next, previous, self.hlc, body, sequencer);
-        self.keep_statements(vec![signed])
-    }
-
-    /// Takes the first statements of an organisation: at `init`, or from an inviter.
-    pub fn bootstrap(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
-        self.keep_statements(statements)
-    }
-
-    /// Statements from `position` on.
-    pub fn statements(&self, position: u64) -> Result<Vec<Signed>, StoreError> {
-        let rows = self.store.read()?.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)?;
-        rows.iter().map(|(_, bytes)| decode(Table::Authority, bytes)).collect()
-    }
-
-    fn keep_statements(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
-        let mut authority = self.authority.clone();
-        let mut kept = Vec::new();
-        for signed in statements {
-            if authority.hash_at(signed.statement.at.position) == Some(signed.statement.hash()) {
-                continue;
-            }
-            authority.push(&signed)?;
-            kept.push(signed);
-        }
-        let epoch = |log: &AuthorityLog| log.head().map_or(0, |(at, _)| at.epoch);
-        let handed_over = !self.authority.is_empty() && epoch(&authority) > epoch(&self.authority);
-        self.store.write(Durability::Durable, |writing| {
-            for signed in &kept {
-                let position = signed.statement.at.position;
-                for (key, _) in writing.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)? {
-                    writing.remove(Table::Authority, &key)?;
-                }
-                writing.put(Table::Authority, &position.to_be_bytes(), &signed.to_bytes())?;
-            }
-            writing.count_statements()?;
-            Ok::<_, StoreError>(())
-        })?;
-        if let Some(last) = kept.last() {
-            let now = last.statement.hlc.timestamp();
-            self.hlc = self.hlc.observe(last.statement.hlc, now);
-            self.authority = authority;
-            if let Some((head, _)) = self.authority.head() {
-                let fresh = Wait::for_authority(head);
-                self.due.retain(|due| due.0.first() != fresh.0.first());
-                self.due.push_back(fresh);
-            }
-            if handed_over {
-                self.rebuild(now)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn authority_grown(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
-        self.out.push_back(Output::Authority);
-        self.run(now, Event::AuthorityGrown)
-    }
-
-    /// Says what is held, if that is news and the last time is long enough ago.
-    fn say_frontier(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+    /// Announces what is held of each scope, if that changed and the last time is long enough ago (R17). Linear in the
+    /// scopes, and in the open logs of those that changed.
+    fn announce(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
             return Ok(());
         };
-        if now.since(self.frontier_said) < FRONTIER_INTERVAL {
-            return Ok(());
+        let me = self.me();
+        let mut news = Vec::new();
+        let scopes: Vec<(ScopeId, u64)> =
+            self.store.log_index().scopes().map(|(scope, state)| (*scope, state.arrivals)).collect();
+        for (scope, arrivals) in scopes {
+            let (said, at) = self.announced.get(&scope).copied().unwrap_or((u64::MAX, Timestamp(0)));
+            let mine = self.frontiers.get(&me, &scope).is_some_and(|newest| newest.generation == self.generation);
+            let waits = now >= at && now.since(at) < FRONTIER_INTERVAL;
+            if (said == arrivals && mine) || waits || !policy.holds(&me, &scope) {
+                continue;
+            }
+            self.hlc = self.hlc.tick(now);
+            let known = (&self.frontiers, self.store.log_index());
+            let whole = frontiers::say(policy.org, &self.key, self.generation, self.hlc, scope, known);
+            let known = &mut self.frontiers;
+            news.push(self.store.write(Durability::Derived, |writing| {
+                let before = frontiers::read(writing, &me, &scope)?;
+                frontiers::keep(writing, known, before, whole)
+            })?);
+            self.announced.insert(scope, (arrivals, now));
         }
-        let next = self.hlc.tick(now);
-        let said = frontiers::say(policy.org, &self.key, self.generation, next, self.store.log_index());
-        let held = self.frontiers.get(&self.me());
-        let same = held.is_some_and(|held| {
-            held.frontier.lines == said.frontier.lines && held.frontier.generation == said.frontier.generation
-        });
-        if same && now.since(self.frontier_said) < FRONTIER_REPEAT {
-            return Ok(());
+        if !news.is_empty() {
+            let outputs = self.run(now, Event::FrontiersGrown(None, news))?;
+            self.out.extend(outputs);
         }
-        self.hlc = next;
-        self.frontier_said = now;
-        self.store.write(Durability::Derived, |writing| {
-            writing.put(Table::Frontiers, &said.frontier.site.0, &said.to_bytes())
-        })?;
-        self.frontiers.insert(self.me(), said.clone());
-        let outputs = self.run(now, Event::FrontiersGrown(None, vec![said]))?;
-        self.out.extend(outputs);
         Ok(())
     }
 
@@ -479,29 +447,46 @@ impl Replica {
     }
 
     /// Active sites other than this one.
-    pub fn peers(&self) -> Vec<Arc<schema::authority::SiteEntry>> {
+    pub fn peers(&self) -> Vec<Arc<SiteEntry>> {
         let Some(policy) = self.policy() else {
             return Vec::new();
         };
-        let counts = |site: &&Arc<schema::authority::SiteEntry>| {
-            site.site != self.me() && site.standing == Standing::Active && !policy.revoked.contains_key(&site.site)
-        };
+        let counts = |site: &&Arc<SiteEntry>| site.site != self.me() && policy.is_active(&site.site);
         policy.sites.values().filter(counts).cloned().collect()
     }
 
-    fn here<'a>(&'a self, policy: Option<&'a Policy>) -> EngineInput<'a> {
+    fn engine_input<'a>(
+        &'a self,
+        policy: Option<&'a Policy>,
+        lines: &'a dyn Fn(&SiteId, &ScopeId) -> HeldSeqs,
+    ) -> EngineInput<'a> {
         EngineInput {
             policy,
-            authority: self.authority.head().unwrap_or_default(),
-            local: self.store.log_index(),
-            settled: self.backlog() == 0,
+            authority: self.authority.pin().unwrap_or_default(),
+            log_index: self.store.log_index(),
+            settled: self.backlog() == 0 && !self.lacks_bodies,
             store: self.store_id,
             generation: self.generation,
             cursors: &self.cursors,
             stores: &self.stores,
             frontiers: &self.frontiers,
+            lines,
         }
     }
+}
+
+/// Takes back everything that is made of records, so that it is made again in portions.
+fn forget_derived(writing: &mut Writing<'_>) -> Result<(), StoreError> {
+    for table in Table::DERIVED {
+        writing.clear(table)?;
+    }
+    let scopes: Vec<_> = writing.log_index().scopes().map(|(id, state)| (*id, state.clone())).collect();
+    for (id, mut state) in scopes {
+        state.materialized = 0;
+        state.digest = [0; 32];
+        writing.put_scope(id, state)?;
+    }
+    Ok(())
 }
 
 /// Removes what the read model has from the list of what it may lack.
@@ -509,15 +494,12 @@ fn forget_projected(writing: &mut Writing<'_>, docs: &[DocId]) -> Result<(), Sto
     docs.iter().try_for_each(|doc| writing.remove(Table::Stale, &doc.0))
 }
 
-/// A time after everything that this site ever said, whatever its clock says now, and after what others said as
-/// far as that may move it (R28).
-fn first_time(store: &Store, frontiers: &Frontiers, start: &Start) -> Hlc {
-    let me = start.key.public();
-    let (own, others): (Vec<_>, Vec<_>) = store.log_index().logs.values().partition(|state| state.id.site == me);
-    let latest = |states: Vec<&crate::store::LogState>| states.iter().map(|state| state.hlc).max().unwrap_or_default();
-    let said = frontiers.get(&me).map(|signed| signed.frontier.hlc).unwrap_or_default();
-    let own = latest(own).max(said);
-    Hlc::default().tick(start.now).observe(latest(others), start.now).max(own)
+/// A new generation starts at its own clock, moved on by what was held before as far as that may (R28): a clock that
+/// was once far ahead does not stay so.
+fn first_time(store: &Store, start: &Start) -> Hlc {
+    let index = store.log_index();
+    let logs = index.scopes().flat_map(|(scope, _)| index.open_in(scope));
+    logs.fold(Hlc::default().tick(start.now), |hlc, log| hlc.observe(log.hlc, start.now))
 }
 
 fn id_at<const N: usize>(key: &[u8], at: usize) -> Option<[u8; N]> {

@@ -15,7 +15,7 @@ use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Ta
 use schema::codec::{Canonical, CodecError};
 use thiserror::Error;
 
-pub use log_index::{LogIndex, LogState, ScopeState};
+pub use log_index::{LogIndex, LogState, PeerLogs, ScopeState};
 pub use tables::{LogNo, Table};
 
 use crate::limits::CACHE_BYTES;
@@ -40,6 +40,12 @@ pub enum StoreError {
         /// Where it stops making sense.
         #[source]
         source: CodecError,
+    },
+    /// Written by a version whose tables have another form.
+    #[error("the store has form {found}, this version reads form {FORM}")]
+    Form {
+        /// The form found; 0 if the store does not say.
+        found: u8,
     },
     /// Something that another table promises is not there.
     #[error("{what} is missing from the store")]
@@ -68,6 +74,10 @@ from_redb!(
     redb::SetDurabilityError
 );
 
+/// The form of the tables, raised when a value of one changes its meaning.
+const FORM: u8 = 2;
+const FORM_KEY: &[u8] = b"form";
+
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 fn definition(table: Table) -> Definition {
@@ -83,6 +93,8 @@ pub trait Source {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// At most `limit` rows with keys from `from` up to `end`, in order.
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError>;
+    /// The last row whose key begins with `prefix`.
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError>;
     /// How many rows a table has.
     fn count(&self, table: Table) -> Result<u64, StoreError>;
 
@@ -127,6 +139,23 @@ fn range_of(
         .collect()
 }
 
+fn last_of(
+    table: Table,
+    opened: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+) -> Result<Option<Row>, StoreError> {
+    let end = tables::after_prefix(prefix);
+    let mut rows = match &end {
+        Some(end) => opened.range::<&[u8]>(prefix..end.as_slice())?,
+        None => opened.range::<&[u8]>(prefix..)?,
+    };
+    let Some(row) = rows.next_back() else {
+        return Ok(None);
+    };
+    let (key, value) = row?;
+    Ok(Some((key.value().to_vec(), checked(table, key.value(), value.value())?)))
+}
+
 /// A view of the store at one moment. Readers never wait for the writer.
 pub struct Reading {
     tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
@@ -140,6 +169,9 @@ impl Source for Reading {
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         range_of(table, &self.tables[table.slot()], from, end, limit)
     }
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
+        last_of(table, &self.tables[table.slot()], prefix)
+    }
     fn count(&self, table: Table) -> Result<u64, StoreError> {
         Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
     }
@@ -148,7 +180,7 @@ impl Source for Reading {
 /// An open write transaction, and the small state as it will be if it is committed.
 pub struct Writing<'t> {
     tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
-    local: LogIndex,
+    log_index: LogIndex,
     undo: Vec<log_index::Undo>,
 }
 
@@ -160,6 +192,9 @@ impl Source for Writing<'_> {
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         range_of(table, &self.tables[table.slot()], from, end, limit)
     }
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
+        last_of(table, &self.tables[table.slot()], prefix)
+    }
     fn count(&self, table: Table) -> Result<u64, StoreError> {
         Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
     }
@@ -168,7 +203,7 @@ impl Source for Writing<'_> {
 impl Writing<'_> {
     /// Logs and scopes with what this transaction did to them.
     pub fn log_index(&self) -> &LogIndex {
-        &self.local
+        &self.log_index
     }
     /// Writes a value.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
@@ -212,7 +247,7 @@ impl Reader {
 /// The store of one organisation at one site.
 pub struct Store {
     db: Arc<Database>,
-    local: LogIndex,
+    log_index: LogIndex,
 }
 
 impl Store {
@@ -228,16 +263,21 @@ impl Store {
     }
 
     fn start(db: Database) -> Result<Self, StoreError> {
-        let mut store = Self { db: Arc::new(db), local: LogIndex::default() };
+        let mut store = Self { db: Arc::new(db), log_index: LogIndex::default() };
         // Opening a table creates it, so that readers find every one.
-        store.write(Durability::Durable, |_| Ok::<(), StoreError>(()))?;
-        store.local = LogIndex::load(&store.read()?)?;
+        store.write(Durability::Durable, |writing| match writing.get(Table::Meta, FORM_KEY)?.as_deref() {
+            Some([FORM]) => Ok(()),
+            None if writing.count(Table::Meta)? == 0 => writing.put(Table::Meta, FORM_KEY, &[FORM]),
+            Some([found]) => Err(StoreError::Form { found: *found }),
+            Some(_) | None => Err(StoreError::Form { found: 0 }),
+        })?;
+        store.log_index = LogIndex::load(&store.read()?)?;
         Ok(store)
     }
 
     /// Logs and scopes as of the last committed transaction.
     pub fn log_index(&self) -> &LogIndex {
-        &self.local
+        &self.log_index
     }
 
     /// A view of the store as of the last committed transaction.
@@ -268,9 +308,9 @@ impl Store {
         let (outcome, undo) = {
             let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));
             let tables = opened.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
-            let mut writing = Writing { tables, local: std::mem::take(&mut self.local), undo: Vec::new() };
+            let mut writing = Writing { tables, log_index: std::mem::take(&mut self.log_index), undo: Vec::new() };
             let outcome = work(&mut writing);
-            self.local = writing.local;
+            self.log_index = writing.log_index;
             (outcome, writing.undo)
         };
         let ended = match &outcome {
@@ -278,7 +318,7 @@ impl Store {
             Err(_) => tx.abort().map_err(StoreError::from),
         };
         if outcome.is_err() || ended.is_err() {
-            self.local.take_back(undo);
+            self.log_index.take_back(undo);
         }
         ended?;
         outcome

@@ -1,23 +1,26 @@
 //! What two sites say to one another (`docs/formats/frame.md`): messages and their frames.
 
-mod layout;
+pub mod layout;
 pub mod runs;
 pub mod stripped;
 
-use schema::authority::{AuthorityRef, Signed};
+use schema::authority::{Pin, Signed};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
-use schema::frontier::SignedFrontier;
 use schema::id::{GenerationId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
 use thiserror::Error;
 
-use crate::limits::{AUTHORITY_BATCH, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES};
+use crate::frontiers::Update;
+use crate::limits::{
+    AUTHORITY_BATCH, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES, MAX_OPENED_RATIO, MAX_WANTED, MIN_OPENED_BYTES,
+};
 use crate::store::log_index::Line;
+pub use layout::PackedRuns;
 pub use runs::PackedRun;
 
-/// The protocol's name on QUIC. Another major version is another name.
+/// The protocol's name on QUIC. A change that no version range can bridge is another name.
 pub const ALPN: &[u8] = b"archipel/sync/1";
-/// The minor version said in hello.
-pub const VERSION: u32 = 1;
+/// The lowest and the highest protocol spoken here: both sides use the highest that they have in common (R13).
+pub const VERSIONS: (u16, u16) = (1, 1);
 /// Frames below this many bytes are not worth compressing.
 const COMPRESS_FROM: usize = 200;
 /// zstd's level: 9 gains 3 % and costs three times as much.
@@ -74,8 +77,8 @@ impl Canonical for Cursor {
 /// The first message of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Minor protocol version.
-    pub version: u32,
+    /// Lowest and highest protocol that the sender speaks.
+    pub versions: (u16, u16),
     /// The organisation; another one ends the session.
     pub org: OrgId,
     /// The sender's store: cursors are bound to it.
@@ -83,9 +86,9 @@ pub struct Hello {
     /// The sender's generation.
     pub generation: GenerationId,
     /// Where the sender's authority log ends.
-    pub authority: AuthorityRef,
-    /// The hash there.
-    pub authority_hash: [u8; 32],
+    pub authority: Pin,
+    /// Digest of the frontier announcements it holds, of the scopes that both hold as far as it knows.
+    pub frontiers: [u8; 32],
 }
 
 /// What a side says of one scope when a session begins to carry it (R21).
@@ -99,6 +102,8 @@ pub struct Offer {
     pub vector: [u8; 32],
     /// The sender's documents, if everything held is applied.
     pub docs: Option<DocsAt>,
+    /// Arrivals of the sender up to this one have headers and skeletons only; 0: everything has its bodies.
+    pub floor: u64,
 }
 
 /// A digest of documents and the authority log it was judged by: only at equal ends of that log do equal
@@ -108,7 +113,7 @@ pub struct DocsAt {
     /// Sum over the documents (R22).
     pub digest: [u8; 32],
     /// Where the authority log ends.
-    pub authority: AuthorityRef,
+    pub authority: Pin,
 }
 
 impl Canonical for DocsAt {
@@ -139,7 +144,7 @@ pub enum Message {
         /// How far in the sender's arrivals this brings the lane.
         cursor: Cursor,
         /// The runs.
-        runs: Vec<PackedRun>,
+        runs: PackedRuns,
     },
     /// Everything of this lane up to the cursor is durable here.
     Ack {
@@ -168,14 +173,40 @@ pub enum Message {
         /// Its documents, if everything held is applied.
         docs: Option<DocsAt>,
     },
-    /// Frontier announcements.
-    Frontiers(Vec<SignedFrontier>),
+    /// Frontier announcements that are news.
+    Frontiers(Vec<Update>),
+    /// Which announcements the sender holds, by site, scope, number and generation: asked and answered once where
+    /// the digests of hello differ.
+    FrontierList {
+        /// Whether the receiver shall list its own.
+        answer: bool,
+        /// What is held.
+        held: Vec<(SiteId, ScopeId, u64, GenerationId)>,
+    },
+    /// Announcements wanted whole.
+    FrontierWant(Vec<(SiteId, ScopeId)>),
+    /// Bodies that the sender lacks of records that it holds, by their hashes.
+    Want {
+        /// Of which scope.
+        scope: ScopeId,
+        /// The hashes.
+        bodies: Vec<[u8; 32]>,
+    },
+    /// Bodies that were wanted.
+    Bodies {
+        /// Of which scope.
+        scope: ScopeId,
+        /// Their bytes: the hash is computed.
+        bodies: Vec<Vec<u8>>,
+    },
     /// The sites that the sender has a session with.
     Peers(Vec<SiteId>),
     /// Nothing new; still here.
     Ping,
     /// The session ends, and why.
     Bye(String),
+    /// A message of a newer version: passed over (R13).
+    Newer(u8),
 }
 
 /// Why a frame is no message. Ends the session.
@@ -199,6 +230,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
     if out.0.len() >= COMPRESS_FROM
         && let Ok(packed) = zstd::bulk::compress(&out.0[1..], LEVEL)
         && packed.len() + 1 < out.0.len()
+        && out.0.len() <= most_opened(packed.len())
     {
         let mut frame = vec![1];
         frame.extend_from_slice(&packed);
@@ -226,29 +258,35 @@ pub fn decode(frame: &[u8]) -> Result<Message, WireError> {
 /// What a zstd frame says it opens to; refused when it says nothing or too much.
 fn opened_bytes(content: &[u8]) -> Result<usize, WireError> {
     match zstd::bulk::Decompressor::upper_bound(content) {
-        Some(bytes) if bytes <= MAX_OPENED_BYTES => Ok(bytes),
+        Some(bytes) if bytes <= most_opened(content.len()) => Ok(bytes),
         Some(_) => Err(WireError::TooLarge),
         None => Err(WireError::Compression),
     }
 }
 
+/// What this many compressed bytes may open to: what a stranger sends takes memory in proportion before anything of it
+/// is verified.
+fn most_opened(bytes: usize) -> usize {
+    bytes.saturating_mul(MAX_OPENED_RATIO).clamp(MIN_OPENED_BYTES, MAX_OPENED_BYTES)
+}
+
 fn read_whole(content: &[u8]) -> Result<Message, WireError> {
     let mut input = Reader::new(content);
-    let message = read_message(&mut input)?;
-    input.end()?;
-    Ok(message)
+    // What is left over was added by a newer version (R13).
+    Ok(read_message(&mut input)?)
 }
 
 fn write_message(message: &Message, out: &mut Writer) {
     match message {
         Message::Hello(hello) => {
             out.u8(1);
-            out.u32(hello.version);
+            out.u16(hello.versions.0);
+            out.u16(hello.versions.1);
             hello.org.write(out);
             hello.store.write(out);
             hello.generation.write(out);
             hello.authority.write(out);
-            out.raw(&hello.authority_hash);
+            out.raw(&hello.frontiers);
         }
         Message::Offer(offer) => {
             out.u8(2);
@@ -258,6 +296,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             }
             out.raw(&offer.vector);
             out.option(offer.docs.as_ref(), |out, docs| docs.write(out));
+            out.varint(offer.floor);
         }
         Message::Authority(statements) => {
             out.u8(3);
@@ -268,7 +307,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             scope.write(out);
             out.u8(lane.number());
             cursor.write(out);
-            layout::write(runs, out);
+            runs.write(out);
         }
         Message::Ack { scope, lane, cursor } => {
             out.u8(5);
@@ -293,9 +332,9 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.raw(vector);
             out.option(docs.as_ref(), |out, docs| docs.write(out));
         }
-        Message::Frontiers(statements) => {
+        Message::Frontiers(updates) => {
             out.u8(8);
-            out.list(statements, |out, signed| signed.write(out));
+            out.list(updates, |out, update| update.write(out));
         }
         Message::Peers(sites) => {
             out.u8(9);
@@ -306,6 +345,35 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(11);
             out.text(code);
         }
+        Message::Want { scope, bodies } => {
+            out.u8(13);
+            scope.write(out);
+            out.list(bodies, |out, hash| out.raw(hash));
+        }
+        Message::Bodies { scope, bodies } => {
+            out.u8(14);
+            scope.write(out);
+            out.list(bodies, |out, body| out.bytes(body));
+        }
+        Message::FrontierList { answer, held } => {
+            out.u8(16);
+            out.flag(*answer);
+            out.list(held, |out, (site, scope, number, generation)| {
+                site.write(out);
+                scope.write(out);
+                out.varint(*number);
+                generation.write(out);
+            });
+        }
+        Message::FrontierWant(places) => {
+            out.u8(17);
+            out.list(places, |out, (site, scope)| {
+                site.write(out);
+                scope.write(out);
+            });
+        }
+        // Nobody makes one here.
+        Message::Newer(tag) => out.u8(*tag),
     }
 }
 
@@ -313,24 +381,25 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
     let docs = |input: &mut Reader<'_>| input.option("document digest", Canonical::read);
     Ok(match input.u8("message")? {
         1 => Message::Hello(Hello {
-            version: input.u32("version")?,
+            versions: (input.u16("lowest version")?, input.u16("highest version")?),
             org: Canonical::read(input)?,
             store: Canonical::read(input)?,
             generation: Canonical::read(input)?,
             authority: Canonical::read(input)?,
-            authority_hash: input.array("authority hash")?,
+            frontiers: input.array("frontier digest")?,
         }),
         2 => Message::Offer(Offer {
             scope: Canonical::read(input)?,
             cursors: [input.option("cursor", Canonical::read)?, input.option("cursor", Canonical::read)?],
             vector: input.array("vector digest")?,
             docs: docs(input)?,
+            floor: input.varint("floor")?,
         }),
         3 => Message::Authority(input.list(AUTHORITY_BATCH, "statements", Canonical::read)?),
         4 => {
             let scope = Canonical::read(input)?;
             let (lane, cursor) = (Lane::read(input)?, Canonical::read(input)?);
-            Message::Runs { scope, lane, cursor, runs: layout::read(&scope, input)? }
+            Message::Runs { scope, lane, cursor, runs: PackedRuns::read(scope, input)? }
         }
         5 => Message::Ack { scope: Canonical::read(input)?, lane: Lane::read(input)?, cursor: Canonical::read(input)? },
         6 => {
@@ -346,10 +415,30 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
             vector: input.array("vector digest")?,
             docs: docs(input)?,
         },
-        8 => Message::Frontiers(input.list(MAX_ITEMS as usize, "frontiers", Canonical::read)?),
+        8 => Message::Frontiers(input.list(MAX_ITEMS as usize, "announcements", Canonical::read)?),
         9 => Message::Peers(input.list(MAX_ITEMS as usize, "sites", Canonical::read)?),
         10 => Message::Ping,
         11 => Message::Bye(input.text(64, "code")?),
-        _ => return Err(CodecError::Invalid { what: "message" }),
+        13 => Message::Want {
+            scope: Canonical::read(input)?,
+            bodies: input.list(MAX_WANTED, "wanted bodies", |input| input.array("body hash"))?,
+        },
+        14 => Message::Bodies {
+            scope: Canonical::read(input)?,
+            bodies: input.list(MAX_WANTED, "bodies", |input| {
+                Ok(input.bytes(schema::record::MAX_BODY_BYTES, "body")?.to_vec())
+            })?,
+        },
+        16 => Message::FrontierList {
+            answer: input.flag("answer")?,
+            held: input.list(MAX_ITEMS as usize, "announcements held", |input| {
+                let (site, scope) = (Canonical::read(input)?, Canonical::read(input)?);
+                Ok((site, scope, input.varint("number")?, Canonical::read(input)?))
+            })?,
+        },
+        17 => Message::FrontierWant(input.list(MAX_ITEMS as usize, "announcements wanted", |input| {
+            Ok((Canonical::read(input)?, Canonical::read(input)?))
+        })?),
+        newer => Message::Newer(newer),
     })
 }

@@ -12,10 +12,12 @@ mod workload;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, Standing, UserEntry};
-use schema::id::{DocId, LogId, ScopeId, SiteId, StructureId, UserId};
+use schema::authority::{
+    AuthorityRef, Body, Grant, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing, UserEntry,
+};
+use schema::id::scope_of;
+use schema::id::{DocId, LogId, ScopeId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
-use schema::record::scope_of;
 use schema::time::{Hlc, Timestamp};
 use sync::engine::SessionId;
 
@@ -229,37 +231,35 @@ impl World {
 
     fn founding_statements(&mut self, root: &Secret) -> Vec<Signed> {
         let count = self.options.sites;
-        let scope = |structure: &StructureId| scope_of(&self.org, Some(structure));
-        let mut keys: Vec<SiteId> = (0..count).map(|place| key(place).public()).collect();
-        keys.sort_unstable();
         let mut bodies = vec![
             Body::Genesis { name: "World".into(), root: root.public(), sequencer: self.sequencer.public() },
             Body::Structure { structure: IT, name: "IT".into(), parent: None },
             Body::Structure { structure: HR, name: "HR".into(), parent: None },
         ];
         for place in 0..count {
-            let mut scopes = vec![scope_of(&self.org, None), scope(&IT)];
+            let mut holds = vec![ScopeSelector::Organisation, ScopeSelector::Structure(IT)];
             if place + 1 < count {
-                scopes.push(scope(&HR));
+                holds.push(ScopeSelector::Structure(HR));
             }
-            scopes.sort_unstable();
             bodies.push(Body::Site(SiteEntry {
                 site: key(place).public(),
                 code: format!("S{place}"),
                 name: format!("Site {place}"),
                 standing: Standing::Active,
-                scopes,
-                enrols: vec![IT],
-                addresses: Vec::new(),
+                structure: Some(IT),
+                holds,
+                enrols: vec![ScopeSelector::Structure(IT)],
+                sealing: None,
             }));
         }
-        let user = |user: UserId, login: String, role: Role, structure: Option<StructureId>, sites: Vec<SiteId>| {
-            let grants = vec![Grant { structure, role }];
-            Body::User(UserEntry { user, login, grants, sites, standing: Standing::Active })
-        };
-        bodies.push(user(ADMIN, "admin".into(), Role::Admin, None, keys));
+        let user =
+            |user: UserId, login: String, role: Role, structure: Option<StructureId>, sites: Vec<SiteSelector>| {
+                let grants = vec![Grant { structure, role }];
+                Body::User(UserEntry { user, login, grants, sites, standing: Standing::Active })
+            };
+        bodies.push(user(ADMIN, "admin".into(), Role::Admin, None, vec![SiteSelector::All]));
         for place in 0..count {
-            let here = vec![key(place).public()];
+            let here = vec![SiteSelector::Site(key(place).public())];
             bodies.push(user(technician(place), format!("tech{place}"), Role::Technician, None, here.clone()));
             bodies.push(user(requester(place), format!("user{place}"), Role::User, Some(IT), here));
         }

@@ -1,10 +1,12 @@
 //! The N-th call to the disk fails, for every N; then the power is cut. Nothing that was acknowledged is lost.
 
-use schema::authority::{AuthorityRef, Body, Signed, SiteEntry, Standing};
+use schema::author::Author;
+use schema::authority::{AuthorityRef, Body, ScopeSelector, Signed, SiteEntry, Standing};
 use schema::doc::{DocKind, Edits, Value};
+use schema::id::scope_of;
 use schema::id::{DocId, GenerationId, StoreId, StructureId};
 use schema::identity::{Secret, organisation};
-use schema::record::{Author, CommandName, scope_of};
+use schema::record::CommandName;
 use schema::time::{Hlc, Timestamp};
 use sync::replica::{Replica, Start, WriteError};
 use sync::store::Store;
@@ -17,8 +19,6 @@ const IT: StructureId = StructureId([1; 16]);
 fn statements() -> Vec<Signed> {
     let (root, sequencer, site) = (secret(1), secret(2), secret(3));
     let org = organisation(&root.public());
-    let mut scopes = vec![scope_of(&org, None), scope_of(&org, Some(&IT))];
-    scopes.sort_unstable();
     let bodies = [
         Body::Genesis { name: "T".into(), root: root.public(), sequencer: sequencer.public() },
         Body::Structure { structure: IT, name: "IT".into(), parent: None },
@@ -27,9 +27,10 @@ fn statements() -> Vec<Signed> {
             code: "PAR".into(),
             name: "Paris".into(),
             standing: Standing::Active,
-            scopes,
+            structure: None,
+            holds: vec![ScopeSelector::All],
             enrols: vec![],
-            addresses: vec![],
+            sealing: None,
         }),
     ];
     let mut previous = [0; 32];

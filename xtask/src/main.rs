@@ -29,6 +29,7 @@ Archipel's commands; each installs what is missing first, and says what.
       --data DIR --port N     where the sites live, and the first port
       --two-machines          print the line to paste on a second machine
   cargo xtask test [--quick]  every check and test, then a table; --quick leaves the long steps out
+  cargo xtask bless           write the stored samples of formats anew, after a wanted change
   cargo xtask bench [ARGS]    measure against the floors, in the release profile
   cargo xtask help            this page
 
@@ -57,6 +58,7 @@ fn run(command: &str, args: Vec<String>) -> Result<ExitCode, String> {
         "demo" => demo::demo(&workspace, &args, may_install),
         "bench" => demo::bench(&workspace, &args, may_install),
         "test" => test::test(&workspace, &args, may_install),
+        "bless" => test::bless(&workspace, &args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

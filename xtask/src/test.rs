@@ -29,6 +29,16 @@ pub fn test(workspace: &Workspace, args: &[String], may_install: bool) -> Result
     Ok(if report.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Writes the stored samples of all formats anew. Look at what changed before it is committed: each is a format.
+pub fn bless(workspace: &Workspace, args: &[String]) -> Result<ExitCode, String> {
+    if let Some(unknown) = args.first() {
+        return Err(format!("unknown argument {unknown}; `cargo xtask help` lists them"));
+    }
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "-p", "schema", "-p", "sync", "--test", "golden"]).env("ARCHIPEL_BLESS", "1");
+    run(&mut cargo).map(|()| ExitCode::SUCCESS)
+}
+
 fn needed(quick: bool) -> Vec<Tool> {
     let steps = STEPS.iter().filter(|step| !(quick && step.long));
     let mut tools: Vec<Tool> = steps.flat_map(|step| step.needs).copied().collect();

@@ -119,9 +119,15 @@ fn encoded(text: &str) -> String {
 }
 
 /// Prints a line for a new site.
-pub(super) fn invite(folder: &Folder, code: &str, name: &str, structures: &[String]) -> anyhow::Result<()> {
+pub(super) fn invite(
+    folder: &Folder,
+    code: &str,
+    name: &str,
+    structures: &[String],
+    logins: &[String],
+) -> anyhow::Result<()> {
     let running = Running::read(folder)?;
-    let mut body = serde_json::json!({ "code": code, "name": name });
+    let mut body = serde_json::json!({ "code": code, "name": name, "logins": logins });
     if !structures.is_empty() {
         let known = running.call("GET", "/api/v1/structures", None)?;
         let find = |wanted: &String| {

@@ -1,9 +1,10 @@
 //! Commands on people, groups, categories and locations.
 
+use schema::author::Author;
 use schema::doc::{DocKind, Edits, Value, natural_key, person_key};
 use schema::fold::fold;
 use schema::id::{DocId, UserId};
-use schema::record::{Author, CommandName};
+use schema::record::CommandName;
 use sync::replica::{Batch, WriteError};
 
 use super::{Context, Failure};

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use schema::access::readable_by;
+use schema::author::Author;
 use schema::authority::Role;
 use schema::doc::{DocKind, View, notes_key};
+use schema::id::scope_of;
 use schema::id::{DocId, ScopeId, StructureId};
-use schema::record::{Author, CommandName, scope_of};
+use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
 use schema::ticket::{Field, Status};
 use sync::replica::{Batch, WriteError};
@@ -41,7 +43,7 @@ pub fn open(
         Some(structure) => structure,
         None => default_structure(&policy, actor).ok_or(Failure::Structure)?,
     };
-    let role = policy.role(&actor.entry, Some(structure)).ok_or(Failure::Structure)?;
+    let role = policy.role(&actor.entry.grants, Some(structure)).ok_or(Failure::Structure)?;
     let own = policy.person_of(&actor.user).to_string();
     if role == Role::User {
         let allowed = |field: &Field| OF_REQUESTERS.contains(field) || *field == Field::Requester;
@@ -127,7 +129,7 @@ pub fn note(
 ) -> Result<String, Failure> {
     let view = readable(batch, context, actor, &ticket)?;
     let structure = context.policy.structure_of(&view.scope).ok_or(Failure::Unknown)?;
-    if context.policy.role(&actor.entry, Some(structure)) < Some(Role::Technician) {
+    if context.policy.role(&actor.entry.grants, Some(structure)) < Some(Role::Technician) {
         return Err(Failure::Forbidden);
     }
     let mut id = String::new();
@@ -182,6 +184,6 @@ fn readable(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, doc: &D
 
 /// The structure that a ticket without one goes to: the first by name in which the asker has a role.
 fn default_structure(policy: &schema::policy::Policy, actor: &Actor) -> Option<StructureId> {
-    let reachable = policy.structures.iter().filter(|(id, _)| policy.role(&actor.entry, Some(**id)).is_some());
+    let reachable = policy.structures.iter().filter(|(id, _)| policy.role(&actor.entry.grants, Some(**id)).is_some());
     reachable.min_by_key(|(_, structure)| structure.name.as_str()).map(|(id, _)| *id)
 }

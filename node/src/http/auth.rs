@@ -49,7 +49,7 @@ impl Principal {
                 found.ok_or_else(Problem::no_session)?
             }
         };
-        if entry.standing != Standing::Active || entry.sites.binary_search(&status.me).is_err() {
+        if entry.standing != Standing::Active || !policy.speaks(&status.me, &entry.sites) {
             return Err(Problem::no_session());
         }
         let reach = readable_by(&policy, &entry);

@@ -30,6 +30,9 @@ pub(super) struct Invite {
     name: String,
     /// Ids of the structures whose tickets the site holds; absent: all.
     structures: Option<Vec<String>>,
+    /// Logins of the people for whom the site may speak, so that they can log in there; absent: nobody yet.
+    #[serde(default)]
+    logins: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -51,14 +54,19 @@ pub(super) async fn invite(
         return Err(Problem::not_sequencer());
     }
     let structures = match given.structures {
-        None => asker.policy.structures.keys().copied().collect(),
+        None => None,
         Some(ids) => {
             let parse =
                 |id: &String| id.parse::<StructureId>().ok().filter(|id| asker.policy.structures.contains_key(id));
-            ids.iter().map(parse).collect::<Option<_>>().ok_or_else(|| Problem::field("structures", "Unknown"))?
+            let ids: Option<Vec<StructureId>> = ids.iter().map(parse).collect();
+            Some(ids.ok_or_else(|| Problem::field("structures", "Unknown"))?)
         }
     };
-    let invited = Invited { code: given.code, name: given.name, structures };
+    let logins: Vec<String> = given.logins.iter().map(|login| schema::fold::fold(login)).collect();
+    if logins.iter().any(|login| !asker.policy.logins.contains_key(login)) {
+        return Err(Problem::field("logins", "Unknown"));
+    }
+    let invited = Invited { code: given.code, name: given.name, structures, logins };
     let line = membership::invite(&asker.policy, &status.me, &app.site.credentials, &invited)?;
     Ok((StatusCode::CREATED, Json(Line { line })))
 }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use schema::authority::{Grant, Role, Standing, UserEntry};
+use schema::author::Author;
+use schema::authority::{Grant, Role, SiteSelector, Standing, UserEntry};
 use schema::doc::DocKind;
-use schema::id::{StructureId, UserId};
-use schema::record::Author;
+use schema::id::{SiteId, StructureId, UserId};
+use schema::policy::Policy;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -85,7 +86,7 @@ pub(super) async fn locations(
 #[utoipa::path(get, path = "/api/v1/structures", responses((status = 200, body = Refs)))]
 pub(super) async fn structures(asker: Principal) -> Json<Refs> {
     let (policy, entry) = (&asker.policy, &asker.actor.entry);
-    let mine = policy.structures.iter().filter(|(id, _)| policy.role(entry, Some(**id)).is_some());
+    let mine = policy.structures.iter().filter(|(id, _)| policy.role(&entry.grants, Some(**id)).is_some());
     let mut items: Vec<Ref> =
         mine.map(|(id, structure)| Ref { id: id.to_string(), label: structure.name.clone() }).collect();
     items.sort_by(|a, b| a.label.cmp(&b.label));
@@ -115,6 +116,9 @@ pub(super) struct NewUser {
     role: Role,
     /// A structure's id; absent: all structures (only where the authority log is kept).
     structure: Option<String>,
+    /// Codes of the sites at which they may log in, `*` for all; absent: this one. Only where the authority log is kept.
+    #[serde(default)]
+    sites: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -143,8 +147,7 @@ pub(super) async fn enrol(
     let author = Author::User(asker.actor.user);
     let user = if status.sequencer {
         let user = UserId(random()?);
-        let mut sites: Vec<_> = asker.policy.sites.keys().copied().collect();
-        sites.sort_unstable();
+        let sites = speaking_sites(&asker.policy, &status.me, &given.sites)?;
         let entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
         app.site
             .run(move |core| {
@@ -166,6 +169,21 @@ pub(super) async fn enrol(
     let set = tokio::task::spawn_blocking(move || credentials.set_password(&user, &given.password));
     set.await.map_err(|_| Problem::internal())??;
     Ok((StatusCode::CREATED, Json(Enrolled { id: user.to_string(), login })))
+}
+
+/// The sites that may speak for somebody (R11): those named, or the one where they are enrolled.
+fn speaking_sites(policy: &Policy, me: &SiteId, codes: &[String]) -> Result<Vec<SiteSelector>, Problem> {
+    let named = |code: &String| match code.as_str() {
+        "*" => Some(SiteSelector::All),
+        code => policy.site_by_code(code).map(|site| SiteSelector::Site(site.site)),
+    };
+    let mut sites: Vec<SiteSelector> = match codes {
+        [] => vec![SiteSelector::Site(*me)],
+        codes => codes.iter().map(named).collect::<Option<_>>().ok_or_else(|| Problem::field("sites", "Unknown"))?,
+    };
+    sites.sort_unstable();
+    sites.dedup();
+    Ok(sites)
 }
 
 /// A user by login, for the node's own command line.

@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schema::author::Author;
 use schema::doc::{DocKind, View, doc_id_of_notes};
 use schema::id::DocId;
-use schema::record::Author;
 use schema::ticket::view::Attributions;
 use serde::Serialize;
 use sync::docs::history::{Step, steps};
 use sync::docs::view;
-use sync::frontiers::held_by;
 use utoipa::ToSchema;
 
 use super::auth::Principal;
@@ -107,7 +106,7 @@ fn entry(
 ) -> rusqlite::Result<Entry> {
     let user = match attribution.author {
         Author::User(user) => Some(user.to_string()),
-        Author::Site => None,
+        Author::Site | Author::Service(_) | Author::Other(_) => None,
     };
     let shown = |labels: &mut Labels<'_>, value: &Option<String>| match value {
         Some(value) => value_label(labels, field, value).map(Some),
@@ -182,19 +181,21 @@ pub(super) async fn replication(
         let policy = replica.policy().cloned();
         let (local, frontiers) = (replica.store().log_index(), replica.frontiers());
         let sites = replica.peers().into_iter().map(|entry| {
-            let held = held_by(local, frontiers, &entry.site, &view.scope);
-            let has = |(log, seq): &(schema::id::LogId, u64)| {
-                log.site == entry.site || held.get(&(log.site, log.generation)).is_some_and(|held| held >= seq)
-            };
+            let held = sync::frontiers::lines(&reading, &entry.site, &view.scope)?;
+            let peer = sync::store::PeerLogs::new(local, &reading, view.scope, &held);
+            let mut all = true;
+            for (log, seq) in &places {
+                all &= log.site == entry.site || peer.seq((log.site, log.generation))? >= *seq;
+            }
             let holds = policy.as_ref().is_some_and(|policy| policy.holds(&entry.site, &view.scope));
-            let state = match (holds, frontiers.contains_key(&entry.site)) {
+            let state = match (holds, frontiers.get(&entry.site, &view.scope).is_some()) {
                 (false, _) | (_, false) => "unknown",
-                (true, true) if places.iter().all(has) => "has",
+                (true, true) if all => "has",
                 (true, true) => "waiting",
             };
-            AtSite { code: entry.code.clone(), name: entry.name.clone(), state }
+            Ok(AtSite { code: entry.code.clone(), name: entry.name.clone(), state })
         });
-        let sites = sites.collect();
+        let sites = sites.collect::<Result<_, sync::store::StoreError>>()?;
         let last = view.changes.last();
         let received_at = rfc3339(last.map_or(schema::time::Timestamp(0), |stamp| stamp.at.timestamp()));
         let from = last.and_then(|stamp| Some(policy.as_ref()?.sites.get(&stamp.site)?.name.clone()));

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use schema::authority::Role;
 use schema::fold::fold;
 use schema::id::UserId;
+use schema::policy::highest_role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -42,7 +43,7 @@ impl SiteRef {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct EngineInput {
+pub(super) struct SiteInfo {
     organisation: String,
     site: SiteRef,
     languages: [&'static str; 2],
@@ -50,13 +51,13 @@ pub(super) struct EngineInput {
 }
 
 /// Where this is; needs no login.
-#[utoipa::path(get, path = "/api/v1/site", responses((status = 200, body = EngineInput)))]
-pub(super) async fn site(State(app): State<App>) -> Result<Json<EngineInput>, Problem> {
+#[utoipa::path(get, path = "/api/v1/site", responses((status = 200, body = SiteInfo)))]
+pub(super) async fn site(State(app): State<App>) -> Result<Json<SiteInfo>, Problem> {
     let status = app.site.status();
     let policy = status.policy.as_ref().ok_or_else(Problem::unavailable)?;
     let site = SiteRef::of(policy, &status.me);
     let demo = app.config.demo.is_some();
-    Ok(Json(EngineInput { organisation: policy.name.clone(), site, languages: ["en", "fr"], demo }))
+    Ok(Json(SiteInfo { organisation: policy.name.to_string(), site, languages: ["en", "fr"], demo }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -135,7 +136,7 @@ async fn describe(app: &App, asker: &Principal) -> Result<Who, Problem> {
     let id = person.clone();
     let named = app.site.views.read(move |conn| label(conn, &id)).await?;
     let entry = &asker.actor.entry;
-    let role = asker.policy.highest_role(entry).unwrap_or(Role::User);
+    let role = highest_role(&entry.grants).unwrap_or(Role::User);
     let user = User { id: asker.actor.user.to_string(), person, login: entry.login.clone(), name: named.label, role };
     Ok(Who { user, site: SiteRef::of(&asker.policy, &app.site.status().me) })
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use schema::record::Author;
+use schema::author::Author;
 use serde::Serialize;
 use sync::replica::Alarm;
 use sync::store::rows::Verdict;
@@ -128,11 +128,20 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
         ),
         Alarm::Diverged(scope) => (
             serde_json::json!({ "scope": scope.to_string() }),
-            "Two sites hold the same changes and show different documents; they are made again.",
+            "Two sites hold the same changes and show different documents. Run `archipel rebuild` at both, and report it.",
         ),
         Alarm::Forked(site) => (
             serde_json::json!({ "site": site_of(status, site).name }),
             "A site's key has signed two histories. Its administrator must look at it.",
+        ),
+        Alarm::AuthorityForked(at) => (
+            serde_json::json!({ "position": at.position }),
+            "Two different lists of rights exist from one point on: the key that signs them was used twice. Changes go on; \
+             which list stands is for an administrator to say.",
+        ),
+        Alarm::Slowed(site) => (
+            serde_json::json!({ "site": site_of(status, site).name }),
+            "A site starts anew far more often than it should; its changes are taken over slowly.",
         ),
         Alarm::Refused(site, code) => (
             serde_json::json!({ "site": site_of(status, site).name, "why": code }),
@@ -187,7 +196,10 @@ fn row(
     let header = &held.record.header;
     let author = match held.record.skeleton.author {
         Author::User(user) => Some(labels.of(&policy.person_of(&user).to_string())?),
-        Author::Site => None,
+        Author::Service(id) => {
+            policy.services.get(&id).map(|service| Ref { id: id.to_string(), label: service.name.clone() })
+        }
+        Author::Site | Author::Other(_) => None,
     };
     let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
     Ok(HeldRow {

@@ -97,7 +97,7 @@ pub fn position(conn: &Connection) -> rusqlite::Result<Option<Position>> {
 /// Notes the position inside the transaction that brings the tables there.
 pub fn set_position(conn: &Connection, local: &LogIndex) -> rusqlite::Result<()> {
     let mut write = conn.prepare_cached("INSERT OR REPLACE INTO position (what, counter) VALUES (?, ?)")?;
-    for (scope, state) in &local.scopes {
+    for (scope, state) in local.scopes() {
         write.execute(params![scope.to_string(), state.materialized as i64])?;
     }
     write.execute(params!["authority", local.statements as i64])?;

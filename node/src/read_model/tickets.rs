@@ -1,9 +1,9 @@
 //! Rows of tickets and their notes.
 
 use rusqlite::{Connection, params};
+use schema::author::Author;
 use schema::doc::View;
 use schema::id::DocId;
-use schema::record::Author;
 use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
 use super::tables::search_row;
@@ -109,7 +109,7 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
 fn columns(attribution: &Attribution) -> (Option<String>, String, i64, Option<String>) {
     let author = match attribution.author {
         Author::User(user) => Some(user.to_string()),
-        Author::Site => None,
+        Author::Site | Author::Service(_) | Author::Other(_) => None,
     };
     let source = attribution.source.as_ref().map(|(_, author)| author.clone());
     (author, attribution.site.to_string(), attribution.shown_at().0 as i64, source)

@@ -1,4 +1,4 @@
-//! The life of a ticket: statuses, legal moves, and the state that a set of facts gives (design section 6).
+//! The life of a ticket: statuses, legal moves, and the state that a set of facts gives.
 
 use std::fmt;
 
@@ -110,6 +110,20 @@ fn decode(text: &str) -> Option<(Status, Status)> {
     Some((Status::from_word(from)?, Status::from_word(to)?))
 }
 
+/// For each change of a document whether one of `these` has it among its ancestors. Linear in the changes and their
+/// dependencies.
+fn followed(view: &View, these: impl Iterator<Item = usize>) -> Vec<bool> {
+    let mut is_one = vec![false; view.changes.len()];
+    these.for_each(|by| is_one[by] = true);
+    let mut followed = vec![false; view.changes.len()];
+    for (by, stamp) in view.changes.iter().enumerate().rev() {
+        if is_one[by] || followed[by] {
+            stamp.dependencies.iter().for_each(|before| followed[*before] = true);
+        }
+    }
+    followed
+}
+
 /// Derives the state (`docs/formats/document.md`): the working status is where the last maximal
 /// transition leads; maximal ones that disagree are a conflict.
 pub fn derive(view: &View) -> State {
@@ -124,11 +138,8 @@ pub fn derive(view: &View) -> State {
         .collect();
     // `View::changes` stands in order of time, then hash, so the index orders transitions.
     transitions.sort_by(|a, b| (a.by, &a.id).cmp(&(b.by, &b.id)));
-    let stamp = |transition: &Transition| &view.changes[transition.by];
-    let maximal: Vec<&Transition> = transitions
-        .iter()
-        .filter(|one| !transitions.iter().any(|other| other.by != one.by && stamp(other).saw(stamp(one))))
-        .collect();
+    let followed = followed(view, transitions.iter().map(|transition| transition.by));
+    let maximal: Vec<&Transition> = transitions.iter().filter(|one| !followed[one.by]).collect();
     let last = maximal.last().map(|last| (*last).clone());
     let status = last.as_ref().map_or(Status::New, |last| last.to);
     let agree = maximal.iter().all(|transition| transition.to == status);

@@ -6,9 +6,9 @@ use super::command::DESCRIPTION;
 use super::field::{Field, Kind, Level};
 use super::priority::priority;
 use super::status::{self, Status};
+use crate::author::Author;
 use crate::doc::{AttributedValue, Stamp, Value, View};
 use crate::id::{ChangeHash, DocId, SiteId, StructureId};
-use crate::record::Author;
 use crate::time::Timestamp;
 
 /// Who, where and when, as shown.
@@ -20,6 +20,8 @@ pub struct Attribution {
     pub site: SiteId,
     /// When it was written into Archipel.
     pub at: Timestamp,
+    /// Whether that time is in doubt: a clock was wrong (R28).
+    pub doubt: bool,
     /// What the source of an import says: time and author.
     pub source: Option<(Timestamp, String)>,
 }
@@ -224,6 +226,7 @@ impl<'a> Attributions<'a> {
             author: stamp.author,
             site: stamp.site,
             at: stamp.at.timestamp(),
+            doubt: stamp.doubt,
             source: self.sources.get(&stamp.change).cloned(),
         }
     }

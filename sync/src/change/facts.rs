@@ -1,23 +1,9 @@
 //! What is kept of an applied change to judge the next ones: the stored index entry (R25).
 
-use std::collections::BTreeMap;
-
 use super::ids::{Actor, Hash};
 use super::limits::{MAX_COUNTER, MAX_SEQ};
 use super::parse::Parsed;
 use super::varint::{Reader, put_unsigned};
-
-/// The newest change of one actor among the ancestors of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Last {
-    /// The seq of that change, from 1.
-    pub seq: u64,
-    /// The counter of its last operation.
-    pub max_op: u64,
-}
-
-/// All ancestors of a change, itself included, as the newest of each actor.
-pub type Clock = BTreeMap<Actor, Last>;
 
 /// What later judgements ask of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +20,6 @@ pub struct Facts {
     pub max_op: u64,
     /// The changes it depends on, sorted, each once.
     pub dependencies: Vec<Hash>,
-    /// Its ancestors and itself.
-    pub clock: Clock,
 }
 
 /// Why stored bytes are no facts: they were damaged, or never ours.
@@ -50,27 +34,22 @@ pub enum FactsError {
 }
 
 impl Facts {
-    /// The facts of `parsed`, whose ancestors are `clock` (without itself).
-    pub(super) fn new(parsed: &Parsed, mut clock: Clock) -> Self {
-        let (seq, max_op) = (parsed.seq(), parsed.max_op());
-        clock.insert(parsed.actor(), Last { seq, max_op });
+    /// The facts of `parsed`.
+    pub(super) fn new(parsed: &Parsed) -> Self {
         Self {
             hash: parsed.hash(),
             actor: parsed.actor(),
-            seq,
+            seq: parsed.seq(),
             start_op: parsed.start_op(),
-            max_op,
+            max_op: parsed.max_op(),
             dependencies: parsed.dependencies().to_vec(),
-            clock,
         }
     }
 
     /// Writes the one form these facts have: hash, actor, seq, first operation, operations after the first, count
-    /// and hashes of dependencies, count and (actor, seq, last operation) of the *other* actors of the clock.
-    /// TicketNumbers are LEB128; 55 bytes, 32 per dependency and about 19 per other actor.
+    /// and hashes of dependencies. Numbers are LEB128; 53 bytes and 32 per dependency, however old the document is.
     pub fn encode(&self) -> Vec<u8> {
-        let others = self.clock.len().saturating_sub(1);
-        let mut out = Vec::with_capacity(64 + self.dependencies.len() * Hash::LEN + others * 20);
+        let mut out = Vec::with_capacity(64 + self.dependencies.len() * Hash::LEN);
         out.extend_from_slice(&self.hash.0);
         out.extend_from_slice(&self.actor.0);
         put_unsigned(&mut out, self.seq);
@@ -78,12 +57,6 @@ impl Facts {
         put_unsigned(&mut out, self.max_op.saturating_sub(self.start_op));
         put_unsigned(&mut out, self.dependencies.len() as u64);
         self.dependencies.iter().for_each(|hash| out.extend_from_slice(&hash.0));
-        put_unsigned(&mut out, others as u64);
-        for (actor, last) in self.clock.iter().filter(|(actor, _)| **actor != self.actor) {
-            out.extend_from_slice(&actor.0);
-            put_unsigned(&mut out, last.seq);
-            put_unsigned(&mut out, last.max_op);
-        }
         out
     }
 
@@ -98,9 +71,8 @@ impl Facts {
     }
 
     fn coherent(&self) -> bool {
-        let lasts = self.clock.values();
-        let in_range = |last: &Last| (1..=MAX_SEQ).contains(&last.seq) && (1..=MAX_COUNTER).contains(&last.max_op);
-        self.start_op > 0 && lasts.into_iter().all(in_range) && self.dependencies.is_sorted_by(|a, b| a < b)
+        let in_range = (1..=MAX_SEQ).contains(&self.seq) && (1..=MAX_COUNTER).contains(&self.max_op);
+        in_range && self.start_op > 0 && self.dependencies.is_sorted_by(|a, b| a < b)
     }
 }
 
@@ -112,11 +84,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Facts> {
     for _ in 0..reader.unsigned()? {
         dependencies.push(Hash(reader.array()?));
     }
-    let mut clock = Clock::from([(actor, Last { seq, max_op })]);
-    for _ in 0..reader.unsigned()? {
-        clock.insert(Actor(reader.array()?), Last { seq: reader.unsigned()?, max_op: reader.unsigned()? });
-    }
-    Some(Facts { hash, actor, seq, start_op, max_op, dependencies, clock })
+    Some(Facts { hash, actor, seq, start_op, max_op, dependencies })
 }
 
 #[cfg(test)]
@@ -124,7 +92,6 @@ mod tests {
     use super::*;
 
     fn sample() -> Facts {
-        let clock = [(1, 3, 40), (7, 200, 65_535), (9, 1, 1)];
         Facts {
             hash: Hash([0xaa; 32]),
             actor: Actor([7; 16]),
@@ -132,7 +99,6 @@ mod tests {
             start_op: 65_530,
             max_op: 65_535,
             dependencies: vec![Hash([1; 32]), Hash([2; 32])],
-            clock: clock.map(|(actor, seq, max_op)| (Actor([actor; 16]), Last { seq, max_op })).into(),
         }
     }
 
@@ -143,11 +109,6 @@ mod tests {
         expected.extend([0xc8, 0x01, 0xfa, 0xff, 0x03, 0x05, 0x02]);
         expected.extend([1; 32]);
         expected.extend([2; 32]);
-        expected.push(2);
-        expected.extend([1; 16]);
-        expected.extend([3, 40]);
-        expected.extend([9; 16]);
-        expected.extend([1, 1]);
         assert_eq!(sample().encode(), expected, "the stored form never changes unseen");
         assert_eq!(Facts::decode(&expected), Ok(sample()));
     }

@@ -1,6 +1,6 @@
 //! Where ancestors are found: the store's index, or memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::parse::Parsed;
 ///
 /// Two promises make a verdict a pure function of ancestors. *Closed*: with a change, all its dependencies are
 /// here. *One per place*: at most one change for each (actor, seq); of two, the caller keeps the one R19 keeps,
-/// and what depends on the other is stranded, not judged. What else is here never matters.
+/// and what depends on the other is stranded, not judged. What else is here never changes a verdict.
 pub trait History {
     /// Why a lookup failed: a fault of this machine, never of the change.
     type Error;
@@ -24,6 +24,12 @@ pub trait History {
     /// The change `actor` made as its `seq`-th.
     fn by_seq(&self, actor: &Actor, seq: u64) -> Result<Option<Arc<Facts>>, Self::Error>;
 
+    /// The last change that `actor` made, as far as held: an ancestor of the change that is judged, or not.
+    fn last(&self, actor: &Actor) -> Result<Option<Arc<Facts>>, Self::Error>;
+
+    /// The changes that no other one here depends on.
+    fn heads(&self) -> Result<Vec<Hash>, Self::Error>;
+
     /// The operations of a change that this history answered, in order.
     fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, Self::Error>;
 }
@@ -32,7 +38,8 @@ pub trait History {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryHistory {
     changes: HashMap<Hash, (Arc<Facts>, Arc<[Operation]>)>,
-    places: HashMap<(Actor, u64), Hash>,
+    places: BTreeMap<(Actor, u64), Hash>,
+    heads: BTreeSet<Hash>,
 }
 
 impl MemoryHistory {
@@ -43,6 +50,8 @@ impl MemoryHistory {
             return false;
         }
         self.places.insert(place, facts.hash);
+        self.heads.retain(|head| !facts.dependencies.contains(head));
+        self.heads.insert(facts.hash);
         self.changes.insert(facts.hash, (Arc::new(facts), Arc::clone(parsed.operations())));
         true
     }
@@ -57,6 +66,15 @@ impl History for MemoryHistory {
 
     fn by_seq(&self, actor: &Actor, seq: u64) -> Result<Option<Arc<Facts>>, Infallible> {
         self.places.get(&(*actor, seq)).map_or(Ok(None), |hash| self.by_hash(hash))
+    }
+
+    fn last(&self, actor: &Actor) -> Result<Option<Arc<Facts>>, Infallible> {
+        let last = self.places.range((*actor, 0)..=(*actor, u64::MAX)).next_back();
+        last.map_or(Ok(None), |(_, hash)| self.by_hash(hash))
+    }
+
+    fn heads(&self) -> Result<Vec<Hash>, Infallible> {
+        Ok(self.heads.iter().copied().collect())
     }
 
     fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, Infallible> {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::facts::{Clock, Facts};
+use super::ancestors::Ancestors;
+use super::facts::Facts;
 use super::history::History;
 use super::ids::{Actor, Hash};
-use super::limits::MAX_AUTHORS;
 use super::operation::Operation;
 use super::operations;
 use super::parse::Parsed;
@@ -40,8 +40,14 @@ pub enum JudgeError<E> {
     /// A lookup failed.
     #[error("could not look up the history of a document")]
     History(#[source] E),
-    /// The history breaks a promise of [`History`]: an ancestor is missing, another, or not as its facts say.
-    #[error("the history of a document has not the change {seq} of actor {actor} as its clock says")]
+    /// The history breaks a promise of [`History`]: a dependency of a change held is not.
+    #[error("the history of a document lacks change {hash}, on which another depends")]
+    Missing {
+        /// The change.
+        hash: Hash,
+    },
+    /// The history breaks a promise of [`History`]: a change is missing, another, or not as its facts say.
+    #[error("the history of a document has not the change {seq} of actor {actor} as its index says")]
     Inconsistent {
         /// The actor whose change is missing or wrong.
         actor: Actor,
@@ -72,12 +78,12 @@ pub fn judge<H: History>(
     if !missing.is_empty() {
         return Ok(Verdict::Waiting(missing));
     }
-    let clock = ancestors(&dependencies)?;
-    if let Err(reason) = envelope(parsed, &dependencies, &clock) {
+    let mut ancestors = Ancestors::new(history, &dependencies);
+    if let Err(reason) = envelope(parsed, &dependencies, &mut ancestors)? {
         return Ok(Verdict::Void(reason));
     }
-    Ok(match operations::check(parsed, history, &clock)? {
-        Ok(()) => Verdict::Applied(Facts::new(parsed, clock)),
+    Ok(match operations::check(parsed, ancestors)? {
+        Ok(()) => Verdict::Applied(Facts::new(parsed)),
         Err(reason) => Verdict::Void(reason),
     })
 }
@@ -101,39 +107,28 @@ fn place(parsed: &Parsed, author: Actor, genesis: Genesis) -> Result<(), Reason>
     }
 }
 
-/// The union of the clocks of `dependencies`.
-fn ancestors<E>(dependencies: &[Arc<Facts>]) -> Result<Clock, JudgeError<E>> {
-    let mut clock = Clock::new();
-    for (actor, last) in dependencies.iter().flat_map(|facts| &facts.clock) {
-        let known = clock.entry(*actor).or_insert(*last);
-        if known.seq == last.seq && known.max_op != last.max_op {
-            return Err(JudgeError::Inconsistent { actor: *actor, seq: last.seq });
-        }
-        if known.seq < last.seq {
-            *known = *last;
-        }
-    }
-    Ok(clock)
-}
-
-fn envelope(parsed: &Parsed, dependencies: &[Arc<Facts>], clock: &Clock) -> Result<(), Reason> {
-    let previous = clock.get(&parsed.actor()).map_or(0, |last| last.seq);
+/// Outer error: no verdict; inner: the first rule broken.
+fn envelope<H: History>(
+    parsed: &Parsed,
+    dependencies: &[Arc<Facts>],
+    ancestors: &mut Ancestors<'_, H>,
+) -> Result<Result<(), Reason>, JudgeError<H::Error>> {
+    let previous = ancestors.last_of(&parsed.actor())?.map_or(0, |last| last.seq);
     if parsed.seq() != previous + 1 {
-        return Err(Reason::WrongSeq);
+        return Ok(Err(Reason::WrongSeq));
     }
     let is_previous = |facts: &Arc<Facts>| facts.actor == parsed.actor() && facts.seq == previous;
     if previous > 0 && !dependencies.iter().any(is_previous) {
-        return Err(Reason::PreviousNotADependency);
+        return Ok(Err(Reason::PreviousNotADependency));
     }
     let max_op = dependencies.iter().map(|facts| facts.max_op).max().unwrap_or(0);
     if parsed.start_op() != max_op + 1 {
-        return Err(Reason::WrongStart);
+        return Ok(Err(Reason::WrongStart));
     }
-    if parsed.other_actors().iter().any(|actor| !clock.contains_key(actor)) {
-        return Err(Reason::ActorOfNoAncestor);
+    for actor in parsed.other_actors() {
+        if ancestors.last_of(actor)?.is_none() {
+            return Ok(Err(Reason::ActorOfNoAncestor));
+        }
     }
-    if clock.len() + usize::from(previous == 0) > MAX_AUTHORS {
-        return Err(Reason::TooManyAuthors);
-    }
-    Ok(())
+    Ok(Ok(()))
 }

@@ -2,7 +2,7 @@
 //! log: a page in `docs/decisions/` first.
 
 /// Operations in one change. A Text of N characters is N operations, so this is the longest paste or cut; at this
-/// cap a change of 64 bytes costs 42 ms and 24 MB to apply (`reference/probes.md` section 3).
+/// cap a change of 64 bytes costs 42 ms and 24 MB to apply.
 pub const MAX_OPERATIONS: u64 = 65_536;
 
 /// Operations on the root map in one change. A flat document never needs more than a few hundred; at this cap a
@@ -20,13 +20,10 @@ pub const MAX_EXPANDED_BYTES: u64 = 4 << 20;
 /// Actors a change may name beside its own: the predecessors of one edit come from few hands.
 pub const MAX_OTHER_ACTORS: u64 = 64;
 
-/// Actors among the ancestors of a change, itself included. Each process that edits a document is one; a document
-/// that outgrows this is closed with a successor (R7). Stored facts of a change stay below 128 KiB.
-pub const MAX_AUTHORS: usize = 4_096;
-
-/// The highest operation counter, 2^31: Automerge keeps counters in 32 bits and the local write after the last
-/// one panics. Half of the range is left as headroom.
-pub const MAX_COUNTER: u64 = 1 << 31;
+/// The highest operation counter of a document (R6): what a document costs to load grows with its operations, so
+/// whoever may write to one could otherwise make each touch of it cost minutes. A document that outgrows this is
+/// closed with a successor (R7). Automerge itself keeps counters in 32 bits, and panics beyond.
+pub const MAX_COUNTER: u64 = (1 << 21) - 1;
 
 /// The highest seq of an actor: each change has at least one operation, so no more than [`MAX_COUNTER`].
 pub const MAX_SEQ: u64 = MAX_COUNTER;

@@ -15,7 +15,7 @@ mod report;
 mod rng;
 mod world;
 
-pub use forge::{Grown, bomb, forge, onto_key};
+pub use forge::{Grown, bomb, forge, onto_key, twice_put};
 pub use report::{FamilyReport, Report, Timing};
 
 use std::time::Instant;
@@ -104,7 +104,7 @@ fn try_mutant(
                 family.passed += 1;
                 match meeting.meet(&parsed, &facts, rng) {
                     Ok(()) => {
-                        return Some(Member::new(mutant.bytes, parsed, facts, mutant.genesis));
+                        return Some(world.member(mutant.bytes, parsed, facts, mutant.genesis));
                     }
                     Err(failure) => failure,
                 }
@@ -120,7 +120,7 @@ fn try_mutant(
 fn judged(world: &World, parsed: &Parsed, mutant: &Mutant) -> Result<Verdict, String> {
     let ask = |history: &dyn Fn() -> Result<Verdict, String>| raw::quietly(history).unwrap_or_else(Err);
     let all = ask(&|| verdict(parsed, mutant.author, mutant.genesis, &world.memory))?;
-    let few = AncestorsOnly::of(parsed, &world.memory);
+    let few = AncestorsOnly::of(parsed, world);
     let ancestors = ask(&|| verdict(parsed, mutant.author, mutant.genesis, &few))?;
     if all == ancestors { Ok(all) } else { Err(format!("held {all:?}, ancestors alone {ancestors:?}")) }
 }

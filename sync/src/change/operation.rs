@@ -106,6 +106,7 @@ fn in_text(text: OpId, op: &legacy::Op) -> Result<Operation, Reason> {
             scalar(value)?;
             match (op.insert, value) {
                 (false, _) => Err(Reason::OverwriteInText),
+                (true, ScalarValue::Str(text)) if text.is_empty() => Err(Reason::EmptyInsert),
                 (true, ScalarValue::Str(_)) if predecessors.is_empty() => {
                     Ok(Operation::Insert { text, after: element })
                 }

@@ -1,7 +1,7 @@
 //! What an operation may refer to: Texts, elements and predecessors among the ancestors or earlier in the change.
 
 use super::ancestors::Ancestors;
-use super::facts::{Clock, Facts};
+use super::facts::Facts;
 use super::history::History;
 use super::ids::OpId;
 use super::judge::JudgeError;
@@ -12,10 +12,9 @@ use super::reason::Reason;
 /// Checks each operation of `parsed` in turn. Outer error: no verdict; inner: the first rule broken.
 pub(super) fn check<H: History>(
     parsed: &Parsed,
-    history: &H,
-    clock: &Clock,
+    ancestors: Ancestors<'_, H>,
 ) -> Result<Result<(), Reason>, JudgeError<H::Error>> {
-    let mut check = Check { parsed, place: 0, ancestors: Ancestors::new(history, clock), text: None };
+    let mut check = Check { parsed, place: 0, ancestors, text: None };
     for (place, operation) in parsed.operations().iter().enumerate() {
         check.place = place;
         match check.operation(operation) {

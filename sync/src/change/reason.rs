@@ -2,7 +2,7 @@
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $arm:ident = $code:literal,)*) => {
-        /// Why a change is void, the same at every site. Each arm names the rule of `rules.md` it comes from.
+        /// Why a change is void, the same at every site. Each arm names the rule of `docs/rules.md` it comes from.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
         #[error("{}", self.code())]
         pub enum Reason {
@@ -49,11 +49,11 @@ reasons! {
     TooManyActors = "too-many-actors",
     /// R6 envelope: dependencies are sorted, each listed once.
     DependenciesNotSorted = "dependencies-not-sorted",
-    /// R6 envelope: seq is at least 1 and at most 2^31.
+    /// R6 envelope: seq is at least 1 and at most 2^21 - 1.
     SeqOutOfRange = "seq-out-of-range",
     /// R6 envelope: at least one operation.
     NoOperations = "no-operations",
-    /// R6 envelope: operations are numbered from at least 1 to at most 2^31.
+    /// R6 envelope: operations are numbered from at least 1 to at most 2^21 - 1.
     LastOperationTooHigh = "last-operation-too-high",
     /// R6 scan: a column no canonical change has (marks, compressed, unknown).
     UnknownColumn = "unknown-column",
@@ -77,7 +77,7 @@ reasons! {
     ExpandsTooFar = "expands-too-far",
     /// R6 operations: an operation names an actor index that is not in the table of actors.
     ActorIndex = "actor-index",
-    /// R6 operations: an operation names a counter below 1 or above 2^31.
+    /// R6 operations: an operation names a counter below 1 or above 2^21 - 1.
     CounterOutOfRange = "counter-out-of-range",
     /// R5: map, list or table; a document is one flat map and its genesis Texts.
     NestedObject = "nested-object",
@@ -119,6 +119,8 @@ reasons! {
     DeleteOfHead = "delete-of-head",
     /// R6 operations: a delete that is an insert.
     DeleteInserts = "delete-inserts",
+    /// R6 operations: an insert inserts something.
+    EmptyInsert = "empty-insert",
     /// R6 operations: an insert has no predecessor.
     InsertWithPredecessor = "insert-with-predecessor",
     /// R6 operations: a delete has at least one predecessor.
@@ -149,8 +151,6 @@ reasons! {
     WrongStart = "wrong-start",
     /// R6 envelope: each other actor is the author of an ancestor.
     ActorOfNoAncestor = "actor-of-no-ancestor",
-    /// Decision 0007: more than 4,096 actors among the ancestors, itself included.
-    TooManyAuthors = "too-many-authors",
     /// R6 operations: the Text an operation names is made by no ancestor and not earlier in this change.
     TextUnknown = "text-unknown",
     /// R5: the object an operation names is no Text of a genesis.

@@ -5,21 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change};
 use schema::codec::Canonical;
-use schema::id::{DocId, LogId, ScopeId};
+use schema::id::{DocId, ScopeId};
 use schema::policy::AuthorityLog;
 
 use super::judge::{Accepted, Outcome, judge};
 use super::{DocChanged, load, row};
-use crate::admission::{RecordWithBodies, full, stored};
+use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
+use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
-use crate::store::rows::{Arrival, DocRow, EnrolmentRow, IndexEntry, Verdict, Wait};
+use crate::store::rows::{Arrival, DocRow, IndexEntry, Verdict, Wait};
 use crate::store::tables::{
-    LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_key, read_record_key, record_key,
+    LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_prefix, read_record_key, record_key,
 };
 use crate::store::{Source, StoreError, Table, Writing, decode};
-
-/// Keys of waiting records to be judged again: from, up to.
-pub type WakeRange = (Vec<u8>, Vec<u8>);
 
 /// One pass: records are judged one after the other, documents are loaded and saved once at the end.
 pub struct Materializer<'a> {
@@ -27,6 +25,9 @@ pub struct Materializer<'a> {
     touched: BTreeMap<DocId, Vec<Change>>,
     ready: BTreeMap<DocId, Automerge>,
     wake: VecDeque<(LogNo, u64)>,
+    /// Records judged again in this pass.
+    woken: usize,
+    leaves_due: bool,
     /// What this pass judged, by reason: for metrics and the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
 }
@@ -35,7 +36,7 @@ impl<'a> Materializer<'a> {
     /// A pass that judges by these statements.
     pub fn new(authority: &'a AuthorityLog) -> Self {
         let (touched, ready, wake) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Self { authority, touched, ready, wake, verdicts: BTreeMap::new() }
+        Self { authority, touched, ready, wake, woken: 0, leaves_due: false, verdicts: BTreeMap::new() }
     }
 
     /// Judges the next arrivals of a scope, at most `limit`. Returns how many there were.
@@ -60,7 +61,7 @@ impl<'a> Materializer<'a> {
     pub fn judge_at(&mut self, writing: &mut Writing<'_>, no: LogNo, seq: u64) -> Result<(), StoreError> {
         self.wake.push_back((no, seq));
         while let Some((no, seq)) = self.wake.pop_front() {
-            let record = full(writing, stored(writing, no, seq)?)?;
+            let record = with_bodies(writing, stored(writing, no, seq)?)?;
             if already_applied(writing, no, seq, &record)? {
                 continue;
             }
@@ -93,24 +94,30 @@ impl<'a> Materializer<'a> {
         self.ready.get(doc)
     }
 
-    /// Judges again at most `limit` of the records that wait under keys from `due.0` up to `due.1`. Returns where
-    /// to go on, if there are more.
-    pub fn wake(
-        &mut self,
-        writing: &mut Writing<'_>,
-        due: &WakeRange,
-        limit: usize,
-    ) -> Result<Option<WakeRange>, StoreError> {
-        let rows = writing.range(Table::Waiting, &due.0, Some(&due.1), limit)?;
+    /// Whether this pass left records for a later portion.
+    pub fn leaves_due(&self) -> bool {
+        self.leaves_due
+    }
+
+    /// Judges again at most `limit` of the records that are due, from the first range on. `false`: none is due.
+    pub fn wake(&mut self, writing: &mut Writing<'_>, limit: usize) -> Result<bool, StoreError> {
+        let Some((from, end)) = writing.range(Table::Due, &[], None, 1)?.pop() else {
+            return Ok(false);
+        };
+        let end = Some(end).filter(|end| !end.is_empty());
+        let rows = writing.range(Table::Waiting, &from, end.as_deref(), limit)?;
+        writing.remove(Table::Due, &from)?;
+        // What waits again, for something later, stands behind the end or where this pass has been.
+        if let Some((last, _)) = rows.last().filter(|_| rows.len() == limit) {
+            writing.put(Table::Due, &[last.as_slice(), &[0]].concat(), &end.unwrap_or_default())?;
+        }
         for (key, _) in &rows {
             let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
             if let Some((no, seq)) = place {
                 self.judge_at(writing, no, seq)?;
             }
         }
-        // What waits again, for something later, stands behind the end or where this pass has been.
-        let next = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| [key.as_slice(), &[0]].concat());
-        Ok(next.map(|from| (from, due.1.clone())))
+        Ok(true)
     }
 
     fn settle(
@@ -128,6 +135,12 @@ impl<'a> Materializer<'a> {
             writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
         }
         let mut answered = Vec::new();
+        if !matches!(outcome, Outcome::Quarantined(_))
+            && let Some(name) = command_key(&record.record)
+            && writing.get(Table::Commands, &name)?.is_none()
+        {
+            writing.put(Table::Commands, &name, &key)?;
+        }
         match outcome {
             Outcome::Quarantined(verdict) => {
                 *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
@@ -135,7 +148,12 @@ impl<'a> Materializer<'a> {
                 if let Verdict::Waiting(_) = verdict {
                     return Ok(());
                 }
-                answered.extend(record.record.skeleton.entries().iter().map(|entry| Wait::Change(entry.change)));
+                // A copy of somebody's change is void and says nothing of the change itself.
+                for entry in &record.record.skeleton.entries {
+                    if record_naming(writing, &entry.change)? == Some((no, seq)) {
+                        answered.push(Wait::Change(entry.change));
+                    }
+                }
             }
             Outcome::Edit(accepted) => {
                 *self.verdicts.entry("applied".to_owned()).or_default() += 1;
@@ -149,23 +167,32 @@ impl<'a> Materializer<'a> {
             Outcome::Enrol(enrolment) => {
                 *self.verdicts.entry("applied".to_owned()).or_default() += 1;
                 writing.remove(Table::Quarantine, &key)?;
-                let LogId { site, generation, .. } = record.record.header.log;
+                let site = record.record.header.log.site;
                 let user = enrolment.user;
-                let row = EnrolmentRow { enrolment, generation, seq };
-                writing.put(Table::Enrolments, &enrolment_key(&user, &site), &row.to_bytes())?;
+                let place = [enrolment_prefix(&user, &site).as_slice(), &key].concat();
+                writing.put(Table::Enrolments, &place, &enrolment.to_bytes())?;
                 answered.push(Wait::Enrolment(user, site));
             }
         }
         self.unmark(writing, no, record)?;
-        answered.extend(record.record.skeleton.entries().iter().map(|entry| Wait::Earlier(entry.doc, no)));
-        for wait in answered {
-            let key = wait.key();
-            // Of later records of this log only the next is looked at: its settling wakes the one after it.
-            let limit = if matches!(wait, Wait::Earlier(..)) { 1 } else { usize::MAX };
-            for (row, _) in writing.range(Table::Waiting, &key, after_prefix(&key).as_deref(), limit)? {
-                self.wake.extend(row.get(key.len()..).and_then(read_record_key));
-            }
+        answered.extend(record.record.skeleton.entries.iter().map(|entry| Wait::Earlier(entry.doc, no)));
+        answered.iter().try_for_each(|wait| self.answer(writing, wait))
+    }
+
+    /// Judges again what waited for this: the first few within this pass, the rest in later portions (R9).
+    fn answer(&mut self, writing: &mut Writing<'_>, wait: &Wait) -> Result<(), StoreError> {
+        let key = wait.key();
+        let end = after_prefix(&key);
+        // Of later records of this log only the next is looked at: its settling wakes the one after it.
+        let limit = if matches!(wait, Wait::Earlier(..)) { 1 } else { WAKE_AT_ONCE };
+        let rows = writing.range(Table::Waiting, &key, end.as_deref(), limit)?;
+        let more = rows.len() == WAKE_AT_ONCE;
+        if more || (!rows.is_empty() && self.woken >= WAKE_QUEUE) {
+            self.leaves_due = true;
+            return writing.put(Table::Due, &key, &end.unwrap_or_default());
         }
+        self.woken += rows.len();
+        self.wake.extend(rows.iter().filter_map(|(row, _)| row.get(key.len()..).and_then(read_record_key)));
         Ok(())
     }
 
@@ -183,7 +210,7 @@ impl<'a> Materializer<'a> {
             if !crate::fault_injection::drops_waiting() {
                 writing.put(Table::Waiting, &wait.row_key(no, seq), &[])?;
             }
-            for entry in record.record.skeleton.entries() {
+            for entry in &record.record.skeleton.entries {
                 writing.put(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq), &[])?;
             }
         }
@@ -191,7 +218,7 @@ impl<'a> Materializer<'a> {
     }
 
     fn unmark(&self, writing: &mut Writing<'_>, no: LogNo, record: &RecordWithBodies) -> Result<(), StoreError> {
-        for entry in record.record.skeleton.entries() {
+        for entry in &record.record.skeleton.entries {
             let row = Wait::Earlier(entry.doc, no).row_key(no, record.record.header.seq);
             writing.remove(Table::Waiting, &row)?;
         }
@@ -206,7 +233,7 @@ impl<'a> Materializer<'a> {
         accepted: Accepted,
         load: bool,
     ) -> Result<(), StoreError> {
-        let Accepted { doc, parsed, facts, at, genesis, birth, .. } = accepted;
+        let Accepted { doc, parsed, facts, at, order, genesis, birth, .. } = accepted;
         let key = change_key(&doc, &facts.actor, facts.seq);
         let known = row(writing, &doc)?;
         let before = known.as_ref().map(|row| row.digest(&doc));
@@ -231,7 +258,7 @@ impl<'a> Materializer<'a> {
         digest_sum(&mut scope.digest, &row.digest(&doc), true);
         writing.put_scope(row.scope, scope)?;
         let author = record.record.skeleton.author;
-        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, genesis, facts };
+        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, order, genesis, facts };
         writing.put(Table::Changes, &key, &entry.to_bytes())?;
         if load {
             self.touched.entry(doc).or_default().push(parsed.into_change());
@@ -263,7 +290,7 @@ impl<'a> Materializer<'a> {
 }
 
 fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &RecordWithBodies) -> Result<bool, StoreError> {
-    let Some(entry) = record.record.skeleton.entries().first() else {
+    let Some(entry) = record.record.skeleton.entries.first() else {
         return Ok(false);
     };
     let found = super::entry_by_hash(source, &entry.change)?;

@@ -6,24 +6,25 @@
 
 use std::collections::BTreeSet;
 
-use schema::access::{self, GenesisFacts, Write};
-use schema::authority::{Enrolment, UserEntry};
+use schema::access::{self, Write};
+use schema::author::Author;
+use schema::authority::{Enrolment, SiteSelector, Standing, UserEntry};
 use schema::codec::Canonical;
-use schema::doc::DocKind;
-use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
+use schema::doc::{DocKind, GenesisFacts};
+use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId, scope_of};
 use schema::policy::{AuthorityLog, Pinned, Policy};
-use schema::record::{Author, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, scope_of};
+use schema::record::{self, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, item_id};
 use schema::time::Hlc;
 
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{RecordWithBodies, read_body, records_naming};
+use crate::admission::{RecordWithBodies, record_naming};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, judge as judge_change,
-    parse, scan,
+    parse,
 };
-use crate::store::rows::{Birth, DocRow, EnrolmentRow, Verdict, Wait};
-use crate::store::tables::{LogNo, enrolment_key, record_key};
-use crate::store::{Source, StoreError, Table};
+use crate::store::rows::{Birth, DocRow, Verdict, Wait};
+use crate::store::tables::{LogNo, enrolment_prefix, record_key};
+use crate::store::{Source, StoreError, Table, decode};
 
 /// A change that may be applied.
 #[derive(Debug)]
@@ -34,8 +35,10 @@ pub struct Accepted {
     pub parsed: Parsed,
     /// Its envelope and ancestors.
     pub facts: Facts,
-    /// Its time, never before its causal parents in the document (R28).
+    /// Its record's time.
     pub at: Hlc,
+    /// Where it stands among the changes of its document: never before what it depends on (R28).
+    pub order: Hlc,
     /// The genesis it descends from (itself, if it is one); of several, the smallest hash.
     pub genesis: ChangeHash,
     /// The document's kind.
@@ -69,12 +72,14 @@ impl From<StoreError> for Stop {
 }
 
 /// Why a record is void, beside the reasons of [`crate::change::Reason`] and of [`access::Refusal`].
-pub const REASONS: [&str; 10] = [
+pub const REASONS: [&str; 12] = [
     "depends-on-void",
+    "doubled-key",
+    "edit-shape",
     "enrolment-body",
-    "enrolment-user",
     "foreign-document",
     "genesis-id",
+    "named-before",
     "of-birth-only",
     "put-on-text",
     "seq-taken",
@@ -99,12 +104,13 @@ pub fn judge(
     source: &impl Source,
     authority: &AuthorityLog,
     no: LogNo,
-    full: &RecordWithBodies,
+    with: &RecordWithBodies,
 ) -> Result<Outcome, StoreError> {
-    let judged = match full.record.header.kind {
-        BodyKind::Edit => judge_edit(source, authority, no, full).map(Outcome::Edit),
-        BodyKind::Enrolment => judge_enrolment(authority, full).map(Outcome::Enrol),
-        BodyKind::Other(_) => Err(wait(Wait::Version)),
+    let judged = match with.record.header.kind {
+        BodyKind::Edit => judge_edit(source, authority, no, with).map(Outcome::Edit),
+        BodyKind::Enrolment => judge_enrolment(source, authority, with).map(Outcome::Enrol),
+        // What a credential says is for the sites that it is sealed to, and not for this judgement.
+        BodyKind::Credential | BodyKind::Other(_) => Err(wait(Wait::Version)),
     };
     match judged {
         Ok(outcome) => Ok(outcome),
@@ -113,14 +119,20 @@ pub fn judge(
     }
 }
 
-fn pinned(authority: &AuthorityLog, full: &RecordWithBodies) -> Result<std::sync::Arc<Policy>, Stop> {
-    let header = &full.record.header;
-    if header.schema > SCHEMA_VERSION {
+/// The policy that the record is judged by, once everything that it is made of is here and understood.
+fn pinned(authority: &AuthorityLog, with: &RecordWithBodies) -> Result<std::sync::Arc<Policy>, Stop> {
+    let header = &with.record.header;
+    if header.schema > SCHEMA_VERSION || !with.record.is_understood() {
         return Err(wait(Wait::Version));
     }
-    match authority.pinned(header.authority) {
+    for ((hash, _), body) in with.record.bodies().zip(&with.bodies) {
+        if body.is_none() {
+            return Err(wait(Wait::Body(hash)));
+        }
+    }
+    match authority.pinned(header.pin) {
         Pinned::Known(policy) => Ok(policy),
-        Pinned::Ahead => Err(wait(Wait::Authority(header.authority))),
+        Pinned::Ahead => Err(wait(Wait::Authority(header.pin.at))),
     }
 }
 
@@ -128,34 +140,49 @@ fn judge_edit(
     source: &impl Source,
     authority: &AuthorityLog,
     no: LogNo,
-    full: &RecordWithBodies,
+    with: &RecordWithBodies,
 ) -> Result<Vec<Accepted>, Stop> {
-    let header = &full.record.header;
-    let policy = pinned(authority, full)?;
-    for entry in full.record.skeleton.entries() {
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
+    let policy = pinned(authority, with)?;
+    for entry in &skeleton.entries {
         earlier_first(source, no, header.seq, &entry.doc)?;
     }
-    let user = speaker(source, &policy, &header.log.site, &full.record.skeleton.author)?;
-    let entries = full.record.skeleton.entries().iter().zip(&full.bodies).enumerate();
-    entries
-        .map(|(index, (entry, body))| {
-            let accepted = judge_entry(source, full, index, entry, body)?;
-            let write = Write {
-                site: header.log.site,
-                author: full.record.skeleton.author,
-                user: user.as_ref(),
-                scope: header.log.scope,
-                kind: accepted.kind,
-                genesis: entry.genesis.is_some(),
-                facts: &accepted.rights,
-                keys: &keys_of(&accepted.parsed),
-            };
-            match access::may(&policy, &write) {
-                Err(refusal) if !crate::fault_injection::skips_rights() => Err(void(refusal.code())),
-                _ => Ok(accepted),
+    // An edit is changes and what they refer to; an origin comes with records of its own kind.
+    if skeleton.entries.is_empty() || skeleton.opaque.is_some() || skeleton.origin.is_some() {
+        return Err(void("edit-shape"));
+    }
+    let user = speaker(source, &policy, &header.log.site, &skeleton.author)?;
+    let item = item_id(header, skeleton);
+    let bodies = with.bodies.iter().flatten();
+    let mut accepted = Vec::with_capacity(skeleton.entries.len());
+    for (index, (entry, body)) in skeleton.entries.iter().zip(bodies).enumerate() {
+        let one = judge_entry(source, no, with, index, entry, body)?;
+        let (keys, replaced) = keys_of(&one.parsed);
+        let write = Write {
+            site: header.log.site,
+            author: skeleton.author,
+            user: user.as_ref().map(|speaker| &speaker.entry),
+            scope: header.log.scope,
+            kind: one.kind,
+            genesis: entry.genesis.is_some(),
+            facts: &one.rights,
+            keys: &keys,
+            replaced: &replaced,
+            item: &item,
+        };
+        match access::may(&policy, &write) {
+            // The site's word on its own people may still come, and add to what they may do (R15).
+            Err(access::Refusal::Role) if user.as_ref().is_some_and(|speaker| speaker.enrolled_here) => {
+                if let Author::User(user) = skeleton.author {
+                    return Err(wait(Wait::Enrolment(user, header.log.site)));
+                }
             }
-        })
-        .collect()
+            Err(refusal) if !crate::fault_injection::skips_rights() => return Err(void(refusal.code())),
+            Err(_) | Ok(()) => {}
+        }
+        accepted.push(one);
+    }
+    Ok(accepted)
 }
 
 /// A record waits while an earlier one of its log on the same document does.
@@ -165,72 +192,86 @@ fn earlier_first(source: &impl Source, no: LogNo, seq: u64, doc: &DocId) -> Resu
     if first.is_empty() { Ok(()) } else { Err(wait(wait_for)) }
 }
 
+/// Somebody as a site may speak for them.
+struct Speaker {
+    entry: UserEntry,
+    /// Whether only this site's own log says who they are.
+    enrolled_here: bool,
+}
+
 /// The user as this site may speak for them: as the authority log says, or as the site enrolled them (R11, R15).
-fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author) -> Result<Option<UserEntry>, Stop> {
+fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author) -> Result<Option<Speaker>, Stop> {
     let Author::User(user) = author else {
         return Ok(None);
     };
     if let Some(entry) = policy.users.get(user) {
-        return Ok(Some(UserEntry::clone(entry)));
+        return Ok(Some(Speaker { entry: UserEntry::clone(entry), enrolled_here: false }));
     }
     match enrolled(source, user, site)? {
-        Some(enrolment) => Ok(Some(as_entry(enrolment, site))),
+        Some(entry) => Ok(Some(Speaker { entry, enrolled_here: true })),
         None => Err(wait(Wait::Enrolment(*user, *site))),
     }
 }
 
-/// What a site's own log says of a user: there is one record that may, since the user's id names its place.
-pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<Enrolment>, StoreError> {
-    let row: Option<EnrolmentRow> = source.get_as(Table::Enrolments, &enrolment_key(user, site))?;
-    Ok(row.map(|row| row.enrolment))
-}
-
-/// A user for whom only the site that enrolled them speaks.
-pub fn as_entry(enrolment: Enrolment, site: &SiteId) -> UserEntry {
-    UserEntry {
-        user: enrolment.user,
-        login: enrolment.login,
-        grants: enrolment.grants,
-        sites: vec![*site],
-        standing: enrolment.standing,
+/// Somebody as a site's own logs say: every role that they ever gave. What they take away holds at that site alone,
+/// until the authority log says it (R15): two sites that hold different records of it must not judge apart.
+pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<UserEntry>, StoreError> {
+    let mut entry: Option<UserEntry> = None;
+    for (_, bytes) in source.prefixed(Table::Enrolments, &enrolment_prefix(user, site))? {
+        let Enrolment { user, login, grants, .. } = decode(Table::Enrolments, &bytes)?;
+        let sites = vec![SiteSelector::Site(*site)];
+        let known = entry.get_or_insert(UserEntry { user, login, grants: vec![], sites, standing: Standing::Active });
+        known.grants.extend(grants);
+        known.grants.sort_unstable();
+        known.grants.dedup();
     }
+    Ok(entry)
 }
 
-fn judge_enrolment(authority: &AuthorityLog, full: &RecordWithBodies) -> Result<Enrolment, Stop> {
-    let header = &full.record.header;
-    let policy = pinned(authority, full)?;
-    let [body] = full.bodies.as_slice() else {
-        return Err(void("enrolment-body"));
+/// The first enrolment of somebody stands at the place that their id names; later ones of the same site need it.
+fn judge_enrolment(source: &impl Source, authority: &AuthorityLog, with: &RecordWithBodies) -> Result<Enrolment, Stop> {
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
+    let policy = pinned(authority, with)?;
+    let body = match with.bodies.as_slice() {
+        [Some(body)] if skeleton.opaque.is_some() && skeleton.origin.is_none() => body,
+        _ => return Err(void("enrolment-body")),
     };
     let enrolment = Enrolment::from_bytes(body).map_err(|_| void("enrolment-body"))?;
-    if enrolment.user != enrolled_user(&header.log, header.seq) {
-        return Err(void("enrolment-user"));
+    let site = header.log.site;
+    if enrolment.user != enrolled_user(&header.log, header.seq) && enrolled(source, &enrolment.user, &site)?.is_none() {
+        // Nobody else's log can ever say who this is: their id names a place in one of this site's logs, or nowhere.
+        return Err(wait(Wait::Enrolment(enrolment.user, site)));
     }
-    let author = &full.record.skeleton.author;
-    access::may_enrol(&policy, &header.log.site, &header.log.scope, author, &enrolment.grants)
+    access::may_enrol(&policy, &site, &header.log.scope, &skeleton.author, &enrolment.grants)
         .map_err(|refusal| void(refusal.code()))?;
     Ok(enrolment)
 }
 
 fn judge_entry(
     source: &impl Source,
-    full: &RecordWithBodies,
+    no: LogNo,
+    with: &RecordWithBodies,
     index: usize,
     entry: &Entry,
     body: &[u8],
 ) -> Result<Accepted, Stop> {
-    let header = &full.record.header;
+    let header = &with.record.header;
+    // Of several records of one log that name a change the earliest decides it, whichever came first (R8).
+    if record_naming(source, &entry.change)?.is_some_and(|(log, seq)| log == no && seq < header.seq) {
+        return Err(void("named-before"));
+    }
     let parsed = parse(body).map_err(|reason| void(reason.code()))?;
     let birth = match entry.genesis {
         None => None,
         Some(genesis) => {
-            if full.record.genesis_id(index) != Some(entry.doc) {
+            if with.record.genesis_id(index) != Some(entry.doc) {
                 return Err(void("genesis-id"));
             }
             Some(DocRow {
                 scope: header.log.scope,
-                kind: genesis.kind,
-                natural: genesis.natural.is_some(),
+                // `pinned` waits for a version that knows any other.
+                kind: genesis.kind().ok_or_else(|| wait(Wait::Version))?,
+                natural: matches!(genesis, record::Genesis::Natural(..)),
                 births: vec![Birth {
                     genesis: parsed.hash(),
                     texts: text_keys(&parsed),
@@ -241,7 +282,7 @@ fn judge_entry(
         }
     };
     if let Some(row) = &birth {
-        check_birth(row, full, &parsed)?;
+        check_birth(row, with, &parsed)?;
     }
     let history = StoredHistory::new(source, entry.doc);
     let place = match &birth {
@@ -253,7 +294,9 @@ fn judge_entry(
     let judged = match judge_change(&parsed, author, place, &history) {
         Ok(judged) => judged,
         Err(JudgeError::History(error)) => return Err(Stop::Store(error)),
-        Err(JudgeError::Inconsistent { .. }) => return Err(Stop::Store(StoreError::Damaged { table: "changes-1" })),
+        Err(JudgeError::Inconsistent { .. } | JudgeError::Missing { .. }) => {
+            return Err(Stop::Store(StoreError::Damaged { table: "changes-1" }));
+        }
     };
     let facts = match judged {
         Judged::Applied(facts) => facts,
@@ -265,11 +308,11 @@ fn judge_entry(
         return Err(void("seq-taken"));
     }
     // Facts of a genesis are read from ancestors, so that a second genesis changes nothing for those of the first.
-    let mut at = header.hlc;
+    let mut order = header.hlc;
     let mut genesis = birth.is_some().then_some(parsed.hash());
     for dependency in &facts.dependencies {
         if let Some((_, entry)) = entry_by_hash(source, dependency)? {
-            at = at.max(Hlc(entry.at.0.saturating_add(1)));
+            order = order.max(Hlc(entry.order.0.saturating_add(1)));
             genesis = Some(genesis.map_or(entry.genesis, |first| first.min(entry.genesis)));
         }
     }
@@ -293,14 +336,14 @@ fn judge_entry(
         }
     }
     let (kind, rights) = (known.kind, fixed.facts.clone());
-    Ok(Accepted { doc: entry.doc, parsed, facts, at, genesis, kind, rights, birth })
+    Ok(Accepted { doc: entry.doc, parsed, facts, at: header.hlc, order, genesis, kind, rights, birth })
 }
 
 /// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
 const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
 
 /// A document's kind decides how its id is made, and a ticket stands in the scope of its structure.
-fn check_birth(row: &DocRow, full: &RecordWithBodies, parsed: &Parsed) -> Result<(), Stop> {
+fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed) -> Result<(), Stop> {
     let natural = match row.kind {
         DocKind::Other(_) => return Err(wait(Wait::Version)),
         DocKind::Ticket => false,
@@ -309,7 +352,13 @@ fn check_birth(row: &DocRow, full: &RecordWithBodies, parsed: &Parsed) -> Result
     if row.natural != natural {
         return Err(void("wrong-nonce"));
     }
-    let header = &full.record.header;
+    // Of two values of a birth that is read for rights one could be read and the other shown.
+    let mut keys: Vec<&str> = parsed.operations().iter().filter_map(Operation::key).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(void("doubled-key"));
+    }
+    let header = &with.record.header;
     let structure = put_text(parsed, "structure").and_then(|text| text.parse().ok());
     let stands = structure.is_some_and(|structure| scope_of(&header.org, Some(&structure)) == header.log.scope);
     if row.kind == DocKind::Ticket && !stands {
@@ -325,32 +374,33 @@ fn missing_dependency(source: &impl Source, scope: &ScopeId, missing: &[ChangeHa
     let Some(hash) = missing.first() else {
         return Ok(void("no-dependencies"));
     };
-    for (no, seq) in records_naming(source, hash)? {
-        let held: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
-        if !matches!(held, Some(Verdict::Void(_))) {
-            continue;
-        }
+    if let Some((no, seq)) = record_naming(source, hash)? {
+        let decided: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
         let record = crate::admission::stored(source, no, seq)?.record;
-        let log = record.header.log;
-        let body = read_body(source, &hash.0)?.unwrap_or_default();
-        let made = record.skeleton.entries().iter().find(|entry| entry.change == *hash);
-        // A copy of somebody's change is void and says nothing of the change itself.
-        let genuine = match (made, scan(&body)) {
-            (Some(entry), Ok(scan)) => scan.actor == actor(&log.site, &log.generation, &entry.doc),
-            (_, Err(_)) => true,
-            (None, Ok(_)) => false,
-        };
-        if genuine && log.scope == *scope {
+        if matches!(decided, Some(Verdict::Void(_))) && record.header.log.scope == *scope {
             return Ok(void("depends-on-void"));
         }
     }
     Ok(wait(Wait::Change(*hash)))
 }
 
-/// Root keys that a change writes; any edit of a text counts as the key "(text)", which no conversation has.
-pub fn keys_of(parsed: &Parsed) -> BTreeSet<String> {
-    let key = |operation: &Operation| operation.key().map_or_else(|| "(text)".to_owned(), str::to_owned);
-    parsed.operations().iter().map(key).collect()
+/// Root keys that a change writes, and those of them under which it replaces something; any edit of a text counts as
+/// the key "(text)", which no item has.
+pub fn keys_of(parsed: &Parsed) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut keys, mut replaced) = (BTreeSet::new(), BTreeSet::new());
+    for operation in parsed.operations().iter() {
+        let key = operation.key().unwrap_or("(text)").to_owned();
+        let replaces = match operation {
+            Operation::Put { predecessors, .. } | Operation::MakeText { predecessors, .. } => !predecessors.is_empty(),
+            Operation::Delete { .. } => true,
+            Operation::Insert { .. } | Operation::Erase { .. } => false,
+        };
+        if replaces {
+            replaced.insert(key.clone());
+        }
+        keys.insert(key);
+    }
+    (keys, replaced)
 }
 
 /// Keys under which a genesis makes Texts, sorted.

@@ -1,14 +1,14 @@
 //! Reading a document: values with who put them, texts, changes by time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
-use schema::doc::{AttributedValue, Clock, Stamp, Value, View};
-use schema::id::{ActorId, DocId};
+use schema::doc::{AttributedValue, Stamp, Value, View};
+use schema::id::{ActorId, ChangeHash, DocId, SiteId};
 
+use super::history::site_of;
 use super::{entries, load, row};
-use crate::store::{Source, StoreError};
+use crate::store::{LogNo, Source, StoreError};
 
 /// The document as its rules see it; `None` if nothing of it is applied here.
 pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreError> {
@@ -73,23 +73,40 @@ fn known(scalar: &ScalarValue) -> Value {
     }
 }
 
-/// Stamps of all applied changes of a document, by time, then hash.
+/// Stamps of all applied changes of a document, by order, then hash. Linear in its changes.
 pub fn stamps(source: &impl Source, doc: &DocId) -> Result<Vec<Stamp>, StoreError> {
-    let mut stamps = Vec::new();
-    for entry in entries(source, doc)? {
-        let site = crate::docs::history::site_of(source, entry.log)?;
-        let clock: Clock = entry.facts.clock.iter().map(|(actor, last)| (*actor, last.max_op)).collect();
+    let mut entries = entries(source, doc)?;
+    entries.sort_by_key(|entry| (entry.order, entry.facts.hash));
+    let index: HashMap<ChangeHash, usize> = entries.iter().map(|entry| entry.facts.hash).zip(0..).collect();
+    let mut sites: HashMap<LogNo, SiteId> = HashMap::new();
+    let mut stamps: Vec<Stamp> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let site = match sites.get(&entry.log) {
+            Some(site) => *site,
+            None => *sites.entry(entry.log).or_insert(site_of(source, entry.log)?),
+        };
+        let known = entry.facts.dependencies.iter().filter_map(|hash| index.get(hash).copied());
+        let dependencies: Vec<usize> = known.filter(|before| *before < stamps.len()).collect();
+        let mut doubt = false;
+        for before in &dependencies {
+            if stamps[*before].at > entry.at {
+                // Which of the two clocks was wrong nobody can say.
+                stamps[*before].doubt = true;
+                doubt = true;
+            }
+        }
         stamps.push(Stamp {
             author: entry.author,
             site,
             at: entry.at,
+            order: entry.order,
+            doubt,
             change: entry.facts.hash,
             actor: entry.facts.actor,
             max_op: entry.facts.max_op,
-            clock: Arc::new(clock),
+            dependencies,
         });
     }
-    stamps.sort_by_key(|stamp| (stamp.at, stamp.change));
     Ok(stamps)
 }
 

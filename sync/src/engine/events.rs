@@ -1,15 +1,15 @@
 //! What the engine is told, what it may look at, and what it decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use schema::authority::AuthorityRef;
-use schema::frontier::SignedFrontier;
+use schema::authority::Pin;
 use schema::id::{GenerationId, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 
+use crate::frontiers::{Frontiers, Update};
 use crate::store::LogIndex;
 use crate::store::log_index::HeldSeqs;
-use crate::wire::{Cursor, Lane, Message, PackedRun};
+use crate::wire::{Cursor, Lane, Message, PackedRuns};
 
 /// A session's number, given by whoever runs the transport. Never used twice.
 pub type SessionId = u64;
@@ -18,10 +18,10 @@ pub type SessionId = u64;
 pub struct EngineInput<'a> {
     /// The current policy; `None` before the authority log was received.
     pub policy: Option<&'a Policy>,
-    /// Where the authority log ends, and its hash there.
-    pub authority: (AuthorityRef, [u8; 32]),
+    /// Where the authority log ends.
+    pub authority: Pin,
     /// Logs and scopes.
-    pub local: &'a LogIndex,
+    pub log_index: &'a LogIndex,
     /// Whether everything held, in every scope, is judged and applied.
     pub settled: bool,
     /// This store.
@@ -32,8 +32,10 @@ pub struct EngineInput<'a> {
     pub cursors: &'a BTreeMap<(StoreId, ScopeId, Lane), Cursor>,
     /// The store that each peer had when it was last met.
     pub stores: &'a BTreeMap<SiteId, StoreId>,
-    /// Newest frontier announcement of each site.
-    pub frontiers: &'a BTreeMap<SiteId, SignedFrontier>,
+    /// Which frontier announcement of each site and scope is the newest.
+    pub frontiers: &'a Frontiers,
+    /// The lines of the newest announcement of a site in a scope.
+    pub lines: &'a dyn Fn(&SiteId, &ScopeId) -> HeldSeqs,
 }
 
 /// What happened.
@@ -54,7 +56,7 @@ pub enum Event {
     /// Records were stored, here or from a peer.
     Arrived,
     /// Frontier announcements that were news, and the session they came from.
-    FrontiersGrown(Option<SessionId>, Vec<SignedFrontier>),
+    FrontiersGrown(Option<SessionId>, Vec<Update>),
     /// Time passed.
     Tick,
 }
@@ -62,8 +64,8 @@ pub enum Event {
 /// Records read for one frame.
 #[derive(Debug)]
 pub enum Fetched {
-    /// Up to this cursor; `runs` is empty if the peer lacks none of them.
-    Runs(Cursor, Vec<PackedRun>),
+    /// Up to this cursor; no runs if the peer lacks none of them.
+    Runs(Cursor, PackedRuns),
     /// The peer's cursor does not belong to this store's arrivals.
     CursorRefused,
 }
@@ -73,7 +75,7 @@ pub enum Fetched {
 pub enum Admission {
     /// Durable here, all of them.
     Durable,
-    /// Some were left out: their key is not known yet, or revoked.
+    /// Some were left out for now: their key is not known yet, or their site begins logs faster than it may.
     Partly,
     /// Refused: the session ends with this code.
     Refused(&'static str),
@@ -94,14 +96,10 @@ pub enum Effect {
         lane: Lane,
         /// After this arrival; with a chain if it is a peer's cursor to be checked.
         after: (u64, Option<[u8; 16]>),
-        /// What the peer holds.
-        held: HeldSeqs,
-        /// Arrivals after this one are young: those of `direct` origins are left for later.
+        /// Arrivals after this one are young: those that the peer gets from their origin are left for later.
         young_after: u64,
-        /// Sites from which the peer gets them itself.
-        direct: BTreeSet<SiteId>,
-        /// The peer's own site and generation, whose records it surely has.
-        peer: (SiteId, Option<GenerationId>),
+        /// Bytes of bodies after which the frame is closed.
+        target_bytes: usize,
     },
     /// Admit received runs, make them durable, keep the cursor, then answer `Admitted`.
     Admit {
@@ -116,16 +114,26 @@ pub enum Effect {
         /// The cursor to keep.
         cursor: Cursor,
         /// The runs.
-        runs: Vec<PackedRun>,
+        runs: PackedRuns,
     },
     /// Check and keep statements of the authority log.
     AdmitAuthority(SessionId, Vec<schema::authority::Signed>),
     /// Send the statements from this position on.
     SendAuthority(SessionId, u64),
     /// Check and keep frontier announcements.
-    AdmitFrontiers(SessionId, Vec<SignedFrontier>),
+    AdmitFrontiers(SessionId, Vec<Update>),
+    /// Send these announcements whole, as far as they are held.
+    SendFrontiers(SessionId, Vec<(SiteId, ScopeId)>),
+    /// Send bodies that a peer lacks, as far as they are held and of this scope.
+    SendBodies(SessionId, ScopeId, Vec<[u8; 32]>),
+    /// Keep bodies that were asked for.
+    AdmitBodies(ScopeId, Vec<Vec<u8>>),
     /// Remember which store a peer has.
     KeepStore(SiteId, StoreId),
+    /// A peer's authority log ends here, which is no later than this site's.
+    AuthorityHeard(Pin),
+    /// Two statements of the authority log stand at one position, here and there (R14).
+    AuthorityForked(SessionId),
     /// End the session.
     Close(SessionId, &'static str),
     /// Documents differ although the records are the same (R22).

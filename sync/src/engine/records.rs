@@ -5,9 +5,9 @@ use schema::time::Timestamp;
 
 use super::scope::LaneState;
 use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, frontier_of};
-use crate::limits::{FORWARD_DELAY, LANE_WINDOW, VECTOR_INTERVAL};
-use crate::store::log_index::{HeldSeqs, Line, vector_digest};
-use crate::wire::{Cursor, Lane, Message, Offer, PackedRun};
+use crate::limits::{FORWARD_DELAY, LANE_WINDOW, MAX_ITEMS, SESSION_WINDOW, VECTOR_INTERVAL};
+use crate::store::log_index::{HeldSeqs, Line};
+use crate::wire::{Cursor, Lane, Message, Offer, PackedRuns};
 
 impl Engine {
     /// Starts the lanes of a scope once both sides offered it.
@@ -24,18 +24,17 @@ impl Engine {
             return;
         };
         let may = policy.holds(&peer, &scope) || crate::fault_injection::sends_every_scope();
-        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None };
+        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None, floor: 0 };
         let offer = sync.offer.clone().or_else(|| crate::fault_injection::sends_every_scope().then(unasked));
         let (true, true, false, Some(offer)) = (sync.offered, may, sync.begun, offer) else {
             return;
         };
         sync.begun = true;
         sync.touched = now;
-        let mine = here.local.vector(&scope);
-        let state = here.local.scope(&scope);
-        if offer.vector == vector_digest(&mine) {
+        let state = here.log_index.scope(&scope);
+        if offer.vector == here.log_index.vector_digest(&scope) {
             sync.in_step = true;
-            sync.knows(here.local.expand(&scope, &mine.iter().map(|line| ((line.0, line.1), line.2)).collect()));
+            sync.knows(here.log_index.held(&scope));
             sync.start_at(Cursor { counter: state.arrivals, chain: state.chain });
             if differ(offer.docs, docs_at(here, &scope)) {
                 turn.out.push(Effect::Diverged(id, scope));
@@ -52,7 +51,7 @@ impl Engine {
     }
 
     pub(super) fn vector(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lines: &[Line], answer: bool) {
-        let (now, here) = (turn.now, turn.here);
+        let now = turn.now;
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };
@@ -61,7 +60,7 @@ impl Engine {
             return;
         }
         let lines: HeldSeqs = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
-        sync.knows(here.local.expand(&scope, &lines));
+        sync.knows(lines);
         sync.start_at(Cursor::default());
         sync.touched = now;
         sync.vector_at = Some(now);
@@ -74,7 +73,9 @@ impl Engine {
 
     /// Says what is held of a scope.
     pub(super) fn say_vector(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, answer: bool) {
-        let lines = turn.here.local.vector(&scope);
+        let mut lines = turn.here.log_index.vector(&scope);
+        // Beyond this a message would not be read; what is left out is sent again.
+        lines.truncate(MAX_ITEMS as usize);
         if let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) {
             sync.vector_said = Some(turn.now);
         }
@@ -88,7 +89,7 @@ impl Engine {
         scope: ScopeId,
         lane: Lane,
         cursor: Cursor,
-        runs: Vec<PackedRun>,
+        runs: PackedRuns,
     ) {
         let (now, here) = (turn.now, turn.here);
         let may = here.policy.is_some_and(|policy| policy.holds(&self.me, &scope));
@@ -105,8 +106,8 @@ impl Engine {
         }
         sync.touched = now;
         sync.in_step &= runs.is_empty();
-        for run in &runs {
-            sync.holds((run.log.site, run.log.generation), run.to());
+        for run in runs.heads() {
+            sync.holds(run.log, run.to());
         }
         let store = hello.store;
         turn.out.push(Effect::Admit { session: id, store, scope, lane, cursor, runs });
@@ -150,8 +151,8 @@ impl Engine {
                 if !runs.is_empty() {
                     sync.touched = now;
                     sync.in_step = false;
-                    for run in &runs {
-                        sync.holds((run.log.site, run.log.generation), run.to());
+                    for run in runs.heads() {
+                        sync.holds(run.log, run.to());
                     }
                     self.send(turn, id, Message::Runs { scope, lane, cursor, runs });
                 }
@@ -162,33 +163,53 @@ impl Engine {
         }
     }
 
-    /// Asks for the next frame of each lane that has room and something to look at.
+    /// Asks for the next frame of each lane that has room and something to look at. A scope whose turn it is not on a
+    /// link that is full waits behind the others.
     pub(super) fn pump(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
         let (now, here) = (turn.now, turn.here);
-        let arrivals = here.local.scope(&scope).arrivals;
+        let arrivals = here.log_index.scope(&scope).arrivals;
         let young_after = self.young_after(now, &scope, arrivals);
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let may = here.policy.is_some_and(|policy| policy.holds(&session.peer, &scope));
+        let (mut on_the_way, target_bytes) = (session.in_flight(), session.frame_bytes);
         let Some(sync) = session.scopes.get_mut(&scope).filter(|_| may || crate::fault_injection::sends_every_scope())
         else {
             return;
         };
         for lane in Lane::BOTH {
+            // What people here just wrote goes before what others did, however much of that there is.
+            let first = lane == Lane::Own && sync.lane(lane).is_clear();
+            if on_the_way >= SESSION_WINDOW && !first {
+                if sync.lane(lane).has_more(arrivals) && !std::mem::replace(&mut sync.waiting, true) {
+                    session.waiting.push_back(scope);
+                }
+                break;
+            }
             let Some(after) = sync.lane(lane).next(arrivals, LANE_WINDOW) else {
                 continue;
             };
-            turn.out.push(Effect::Fetch {
-                session: id,
-                scope,
-                lane,
-                after,
-                held: sync.held.clone(),
-                young_after,
-                direct: session.direct.clone(),
-                peer: (session.peer, session.hello.as_ref().map(|hello| hello.generation)),
-            });
+            on_the_way += 1;
+            turn.out.push(Effect::Fetch { session: id, scope, lane, after, young_after, target_bytes });
+        }
+    }
+
+    /// Gives the scopes that wait their turn, until the link is full again.
+    pub(super) fn pump_waiting(&mut self, turn: &mut Turn<'_>, id: SessionId) {
+        let waiting = self.sessions.get(&id).map_or(0, |session| session.waiting.len());
+        for _ in 0..waiting {
+            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.in_flight() < SESSION_WINDOW)
+            else {
+                return;
+            };
+            let Some(scope) = session.waiting.pop_front() else {
+                return;
+            };
+            if let Some(sync) = session.scopes.get_mut(&scope) {
+                sync.waiting = false;
+            }
+            self.pump(turn, id, scope);
         }
     }
 
@@ -202,7 +223,7 @@ impl Engine {
     pub(super) fn arrived(&mut self, turn: &mut Turn<'_>) {
         let (now, here) = (turn.now, turn.here);
         let mut grown = Vec::new();
-        for (scope, state) in &here.local.scopes {
+        for (scope, state) in here.log_index.scopes() {
             let recent = self.recent.entry(*scope).or_default();
             if state.arrivals > recent.seen {
                 recent.steps.push_back((recent.seen + 1, now));

@@ -1,11 +1,11 @@
 //! One scope of one session: what the peer is known to hold, and how far each lane is.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use schema::id::{GenerationId, SiteId};
 use schema::time::Timestamp;
 
-use crate::store::log_index::HeldSeqs;
+use crate::store::log_index::{HeldSeqs, LogName};
 use crate::wire::{Cursor, DocsAt, Lane, Offer};
 
 /// Where a lane stands.
@@ -18,6 +18,8 @@ pub struct LaneState {
     /// The peer's cursor, to be checked by the next fetch.
     check: Option<[u8; 16]>,
     in_flight: usize,
+    /// When each frame of records on the way was sent.
+    sent_at: VecDeque<Timestamp>,
     /// When the oldest frame on the way was sent, or the last acknowledgement came.
     waits_from: Timestamp,
     fetching: bool,
@@ -40,6 +42,16 @@ impl LaneState {
         Some((sent, self.check.take()))
     }
 
+    /// Whether nothing of it is on the way.
+    pub fn is_clear(&self) -> bool {
+        self.in_flight == 0 && !self.fetching
+    }
+
+    /// Whether it has begun and has something to look at.
+    pub fn has_more(&self, arrivals: u64) -> bool {
+        self.sent.is_some_and(|sent| sent.counter < arrivals)
+    }
+
     /// Takes the answer of a fetch; `true` if it moved nothing, so that asking again at once is no use.
     pub fn fetched(&mut self, now: Timestamp, cursor: Cursor, sends: bool) -> bool {
         self.fetching = false;
@@ -47,6 +59,7 @@ impl LaneState {
             self.waits_from = now;
         }
         self.in_flight += usize::from(sends);
+        self.sent_at.extend(sends.then_some(now));
         let stopped = self.sent.is_some_and(|sent| sent.counter == cursor.counter);
         self.sent = self.sent.map(|_| cursor);
         if sends {
@@ -60,14 +73,16 @@ impl LaneState {
         let cursor = self.sent.filter(|cursor| cursor.counter > self.told)?;
         self.told = cursor.counter;
         self.in_flight += 1;
+        self.sent_at.push_back(now);
         self.waits_from = now;
         Some(cursor)
     }
 
-    /// The peer made a frame durable.
-    pub fn acknowledged(&mut self, now: Timestamp) {
+    /// The peer made a frame durable; answers with how long that took from when it was given to the link.
+    pub fn acknowledged(&mut self, now: Timestamp) -> Option<Duration> {
         self.waits_from = now;
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.sent_at.pop_front().map(|sent| now.since(sent))
     }
 }
 
@@ -94,8 +109,10 @@ pub struct ScopeSync {
     pub said: Option<([u8; 32], Option<DocsAt>)>,
     /// Whether the peer last said that it holds the same records.
     pub in_step: bool,
-    /// Whether a log was left out because its key is not known here.
+    /// Whether a log was left out for now, and is to be asked for again.
     pub skipped: bool,
+    /// Whether a lane has something to send and waits for its turn on the link.
+    pub waiting: bool,
 }
 
 impl ScopeSync {
@@ -110,7 +127,7 @@ impl ScopeSync {
     }
 
     /// The peer holds this log at least to `seq`.
-    pub fn holds(&mut self, log: (SiteId, GenerationId), seq: u64) {
+    pub fn holds(&mut self, log: LogName, seq: u64) {
         let held = self.held.entry(log).or_default();
         *held = (*held).max(seq);
     }
@@ -124,9 +141,15 @@ impl ScopeSync {
             sent: Some(cursor),
             told: told(lanes.next().unwrap_or_default()),
             in_flight: lane.in_flight,
+            sent_at: lane.sent_at,
             waits_from: lane.waits_from,
             ..LaneState::default()
         });
+    }
+
+    /// Frames on the way.
+    pub fn in_flight(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.in_flight).sum()
     }
 
     /// How long the peer has left a frame without acknowledgement; zero if none is on the way.
@@ -140,12 +163,20 @@ impl ScopeSync {
         self.touched = self.touched.min(now);
         self.vector_at = self.vector_at.map(|at| at.min(now));
         self.vector_said = self.vector_said.map(|at| at.min(now));
-        self.lanes.iter_mut().for_each(|lane| lane.waits_from = lane.waits_from.min(now));
+        for lane in &mut self.lanes {
+            lane.waits_from = lane.waits_from.min(now);
+            lane.sent_at.iter_mut().for_each(|sent| *sent = now.min(*sent));
+        }
     }
 
     /// Whether it is known where each lane begins.
     pub fn has_started(&self) -> bool {
         self.lanes.iter().all(|lane| lane.sent.is_some())
+    }
+
+    /// Whether the peer made everything durable that is held here up to this arrival.
+    pub fn has_all(&self, arrivals: u64) -> bool {
+        self.is_idle() && self.lanes.iter().all(|lane| !lane.has_more(arrivals))
     }
 
     /// Whether both lanes have begun and have nothing on the way.

@@ -1,23 +1,46 @@
 //! Carrying out what the engine decided.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use schema::authority::Signed;
+use schema::authority::{Signed, pin};
 use schema::codec::Canonical;
-use schema::frontier::SignedFrontier;
-use schema::id::{RecordHash, ScopeId, SiteId, StoreId};
-use schema::policy::Policy;
+use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
+use schema::policy::{AuthorityError, Policy};
 use schema::time::{Hlc, Timestamp};
 
 use super::fetch::Wanted;
 use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Reject, admit, stored};
-use crate::engine::{Admission, Effect, Event, SessionId};
-use crate::limits::AUTHORITY_BATCH;
-use crate::store::{Durability, StoreError, Table};
+use crate::admission::{Admitted, Reject, Run, admit, hashes_of, put_body, read_body, stored};
+use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
+use crate::frontiers::{self, Update};
+use crate::limits::{
+    AUTHORITY_BATCH, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED, WANT_INTERVAL,
+};
+use crate::store::log_index::HeldSeqs;
+use crate::store::rows::{StoredRecord, Wait};
+use crate::store::tables::{RECORD_KEY_BYTES, read_record_key};
+use crate::store::{Durability, Source, StoreError, Table, Writing};
+use crate::wire::layout::RunHead;
 use crate::wire::runs::UnpackError;
-use crate::wire::{Cursor, Lane, Message, PackedRun};
+use crate::wire::{Cursor, Lane, Message, PackedRuns};
+
+/// What came of a frame of runs.
+#[derive(Default)]
+struct Received {
+    /// Whether something was left out for now.
+    partly: bool,
+    latest: Hlc,
+    /// Records of this site's own key: the generation, and whether the log was known before.
+    own: Vec<(GenerationId, bool)>,
+    /// Logs of which two signed branches are held side by side.
+    forked: Vec<LogId>,
+    /// Logs that go on from another record than the one held.
+    torn: std::collections::BTreeSet<LogId>,
+    slowed: Vec<SiteId>,
+    /// Sites that began a log.
+    begun: std::collections::BTreeSet<SiteId>,
+}
 
 impl Replica {
     /// Lets the engine decide and does what it says, until nothing is left to do.
@@ -28,7 +51,12 @@ impl Replica {
             // The engine is taken out while it looks at the rest; nothing it calls can reach it meanwhile.
             let empty = crate::engine::Engine::new(self.me(), &Default::default());
             let mut engine = std::mem::replace(&mut self.engine, empty);
-            let effects = engine.step(now, event, &self.here(policy.as_deref()));
+            let lines = |site: &SiteId, scope: &ScopeId| -> HeldSeqs {
+                let read = self.store.read().and_then(|reading| frontiers::lines(&reading, site, scope));
+                read.inspect_err(|error| tracing::warn!(%error, "an announcement could not be read"))
+                    .unwrap_or_default()
+            };
+            let effects = engine.step(now, event, &self.engine_input(policy.as_deref(), &lines));
             self.engine = engine;
             for effect in effects {
                 events.extend(self.carry_out(now, effect)?);
@@ -40,15 +68,18 @@ impl Replica {
     fn carry_out(&mut self, now: Timestamp, effect: Effect) -> Result<Option<Event>, ReplicaError> {
         match effect {
             Effect::Send(session, message) => self.send(session, &message),
-            Effect::Fetch { session, scope, lane, after, mut held, young_after, direct, peer } => {
-                if let (peer, Some(generation)) = peer {
-                    held.insert((peer, generation), u64::MAX);
-                }
-                let wanted = Wanted { scope, lane, after, held, young_after, direct };
+            Effect::Fetch { session, scope, lane, after, young_after, target_bytes } => {
+                let visit = self.engine.sessions().get(&session);
+                let Some((visit, sync)) = visit.and_then(|visit| Some((visit, visit.scope(&scope)?))) else {
+                    return Ok(None);
+                };
+                let (held, direct) = (&sync.held, visit.direct());
+                let peer = (visit.peer, visit.generation());
+                let wanted = Wanted { scope, lane, after, held, peer, young_after, direct, target_bytes };
                 return Ok(Some(Event::Fetched(session, scope, lane, self.fetch(&wanted)?)));
             }
             Effect::Admit { session, store, scope, lane, cursor, runs } => {
-                let admission = self.admit(now, session, (store, scope, lane, cursor), runs)?;
+                let admission = self.admit(now, session, (store, scope, lane, cursor), &runs)?;
                 return Ok(Some(Event::Admitted(session, scope, lane, cursor, admission)));
             }
             Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
@@ -58,7 +89,15 @@ impl Replica {
                 }
             }
             Effect::AdmitFrontiers(session, said) => return self.admit_frontiers(now, session, said),
+            Effect::SendFrontiers(session, places) => self.send_frontiers(session, &places)?,
+            Effect::SendBodies(session, scope, wanted) => self.send_bodies(session, scope, &wanted)?,
+            Effect::AdmitBodies(scope, bodies) => self.admit_bodies(&scope, bodies)?,
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
+            Effect::AuthorityHeard(theirs) => {
+                let stands = self.authority.hash_at(theirs.at.position).map(|hash| pin(theirs.at, &hash));
+                self.authority_heard |= stands == Some(theirs);
+            }
+            Effect::AuthorityForked(_) => self.authority_forked(now),
             Effect::Close(session, code) => {
                 self.send(session, &Message::Bye(code.to_owned()));
                 self.out.push_back(Output::Close(session, code));
@@ -68,7 +107,7 @@ impl Replica {
                 // Documents of one scope may wait for an enrolment in another: only a session that is in
                 // step in every scope compares like with like.
                 let visit = self.engine.sessions().get(&session);
-                if visit.is_some_and(crate::engine::SyncSession::is_in_step) {
+                if visit.is_some_and(SyncSession::is_in_step) {
                     self.alarm(now, Alarm::Diverged(scope));
                 }
             }
@@ -86,58 +125,63 @@ impl Replica {
         now: Timestamp,
         session: SessionId,
         (store, scope, lane, cursor): (StoreId, ScopeId, Lane, Cursor),
-        runs: Vec<PackedRun>,
+        runs: &PackedRuns,
     ) -> Result<Admission, ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
             return Ok(Admission::Refused("no-authority"));
         };
-        let me = self.me();
-        let mut latest = Hlc::default();
-        let mut own = Vec::new();
-        let known: BTreeSet<_> = self.store.log_index().logs.keys().map(|log| (log.site, log.generation)).collect();
-        let outcome = self.store.write(Durability::Durable, |writing| {
-            let mut whole = true;
-            for packed in runs {
+        let (me, paced) = (self.me(), &self.paced);
+        let torn = self.torn.get(&session).cloned().unwrap_or_default();
+        // A frame without records only moves the cursor, which is no loss to lose.
+        let durability = if runs.is_empty() { Durability::Derived } else { Durability::Durable };
+        let outcome = self.store.write(durability, |writing| {
+            let mut received = Received::default();
+            for head in runs.heads() {
+                let (site, generation) = head.log;
+                let log = LogId { site, generation, scope };
                 // Before it is put together: what it refers to may have been left out for the same reason.
-                if !policy.sites.contains_key(&packed.log.site) {
-                    whole = false;
+                if !policy.sites.contains_key(&site) || torn.contains(&log) || received.torn.contains(&log) {
+                    received.partly = true;
                     continue;
                 }
-                let before = hash_before(writing, &packed)?;
-                let held = HeldRecords { writing, scope };
-                let run = packed.unpack(&policy.org, before, &held).map_err(|error| match error {
-                    UnpackError::Reference => Reject::Reference,
-                    UnpackError::Store(error) => Reject::Store(error),
-                })?;
-                let admitted = admit(writing, &policy, &run)?;
-                match admitted {
+                let last = if received.begun.contains(&site) { Some(now) } else { paced.get(&site).copied() };
+                if head.from == 1 && !may_begin(writing, &log, last, now)? {
+                    received.partly = true;
+                    received.slowed.push(site);
+                    continue;
+                }
+                let known = writing.log(&log)?.is_some_and(|state| state.seq > 0);
+                let Some(run) = unpack(writing, &policy, scope, runs, head)? else {
+                    received.partly = true;
+                    received.torn.insert(log);
+                    continue;
+                };
+                match admit(writing, &policy, &run)? {
                     Admitted::Stored(_) => {
-                        let last = run.records.last().map(|full| full.record.header.hlc).unwrap_or_default();
-                        latest = latest.max(last);
-                        if run.log.site == me {
-                            own.push((run.log.generation, last));
+                        let last = run.records.last().map(|with| with.record.header.hlc).unwrap_or_default();
+                        received.latest = received.latest.max(last);
+                        if !known {
+                            received.begun.insert(site);
+                        }
+                        if site == me {
+                            received.own.push((generation, known));
                         }
                     }
-                    Admitted::Known | Admitted::BeyondCut => {}
-                    Admitted::UnknownSite | Admitted::TooManyGenerations => whole = false,
+                    Admitted::Known => {}
+                    Admitted::Forked(_) => {
+                        received.partly = true;
+                        received.torn.insert(log);
+                        received.forked.push(log);
+                    }
                 }
             }
-            if whole {
+            if !received.partly {
                 writing.put(Table::Cursors, &cursor_key(&store, &scope, lane), &cursor.to_bytes())?;
             }
-            Ok::<_, Reject>(whole)
+            Ok::<_, Reject>(received)
         });
         match outcome {
-            Ok(whole) => {
-                self.hlc = self.hlc.observe(latest, now);
-                for (generation, last) in own {
-                    self.own_record(now, generation, last, known.contains(&(me, generation)));
-                }
-                if whole {
-                    self.cursors.insert((store, scope, lane), cursor);
-                }
-                Ok(if whole { Admission::Durable } else { Admission::Partly })
-            }
+            Ok(received) => Ok(self.received_runs(now, session, (store, scope, lane, cursor), received)),
             Err(Reject::Store(error)) => Err(error.into()),
             Err(reject) => {
                 let code = refusal(&reject);
@@ -148,24 +192,39 @@ impl Replica {
                     let peer = visit.peer;
                     self.alarm(now, Alarm::Refused(peer, code));
                 }
-                if let Reject::Fork { log, .. } | Reject::Chain { log, .. } = reject {
-                    self.alarm(now, Alarm::Forked(log.site));
-                }
                 Ok(Admission::Refused(code))
             }
         }
     }
 
-    /// A record of this site's own key came from outside: lost and come back, or a second copy (R1).
-    fn own_record(&mut self, now: Timestamp, generation: schema::id::GenerationId, last: Hlc, known: bool) {
-        if generation == self.generation {
-            return;
+    fn received_runs(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        (store, scope, lane, cursor): (StoreId, ScopeId, Lane, Cursor),
+        received: Received,
+    ) -> Admission {
+        self.hlc = self.hlc.observe(received.latest, now);
+        // Lost by this disk and come back (R1). That a second copy runs is said by its announcements, which name this
+        // generation.
+        if received.own.iter().any(|(generation, known)| *generation != self.generation && !known) {
+            self.alarm(now, Alarm::OwnRecordsBack);
         }
-        match last > self.started {
-            true => self.alarm(now, Alarm::CloneRunning(generation)),
-            false if !known => self.alarm(now, Alarm::OwnRecordsBack),
-            false => {}
+        self.paced.extend(received.begun.into_iter().map(|site| (site, now)));
+        for site in received.slowed {
+            self.alarm(now, Alarm::Slowed(site));
         }
+        for log in received.forked {
+            self.alarm(now, Alarm::Forked(log.site));
+        }
+        if !received.torn.is_empty() {
+            self.torn.entry(session).or_default().extend(received.torn);
+        }
+        if received.partly {
+            return Admission::Partly;
+        }
+        self.cursors.insert((store, scope, lane), cursor);
+        Admission::Durable
     }
 
     fn admit_authority(
@@ -178,8 +237,15 @@ impl Replica {
         match self.keep_statements(statements) {
             Ok(()) if self.authority.head() == before => Ok(None),
             Ok(()) => {
+                // What came goes on from what this site said itself: nobody who holds it holds more that it forgot.
+                self.authority_heard = true;
                 self.out.push_back(Output::Authority);
                 Ok(Some(Event::AuthorityGrown))
+            }
+            // The peer believes what the same key signed: it is blamed for nothing.
+            Err(ReplicaError::Authority(AuthorityError::Forked { .. })) => {
+                self.authority_forked(now);
+                Ok(None)
             }
             Err(ReplicaError::Authority(error)) => {
                 tracing::warn!(session, %error, "a peer's statements were refused");
@@ -194,27 +260,118 @@ impl Replica {
         }
     }
 
+    fn authority_forked(&mut self, now: Timestamp) {
+        if let Some((at, _)) = self.authority.head() {
+            self.alarm(now, Alarm::AuthorityForked(at));
+        }
+    }
+
     fn admit_frontiers(
         &mut self,
         now: Timestamp,
         session: SessionId,
-        said: Vec<SignedFrontier>,
+        said: Vec<Update>,
     ) -> Result<Option<Event>, ReplicaError> {
         let Some(policy): Option<std::sync::Arc<Policy>> = self.policy().cloned() else {
             return Ok(None);
         };
-        let (me, frontiers) = (self.me(), &self.frontiers);
-        let news = self
-            .store
-            .write(Durability::Derived, |writing| crate::frontiers::admit(writing, &policy, frontiers, said))?;
-        for signed in &news {
-            let frontiers = &signed.frontier;
-            if frontiers.site == me && frontiers.generation != self.generation && frontiers.hlc > self.started {
-                self.alarm(now, Alarm::CloneRunning(frontiers.generation));
+        let known = &mut self.frontiers;
+        let admitted =
+            self.store.write(Durability::Derived, |writing| frontiers::admit(writing, &policy, known, said))?;
+        let me = self.me();
+        for (site, scope) in admitted.news.iter().map(Update::place) {
+            // Nobody who ended before this process began can name its generation.
+            let newest = self.frontiers.get(&site, &scope).filter(|_| site == me).copied();
+            if let Some(newest) = newest.filter(|newest| newest.heard == Some(self.generation)) {
+                self.alarm(now, Alarm::CloneRunning(newest.generation));
             }
         }
-        self.frontiers.extend(news.iter().map(|signed| (signed.frontier.site, signed.clone())));
-        Ok((!news.is_empty()).then_some(Event::FrontiersGrown(Some(session), news)))
+        if !admitted.lacking.is_empty() {
+            self.send(session, &Message::FrontierWant(admitted.lacking));
+        }
+        Ok((!admitted.news.is_empty()).then_some(Event::FrontiersGrown(Some(session), admitted.news)))
+    }
+
+    fn send_frontiers(&mut self, session: SessionId, places: &[(SiteId, ScopeId)]) -> Result<(), StoreError> {
+        let reading = self.store.read()?;
+        let (mut portion, mut bytes) = (Vec::new(), 0);
+        for (site, scope) in places {
+            let Some(signed) = frontiers::read(&reading, site, scope)? else {
+                continue;
+            };
+            bytes += signed.to_bytes().len();
+            portion.push(Update::Whole(signed));
+            if bytes >= FRONTIER_FRAME_BYTES {
+                bytes = 0;
+                self.send(session, &Message::Frontiers(std::mem::take(&mut portion)));
+            }
+        }
+        if !portion.is_empty() {
+            self.send(session, &Message::Frontiers(portion));
+        }
+        Ok(())
+    }
+
+    /// Sends the bodies that a peer lacks of records of a scope. What is not held, or of another scope, is left out.
+    fn send_bodies(&mut self, session: SessionId, scope: ScopeId, wanted: &[[u8; 32]]) -> Result<(), StoreError> {
+        let reading = self.store.read()?;
+        let mut bodies = Vec::new();
+        for hash in wanted.iter().take(MAX_WANTED) {
+            let named = crate::admission::record_naming(&reading, &schema::id::ChangeHash(*hash))?;
+            let Some((no, seq)) = named else {
+                continue;
+            };
+            let StoredRecord { record, .. } = stored(&reading, no, seq)?;
+            if record.header.log.scope == scope {
+                bodies.extend(read_body(&reading, hash)?);
+            }
+        }
+        if !bodies.is_empty() {
+            self.send(session, &Message::Bodies { scope, bodies });
+        }
+        Ok(())
+    }
+
+    /// Keeps bodies that records held here wait for, and judges those again.
+    fn admit_bodies(&mut self, scope: &ScopeId, bodies: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let due = self.store.write(Durability::Durable, |writing| {
+            let mut due = false;
+            for body in &bodies {
+                for hash in hashes_of(body) {
+                    due |= keep_body(writing, scope, &hash, body)?;
+                }
+            }
+            Ok::<_, StoreError>(due)
+        })?;
+        self.due |= due;
+        Ok(())
+    }
+
+    /// Asks one session for bodies that are lacking here. Linear in `MAX_WANTED`.
+    pub(super) fn want_bodies(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        if !self.lacks_bodies || (now >= self.wanted && now.since(self.wanted) < WANT_INTERVAL) {
+            return Ok(());
+        }
+        self.wanted = now;
+        let reading = self.store.read()?;
+        let (from, end) = Wait::for_bodies();
+        let mut wanted: std::collections::BTreeMap<ScopeId, Vec<[u8; 32]>> = Default::default();
+        for (key, _) in reading.range(Table::Waiting, &from, Some(&end), MAX_WANTED)? {
+            let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
+            if let (Some(hash), Some((no, seq))) = (Wait::body_of(&key), place) {
+                let scope = stored(&reading, no, seq)?.record.header.log.scope;
+                wanted.entry(scope).or_default().push(hash);
+            }
+        }
+        self.lacks_bodies = !wanted.is_empty();
+        for (scope, bodies) in wanted {
+            let carries = |(id, session): (&SessionId, &SyncSession)| session.scope(&scope).is_some().then_some(*id);
+            let sessions: Vec<SessionId> = self.engine.sessions().iter().filter_map(carries).collect();
+            for session in sessions {
+                self.send(session, &Message::Want { scope, bodies: bodies.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn keep_store(&mut self, peer: SiteId, store: StoreId) -> Result<(), StoreError> {
@@ -226,15 +383,68 @@ impl Replica {
     }
 }
 
+/// Keeps a body under one of its hashes if a record of the scope waits for it.
+fn keep_body(writing: &mut Writing<'_>, scope: &ScopeId, hash: &[u8; 32], body: &[u8]) -> Result<bool, StoreError> {
+    let key = Wait::Body(*hash).key();
+    let end = crate::store::tables::after_prefix(&key);
+    let mut wanted = false;
+    for (row, _) in writing.range(Table::Waiting, &key, end.as_deref(), MAX_WANTED)? {
+        let Some((no, seq)) = row.get(key.len()..).and_then(read_record_key) else {
+            continue;
+        };
+        let record = stored(writing, no, seq)?.record;
+        if record.header.log.scope != *scope {
+            continue;
+        }
+        let place = crate::store::tables::record_key(no, seq);
+        for entry in record.skeleton.entries.iter().filter(|entry| entry.change.0 == *hash) {
+            crate::admission::note_name(writing, &record.header.log, entry, &place, body)?;
+        }
+        wanted = true;
+    }
+    if wanted {
+        put_body(writing, hash, body)?;
+        writing.put(Table::Due, &key, &end.unwrap_or_default())?;
+    }
+    Ok(wanted)
+}
+
+/// Whether a log may begin now: a site with many open logs begins one a minute (R1).
+fn may_begin(writing: &Writing<'_>, log: &LogId, last: Option<Timestamp>, now: Timestamp) -> Result<bool, StoreError> {
+    let known = writing.log(log)?.is_some();
+    let open = writing.log_index().open_of(&log.site, &log.scope).count();
+    let rests = last.is_some_and(|last| now >= last && now.since(last) < GENERATION_PACE);
+    Ok(known || open < FREE_GENERATIONS || !rests)
+}
+
+/// Takes a run out of its frame and puts it together; `None` if it follows another record than the one held here.
+fn unpack(
+    writing: &Writing<'_>,
+    policy: &Policy,
+    scope: ScopeId,
+    runs: &PackedRuns,
+    head: &RunHead,
+) -> Result<Option<Run>, Reject> {
+    let before = hash_before(writing, scope, head)?;
+    let held = HeldRecords { writing, scope, logs: runs.logs() };
+    match runs.open(head)?.unpack(&policy.org, before, &held) {
+        Ok(run) => Ok(Some(run)),
+        Err(UnpackError::Forked) => Ok(None),
+        Err(UnpackError::Reference) => Err(Reject::Reference),
+        Err(UnpackError::Store(error)) => Err(Reject::Store(error)),
+    }
+}
+
 /// The hash of the record before a run, as held here.
-fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Option<RecordHash>, StoreError> {
-    let Some(state) = source.log_index().logs.get(&run.log) else {
+fn hash_before(writing: &Writing<'_>, scope: ScopeId, head: &RunHead) -> Result<Option<RecordHash>, StoreError> {
+    let (site, generation) = head.log;
+    let Some(state) = writing.log(&LogId { site, generation, scope })? else {
         return Ok(None);
     };
-    match run.from.checked_sub(1) {
+    match head.from.checked_sub(1) {
         Some(0) | None => Ok(None),
         Some(before) if before == state.seq => Ok(Some(state.hash)),
-        Some(before) if before < state.seq => Ok(Some(stored(source, state.no, before)?.record.hash())),
+        Some(before) if before < state.seq => Ok(Some(stored(writing, state.no, before)?.record.hash())),
         Some(_) => Ok(None),
     }
 }
@@ -242,10 +452,10 @@ fn hash_before(source: &crate::store::Writing<'_>, run: &PackedRun) -> Result<Op
 fn refusal(reject: &Reject) -> &'static str {
     match reject {
         Reject::Size => "run-too-large",
+        Reject::Form(_) => "bad-run",
         Reject::Reference => "unknown-reference",
         Reject::Gap { .. } => "gap",
         Reject::Chain { .. } => "broken-chain",
-        Reject::Fork { .. } => "fork",
         Reject::Header { .. } => "bad-header",
         Reject::Body { .. } => "bad-body",
         Reject::Signature { .. } => "bad-signature",

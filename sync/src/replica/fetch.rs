@@ -1,39 +1,46 @@
 //! Reading what a peer lacks (R21): whole runs in the order of arrival, about one frame's worth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schema::id::{LogId, ScopeId, SiteId};
+use schema::id::{GenerationId, LogId, ScopeId, SiteId};
 use schema::identity::Signature;
 use schema::record::{MAX_RUN_BYTES, MAX_RUN_RECORDS};
 
 use super::Replica;
 use super::references::References;
-use crate::admission::{RecordWithBodies, Run, full, stored};
+use crate::admission::{RecordWithBodies, Run, stored, with_bodies};
 use crate::engine::Fetched;
-use crate::limits::{FRAME_TARGET_BYTES, MAX_SCAN};
+use crate::limits::MAX_SCAN;
 use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
-use crate::store::{Source, StoreError, Table, decode};
-use crate::wire::{Cursor, Lane, PackedRun};
+use crate::store::{LogNo, LogState, PeerLogs, Source, StoreError, Table, decode};
+use crate::wire::stripped::FrameLogs;
+use crate::wire::{Cursor, Lane, PackedRun, PackedRuns};
 
 /// Most bytes of a record in a frame beside its bodies, and of each of its entries.
 const RECORD_BYTES: usize = 192;
 const ENTRY_BYTES: usize = 48;
 
 /// What a fetch looks for.
-pub(super) struct Wanted {
+pub(super) struct Wanted<'e> {
     pub(super) scope: ScopeId,
     pub(super) lane: Lane,
     pub(super) after: (u64, Option<[u8; 16]>),
-    pub(super) held: HeldSeqs,
+    /// What the peer is known to hold.
+    pub(super) held: &'e HeldSeqs,
+    /// The peer's own site and generation, whose records it surely has.
+    pub(super) peer: (SiteId, Option<GenerationId>),
     pub(super) young_after: u64,
-    pub(super) direct: BTreeSet<SiteId>,
+    /// Sites from which the peer gets young records itself.
+    pub(super) direct: &'e BTreeSet<SiteId>,
+    /// Bytes of bodies after which the frame is closed.
+    pub(super) target_bytes: usize,
 }
 
 impl Replica {
-    /// Reads what a peer lacks of a lane.
-    pub(super) fn fetch(&self, wanted: &Wanted) -> Result<Fetched, StoreError> {
+    /// Reads what a peer lacks of a lane. Linear in the arrivals looked at, at most `MAX_SCAN`.
+    pub(super) fn fetch(&self, wanted: &Wanted<'_>) -> Result<Fetched, StoreError> {
         let reading = self.store.read()?;
         let (after, chain) = wanted.after;
         let at = |counter| reading.get_as::<Arrival>(Table::Arrivals, &arrival_key(&wanted.scope, counter));
@@ -46,24 +53,35 @@ impl Replica {
         }
         let from = arrival_key(&wanted.scope, after + 1);
         let end = arrival_key(&wanted.scope, u64::MAX);
-        let local = self.store.log_index();
-        let sender = References { reading: &reading, local, scope: wanted.scope, held: wanted.held.clone() };
-        let (mut frame, mut open, mut bytes) =
-            (Frame { sender, joined: None, bytes: 0, runs: Vec::new() }, Vec::new(), 0);
+        let peer = PeerLogs::new(self.store.log_index(), &reading, wanted.scope, wanted.held);
+        let mut sent = BTreeMap::new();
+        if let (site, Some(generation)) = wanted.peer {
+            sent.insert((site, generation), u64::MAX);
+        }
+        let sender = References { reading: &reading, scope: wanted.scope, peer: &peer, sent };
+        let mut frame = Frame { sender, logs: FrameLogs::default(), joined: None, bytes: 0, runs: Vec::new() };
+        let mut names: BTreeMap<LogNo, LogId> = BTreeMap::new();
+        let (mut open, mut bytes) = (Vec::new(), 0);
         for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
             let arrival: Arrival = decode(Table::Arrivals, value)?;
             let counter = after + 1 + index as u64;
-            let log = local.numbers.get(&arrival.log).copied();
-            let log = log.ok_or(StoreError::Missing { what: "a log" })?;
+            let log = match names.get(&arrival.log) {
+                Some(log) => *log,
+                None => {
+                    let state: Option<LogState> = reading.get_as(Table::Logs, &arrival.log.to_be_bytes())?;
+                    let id = state.ok_or(StoreError::Missing { what: "a log" })?.id;
+                    *names.entry(arrival.log).or_insert(id)
+                }
+            };
             let lane = if log.site == self.me() { Lane::Own } else { Lane::Others };
-            let has = wanted.held.get(&(log.site, log.generation)).is_some_and(|seq| *seq >= arrival.seq);
-            if lane == wanted.lane && !has {
+            let own = (log.site, Some(log.generation)) == wanted.peer;
+            if lane == wanted.lane && !own && peer.seq((log.site, log.generation))? < arrival.seq {
                 if counter > wanted.young_after && lane == Lane::Others && wanted.direct.contains(&log.site) {
                     break;
                 }
                 let found = stored(&reading, arrival.log, arrival.seq)?;
                 let signature = found.signature;
-                let read = full(&reading, found)?;
+                let read = with_bodies(&reading, found)?;
                 bytes += packed_bytes(&read);
                 open.push(read);
                 if let Some(signature) = signature {
@@ -71,7 +89,7 @@ impl Replica {
                 }
             }
             cursor = Cursor { counter, chain: arrival.chain };
-            if open.is_empty() && bytes >= FRAME_TARGET_BYTES {
+            if open.is_empty() && bytes >= wanted.target_bytes {
                 break;
             }
         }
@@ -79,11 +97,11 @@ impl Replica {
             // The scan ended inside a run, which happens only at its bound: go back to the run's first record.
             let first = open.len() as u64;
             let back = at(cursor.counter.saturating_sub(first))?;
-            cursor = back
-                .map_or(Cursor::default(), |arrival| Cursor { counter: cursor.counter - first, chain: arrival.chain });
+            let chain = |arrival: Arrival| Cursor { counter: cursor.counter - first, chain: arrival.chain };
+            cursor = back.map_or(Cursor::default(), chain);
         }
         frame.close()?;
-        Ok(Fetched::Runs(cursor, frame.runs))
+        Ok(Fetched::Runs(cursor, PackedRuns::of(wanted.scope, &frame.runs, frame.logs)))
     }
 }
 
@@ -91,6 +109,7 @@ impl Replica {
 /// signature ends what a send contains (R3).
 struct Frame<'s> {
     sender: References<'s>,
+    logs: FrameLogs,
     joined: Option<Run>,
     /// Of the bodies in it.
     bytes: usize,
@@ -99,7 +118,7 @@ struct Frame<'s> {
 
 impl Frame<'_> {
     fn add(&mut self, log: LogId, records: Vec<RecordWithBodies>, signature: Signature) -> Result<(), StoreError> {
-        let bytes: usize = records.iter().map(|full| full.record.body_bytes()).sum();
+        let bytes: usize = records.iter().map(|with| with.record.body_bytes()).sum();
         let fits = self.bytes + bytes <= MAX_RUN_BYTES;
         if let Some(run) = self.joined.as_mut().filter(|run| fits && follows(run, log, &records)) {
             run.records.extend(records);
@@ -118,9 +137,9 @@ impl Frame<'_> {
             return Ok(());
         };
         if let Some(last) = run.records.last() {
-            self.sender.held.insert((run.log.site, run.log.generation), last.record.header.seq);
+            self.sender.sent.insert((run.log.site, run.log.generation), last.record.header.seq);
         }
-        self.runs.push(PackedRun::pack(&run, &self.sender)?);
+        self.runs.push(PackedRun::pack(&run, &self.sender, &mut self.logs)?);
         Ok(())
     }
 }
@@ -136,6 +155,6 @@ fn follows(run: &Run, log: LogId, records: &[RecordWithBodies]) -> bool {
 }
 
 /// About how many bytes a record takes in a frame before compression.
-fn packed_bytes(full: &RecordWithBodies) -> usize {
-    full.record.body_bytes() + RECORD_BYTES + full.record.skeleton.entries().len() * ENTRY_BYTES
+fn packed_bytes(with: &RecordWithBodies) -> usize {
+    with.record.body_bytes() + RECORD_BYTES + with.record.skeleton.entries.len() * ENTRY_BYTES
 }

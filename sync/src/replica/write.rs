@@ -6,15 +6,16 @@ mod forge;
 use std::collections::BTreeMap;
 
 use automerge::Automerge;
+use schema::author::Author;
 use schema::authority::{Enrolment, Grant, Standing};
 use schema::codec::Canonical;
 use schema::doc::{DocKind, Edits, View};
-use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, UserId};
+use schema::id::{ChangeHash, DocId, GenerationId, LogId, ScopeId, SiteId, UserId};
 use schema::identity::Secret;
-use schema::policy::AuthorityLog;
+use schema::policy::{AuthorityLog, Policy};
 use schema::record::{
-    Author, BodyKind, CommandName, Content, Entry, FORMAT, Genesis, Header, MAX_BODY_BYTES, MAX_RUN_BYTES,
-    MAX_RUN_RECORDS, Previous, Record, SCHEMA_VERSION, Skeleton, actor, body_hash, enrolled_user, nonce,
+    BodyKind, Closing, CommandName, Entry, FORMAT, Genesis, Header, MAX_BODY_BYTES, MAX_RUN_RECORDS, OpaqueRef,
+    Previous, Record, SCHEMA_VERSION, Skeleton, actor, enrolled_user, item_id, nonce,
 };
 use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
@@ -24,8 +25,9 @@ use crate::admission::{RecordWithBodies, append_one, named_command, sign, stored
 use crate::docs::apply::Materializer;
 use crate::docs::{edit, load, row, view};
 use crate::engine::Event;
+use crate::limits::MAX_UNSIGNED_BYTES;
 use crate::store::tables::read_record_key;
-use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
+use crate::store::{Durability, Source, StoreError, Table, Writing};
 
 /// Why a command was not written. Nothing of it is.
 #[derive(Debug, Error)]
@@ -72,11 +74,11 @@ impl Replica {
         let mut hlc = self.hlc;
         let noted = &self.noted;
         let (key, generation, authority) = (&self.key, self.generation, &self.authority);
-        let firmness = match crate::fault_injection::acknowledges_before_commit() {
+        let durability = match crate::fault_injection::acknowledges_before_commit() {
             true => Durability::Derived,
             false => Durability::Durable,
         };
-        let (value, changed, verdicts) = self.store.write(firmness, |writing| {
+        let (value, changed, verdicts, due) = self.store.write(durability, |writing| {
             forget_projected(writing, noted)?;
             let mut batch = Batch {
                 pass: Materializer::new(authority),
@@ -84,7 +86,7 @@ impl Replica {
                 authority,
                 key,
                 generation,
-                org: policy.org,
+                policy: &policy,
                 now,
                 hlc: &mut hlc,
                 unsigned: BTreeMap::new(),
@@ -99,8 +101,10 @@ impl Replica {
             batch.sign_all()?;
             let Batch { mut pass, writing, .. } = batch;
             let verdicts = std::mem::take(&mut pass.verdicts);
-            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts))
+            let due = pass.leaves_due();
+            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts, due))
         })?;
+        self.due |= due;
         self.hlc = hlc;
         self.noted.clear();
         self.count(verdicts);
@@ -120,7 +124,7 @@ pub struct Batch<'b, 't> {
     authority: &'b AuthorityLog,
     key: &'b Secret,
     generation: GenerationId,
-    org: OrgId,
+    policy: &'b Policy,
     now: Timestamp,
     hlc: &'b mut Hlc,
     /// Records and bytes of each log since its last signature.
@@ -153,19 +157,16 @@ impl<'b, 't> Batch<'b, 't> {
         if let Some(docs) = self.written_before(author, name, scope).map_err(WriteError::from)? {
             return Ok(Written { docs, repeated: true });
         }
-        let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        let seq = self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1);
-        let skeleton = Skeleton { command: name, author, content: Content::Edit(Vec::new()) };
-        let mut command =
-            Command { batch: self, log, seq, skeleton, entries: Vec::new(), bodies: Vec::new(), docs: BTreeMap::new() };
+        let header = self.next_header(scope, BodyKind::Edit).map_err(E::from)?;
+        let skeleton = Skeleton::new(name, author);
+        let mut command = Command { batch: self, header, skeleton, bodies: Vec::new(), docs: BTreeMap::new() };
         work(&mut command)?;
-        let Command { skeleton, entries, bodies, docs, .. } = command;
-        if entries.is_empty() {
+        let Command { header, skeleton, bodies, docs, .. } = command;
+        if skeleton.entries.is_empty() {
             return Ok(Written { docs: Vec::new(), repeated: false });
         }
-        let changed = entries.iter().map(|entry| entry.doc).collect();
-        let skeleton = Skeleton { content: Content::Edit(entries), ..skeleton };
-        let recorded = self.record(log, seq, BodyKind::Edit, skeleton, bodies, Some(docs));
+        let changed = skeleton.entries.iter().map(|entry| entry.doc).collect();
+        let recorded = self.record(header, skeleton, bodies, Some(docs));
         self.broken |= matches!(recorded, Err(WriteError::Store(_)));
         recorded.map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
@@ -173,16 +174,24 @@ impl<'b, 't> Batch<'b, 't> {
 
     /// Enrols somebody at this site (R15) and answers with their id, which is drawn from the record's place.
     pub fn enrol(&mut self, author: Author, login: &str, grants: Vec<Grant>) -> Result<UserId, WriteError> {
-        let policy = self.authority.current().ok_or(WriteError::NotJoined)?;
-        let log = LogId { site: self.key.public(), generation: self.generation, scope: policy.org_scope() };
-        let seq = self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1);
-        let user = enrolled_user(&log, seq);
+        let header = self.next_header(self.policy.org_scope(), BodyKind::Enrolment)?;
+        let user = enrolled_user(&header.log, header.seq);
         let enrolment = Enrolment { user, login: login.to_owned(), grants, standing: Standing::Active };
-        let body = enrolment.to_bytes();
-        let content = Content::Opaque { hash: body_hash(&body), length: body.len() as u32 };
-        let skeleton = Skeleton { command: CommandName::Place, author, content };
-        self.record(log, seq, BodyKind::Enrolment, skeleton, vec![body], None)?;
+        self.say_of_person(header, author, &enrolment)?;
         Ok(user)
+    }
+
+    /// Says something new of somebody whom this site enrolled: that they are disabled, or have other roles (R15).
+    pub fn enrol_again(&mut self, author: Author, enrolment: &Enrolment) -> Result<(), WriteError> {
+        let header = self.next_header(self.policy.org_scope(), BodyKind::Enrolment)?;
+        self.say_of_person(header, author, enrolment)
+    }
+
+    fn say_of_person(&mut self, header: Header, author: Author, enrolment: &Enrolment) -> Result<(), WriteError> {
+        let body = enrolment.to_bytes();
+        let opaque = Some(OpaqueRef::of(&body));
+        let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, author) };
+        self.record(header, skeleton, vec![body], None)
     }
 
     fn written_before(
@@ -200,14 +209,48 @@ impl<'b, 't> Batch<'b, 't> {
         };
         let (log, seq) = read_record_key(&place).ok_or(StoreError::Missing { what: "a command's record" })?;
         let record = stored(self.writing, log, seq)?.record;
-        Ok(Some(record.skeleton.entries().iter().map(|entry| entry.doc).collect()))
+        Ok(Some(record.skeleton.entries.iter().map(|entry| entry.doc).collect()))
+    }
+
+    /// The header of the next record of this generation in a scope, its skeleton's hash left open.
+    fn next_header(&self, scope: ScopeId, kind: BodyKind) -> Result<Header, WriteError> {
+        let log = LogId { site: self.key.public(), generation: self.generation, scope };
+        // A copy of this site may have closed the log of this very process (R1): it goes on all the same.
+        let held = self.writing.log(&log)?.filter(|state| state.seq > 0);
+        let previous = match &held {
+            Some(state) => Previous::Record(state.hash),
+            None => self.generation_before(&log).map_or(Previous::First, Previous::After),
+        };
+        Ok(Header {
+            format: FORMAT,
+            org: self.policy.org,
+            log,
+            seq: held.as_ref().map_or(1, |state| state.seq + 1),
+            previous,
+            pin: self.authority.pin().ok_or(WriteError::NotJoined)?,
+            hlc: self.hlc.tick(self.now),
+            // The fleet's minimum: nobody has to wait for a newer version to read it (R13).
+            schema: self.policy.schema.min(SCHEMA_VERSION),
+            kind,
+            skeleton: [0; 32],
+            extension: Vec::new(),
+        })
+    }
+
+    /// The end of the last log of this site in the scope that no other follows yet (R1). Linear in the open ones.
+    fn generation_before(&self, log: &LogId) -> Option<Closing> {
+        let own = self.writing.log_index().open_of(&log.site, &log.scope).filter(|state| state.seq > 0);
+        own.max_by_key(|state| state.hlc).map(|state| Closing {
+            generation: state.id.generation,
+            seq: state.seq,
+            hash: state.hash,
+            pin: state.pin,
+        })
     }
 
     fn record(
         &mut self,
-        log: LogId,
-        seq: u64,
-        kind: BodyKind,
+        mut header: Header,
         skeleton: Skeleton,
         bodies: Vec<Vec<u8>>,
         docs: Option<BTreeMap<DocId, Automerge>>,
@@ -216,36 +259,26 @@ impl<'b, 't> Batch<'b, 't> {
         if bytes > MAX_BODY_BYTES {
             return Err(WriteError::TooLarge);
         }
+        let (log, seq, hlc) = (header.log, header.seq, header.hlc);
         let (records, before) = self.unsigned.get(&log).copied().unwrap_or_default();
-        if records + 1 >= MAX_RUN_RECORDS || before + bytes > MAX_RUN_BYTES {
+        if records + 1 >= MAX_RUN_RECORDS || (records > 0 && before + bytes > MAX_UNSIGNED_BYTES) {
             sign(self.writing, log, self.key)?;
             self.unsigned.remove(&log);
         }
-        let (authority, _) = self.authority.head().ok_or(WriteError::NotJoined)?;
-        let hlc = self.hlc.tick(self.now);
-        let header = Header {
-            format: FORMAT,
-            org: self.org,
-            log,
-            seq,
-            previous: self.previous(&log)?,
-            authority,
-            hlc,
-            schema: SCHEMA_VERSION,
-            kind,
-            skeleton: skeleton.hash(),
-        };
-        let full = RecordWithBodies { record: Record { header, skeleton }, bodies };
-        let known = self.writing.log_index().logs.get(&log);
-        let no = known.map_or_else(|| self.writing.next_log_number(), |state| state.no);
-        if known.is_none() {
-            self.reserve(log, no)?;
+        header.skeleton = skeleton.hash();
+        let bodies = bodies.into_iter().map(Some).collect();
+        let with = RecordWithBodies { record: Record { header, skeleton }, bodies };
+        // A new log gets its number before its first record is judged, which reads whose log it is.
+        let reserved = self.writing.log_or_new(log)?;
+        let no = reserved.no;
+        if seq == 1 {
+            self.writing.put_log(reserved)?;
         }
-        let held = self.pass.own(self.writing, no, &full, docs)?;
+        let held = self.pass.own(self.writing, no, &with, docs)?;
         #[cfg(feature = "fault-injection")]
         let held = match held {
             Some(verdict) if self.hostile => {
-                self.pass.quarantine(self.writing, no, &full, &verdict)?;
+                self.pass.quarantine(self.writing, no, &with, &verdict)?;
                 None
             }
             held => held,
@@ -256,7 +289,7 @@ impl<'b, 't> Batch<'b, 't> {
             }
             return Err(WriteError::Refused(verdict.code().to_owned()));
         }
-        append_one(self.writing, log, &full, None)?;
+        append_one(self.writing, log, &with, None)?;
         let mut scope = self.writing.log_index().scope(&log.scope);
         if scope.materialized + 1 == scope.arrivals {
             scope.materialized += 1;
@@ -266,29 +299,6 @@ impl<'b, 't> Batch<'b, 't> {
         let unsigned = self.unsigned.entry(log).or_default();
         *unsigned = (unsigned.0 + 1, unsigned.1 + bytes);
         Ok(())
-    }
-
-    /// Gives a new log its number before its first record is judged, which reads whose log it is.
-    fn reserve(&mut self, log: LogId, no: u32) -> Result<(), StoreError> {
-        let hash = RecordHash([0; 32]);
-        let state =
-            LogState { no, id: log, seq: 0, hash, hlc: Hlc::default(), authority: Default::default(), follows: None };
-        self.writing.put_log(state)
-    }
-
-    /// What the next record of a log follows (R1): for the first of a generation, the last log of this site in
-    /// the scope that no other follows yet.
-    fn previous(&self, log: &LogId) -> Result<Previous, StoreError> {
-        if let Some(state) = self.writing.log_index().logs.get(log).filter(|state| state.seq > 0) {
-            return Ok(Previous::Record(state.hash));
-        }
-        let logs = self.writing.log_index().logs.values();
-        let own = logs.filter(|state| state.id.site == log.site && state.id.scope == log.scope && state.seq > 0);
-        Ok(own.max_by_key(|state| state.hlc).map_or(Previous::First, |state| Previous::After {
-            generation: state.id.generation,
-            seq: state.seq,
-            hash: state.hash,
-        }))
     }
 
     fn sign_all(&mut self) -> Result<(), StoreError> {
@@ -302,10 +312,8 @@ impl<'b, 't> Batch<'b, 't> {
 /// One command at work: every document once.
 pub struct Command<'c, 'b, 't> {
     batch: &'c mut Batch<'b, 't>,
-    log: LogId,
-    seq: u64,
+    header: Header,
     skeleton: Skeleton,
-    entries: Vec<Entry>,
     bodies: Vec<Vec<u8>>,
     docs: BTreeMap<DocId, Automerge>,
 }
@@ -313,13 +321,12 @@ pub struct Command<'c, 'b, 't> {
 impl Command<'_, '_, '_> {
     /// This site.
     pub fn site(&self) -> SiteId {
-        self.log.site
+        self.header.log.site
     }
 
     /// The id that things made by this command are called by: the name given, or its place in the log.
     pub fn id(&self) -> String {
-        let nonce = nonce(&self.log, self.seq, &self.skeleton, u16::MAX as usize);
-        hex(&nonce[..8])
+        item_id(&self.header, &self.skeleton)
     }
 
     /// A document as it stands before this command.
@@ -329,9 +336,9 @@ impl Command<'_, '_, '_> {
 
     /// The id that [`Command::create`] will give.
     pub fn id_of_next(&self, kind: DocKind, natural: Option<[u8; 16]>) -> DocId {
-        let computed = || nonce(&self.log, self.seq, &self.skeleton, self.entries.len());
+        let computed = || nonce(&self.header, &self.skeleton, self.skeleton.entries.len());
         let nonce = natural.unwrap_or_else(computed);
-        schema::doc::doc_id(&self.batch.org, &self.log.scope, kind, &nonce)
+        schema::doc::doc_id(&self.header.org, &self.header.log.scope, kind, &nonce)
     }
 
     /// Gives birth to a document. One with a natural key that is here already is left as it is.
@@ -340,7 +347,7 @@ impl Command<'_, '_, '_> {
         if row(self.batch.writing, &doc)?.is_some() {
             return Ok(doc);
         }
-        self.change(doc, Some(Genesis { kind, natural }), edits)?;
+        self.change(doc, Some(Genesis::of(kind, natural)), edits)?;
         Ok(doc)
     }
 
@@ -357,20 +364,16 @@ impl Command<'_, '_, '_> {
             Some(document) => document.clone(),
             None => load(self.batch.writing, &doc)?,
         };
-        let actor = actor(&self.log.site, &self.log.generation, &doc);
+        let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         let made = edit::change(&mut document, &actor, edits, genesis.is_some()).map_err(|_| WriteError::NoSuchText)?;
         let Some(change) = made else {
             return Ok(false);
         };
         let body = change.raw_bytes().to_vec();
         let length = u32::try_from(body.len()).map_err(|_| WriteError::TooLarge)?;
-        self.entries.push(Entry { doc, genesis, change: ChangeHash(change.hash().0), length });
+        self.skeleton.entries.push(Entry { doc, genesis, change: ChangeHash(change.hash().0), length });
         self.bodies.push(body);
         self.docs.insert(doc, document);
         Ok(true)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

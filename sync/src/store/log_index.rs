@@ -1,44 +1,80 @@
-//! The small state that every decision needs: logs, scopes, who this store is. In memory, mirrored from
+//! The small state that every decision needs: open logs, scopes, who this store is. In memory, mirrored from
 //! the tables, and changed only through a transaction.
+//!
+//! A log is *closed* when it is held exactly to the record that one of its successors names as its end, and none
+//! names a later one (R1). Closed logs stand in the tables alone: what is in memory, in a vector, in an announcement,
+//! and whatever walks them, is linear in the open ones, however often a site has restarted.
 
+mod peer;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use schema::authority::AuthorityRef;
+use schema::authority::Pin;
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
+use schema::record::Closing;
 use schema::time::Hlc;
 
 use super::tables::LogNo;
 use super::{Source, StoreError, Table, Writing, decode};
+pub use peer::PeerLogs;
 
-/// The end of a log as held here, and what its first record said it follows.
+/// Successors of one generation that are remembered. A copy of a site makes one; what is beyond is a member's who
+/// opens generations as fast as it is let, and closes nothing.
+const MAX_SUCCESSORS: usize = 1024;
+
+/// A log of a scope that is known from the context.
+pub type LogName = (SiteId, GenerationId);
+
+/// The end of a log as held here, what its first record follows, and what its successors say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogState {
     /// Its number in this store.
     pub no: LogNo,
-    /// Which log.
+    /// The log.
     pub id: LogId,
-    /// Last seq held; always a signed record.
-    pub seq: u64,
-    /// Its hash.
-    pub hash: RecordHash,
-    /// Its time.
-    pub hlc: Hlc,
-    /// The authority position it pins.
-    pub authority: AuthorityRef,
-    /// The generation it follows, as far as known when it began (R1).
-    pub follows: Option<Closing>,
-}
-
-/// Where a generation ended, as the first record of its successor says: both belong to its chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Closing {
-    /// The generation that ended.
-    pub generation: GenerationId,
-    /// Its last seq.
+    /// Last seq held, always a signed record; 0 for a log that is only named by its successor.
     pub seq: u64,
     /// The hash there.
     pub hash: RecordHash,
+    /// The time there.
+    pub hlc: Hlc,
+    /// What is pinned there.
+    pub pin: Pin,
+    /// The generation it follows, as far as known when it began.
+    pub follows: Option<Closing>,
+    /// Where later generations say that it ended.
+    pub successors: Vec<Successor>,
+}
+
+/// A generation that says where this one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Successor {
+    /// The last seq.
+    pub seq: u64,
+    /// The hash there.
+    pub hash: RecordHash,
+    /// Who says so.
+    pub generation: GenerationId,
+}
+
+impl LogState {
+    /// A log of which nothing is held.
+    pub fn empty(no: LogNo, id: LogId) -> Self {
+        let (hash, hlc, pin) = (RecordHash([0; 32]), Hlc::default(), Pin::default());
+        Self { no, id, seq: 0, hash, hlc, pin, follows: None, successors: Vec::new() }
+    }
+
+    /// Its name inside its scope.
+    pub fn name(&self) -> LogName {
+        (self.id.site, self.id.generation)
+    }
+
+    /// Whether the furthest of its successors names exactly the record held.
+    pub fn is_closed(&self) -> bool {
+        self.successors.iter().max().is_some_and(|last| (last.seq, last.hash) == (self.seq, self.hash))
+    }
 }
 
 impl Canonical for LogState {
@@ -48,11 +84,12 @@ impl Canonical for LogState {
         out.u64(self.seq);
         self.hash.write(out);
         self.hlc.write(out);
-        self.authority.write(out);
-        out.option(self.follows.as_ref(), |out, closing| {
-            closing.generation.write(out);
-            out.u64(closing.seq);
-            closing.hash.write(out);
+        self.pin.write(out);
+        out.option(self.follows.as_ref(), |out, closing| closing.write(out));
+        out.list(&self.successors, |out, successor| {
+            out.u64(successor.seq);
+            successor.hash.write(out);
+            successor.generation.write(out);
         });
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -62,10 +99,11 @@ impl Canonical for LogState {
             seq: input.u64("seq")?,
             hash: Canonical::read(input)?,
             hlc: Canonical::read(input)?,
-            authority: Canonical::read(input)?,
-            follows: input.option("follows", |input| {
-                let generation = Canonical::read(input)?;
-                Ok(Closing { generation, seq: input.u64("seq")?, hash: Canonical::read(input)? })
+            pin: Canonical::read(input)?,
+            follows: input.option("follows", Canonical::read)?,
+            successors: input.list(MAX_SUCCESSORS, "successors", |input| {
+                let (seq, hash) = (input.u64("closing seq")?, Canonical::read(input)?);
+                Ok(Successor { seq, hash, generation: Canonical::read(input)? })
             })?,
         })
     }
@@ -74,7 +112,7 @@ impl Canonical for LogState {
 /// One scope as held here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeState {
-    /// Counter of the last arrival; 0 before the first.
+    /// Counter of the last arrival, which is the number of records held; 0 before the first.
     pub arrivals: u64,
     /// Hash chain over the arrivals.
     pub chain: [u8; 16],
@@ -101,147 +139,160 @@ impl Canonical for ScopeState {
     }
 }
 
-/// How far somebody holds each log of a scope.
-pub type HeldSeqs = BTreeMap<(SiteId, GenerationId), u64>;
+/// How far somebody holds each open log of a scope. A log without a line is held as its successors' lines imply.
+pub type HeldSeqs = BTreeMap<LogName, u64>;
 
-/// A line of a vector: a generation's log in a scope, how far it is held, and the hash there.
+/// A line of a vector: an open log in a scope, how far it is held, and the hash there.
 pub type Line = (SiteId, GenerationId, u64, RecordHash);
 
-/// Logs and scopes of a store.
+/// A scope and its open logs.
+#[derive(Debug, Clone, Default)]
+pub struct ScopeIndex {
+    /// The scope's state.
+    pub state: ScopeState,
+    /// Its open logs.
+    pub open: BTreeMap<LogName, LogState>,
+    /// The digest of the vector, made when it is first asked for after a change.
+    vector_digest: Cell<Option<[u8; 32]>>,
+}
+
+/// Open logs and scopes of a store.
 #[derive(Debug, Clone, Default)]
 pub struct LogIndex {
-    /// By id.
-    pub logs: BTreeMap<LogId, LogState>,
-    /// Ids by number.
-    pub numbers: BTreeMap<LogNo, LogId>,
-    /// By id.
-    pub scopes: BTreeMap<ScopeId, ScopeState>,
+    scopes: BTreeMap<ScopeId, ScopeIndex>,
     /// Drawn when the store was created or restored (R21); `None` before that.
     pub store_id: Option<StoreId>,
     /// Statements of the authority log held.
     pub statements: u64,
+    /// The number of the newest log.
+    last_no: LogNo,
 }
 
 impl LogIndex {
-    /// Reads the state from the tables.
+    /// Reads the state from the tables. Linear in the open logs.
     pub fn load(source: &impl Source) -> Result<Self, StoreError> {
-        let mut local = Self::default();
-        for (_, bytes) in source.prefixed(Table::Logs, &[])? {
-            let state: LogState = decode(Table::Logs, &bytes)?;
-            local.numbers.insert(state.no, state.id);
-            local.logs.insert(state.id, state);
+        let mut index = Self::default();
+        for (no, _) in source.prefixed(Table::OpenLogs, &[])? {
+            let state: Option<LogState> = source.get_as(Table::Logs, &no)?;
+            let state = state.ok_or(StoreError::Missing { what: "a log" })?;
+            index.scopes.entry(state.id.scope).or_default().open.insert(state.name(), state);
         }
         for (key, bytes) in source.prefixed(Table::Meta, b"scope/")? {
             let id = key[b"scope/".len()..].try_into().map_err(|_| StoreError::Missing { what: "a scope's id" })?;
-            local.scopes.insert(ScopeId(id), decode(Table::Meta, &bytes)?);
+            index.scopes.entry(ScopeId(id)).or_default().state = decode(Table::Meta, &bytes)?;
         }
-        local.store_id = source.get_as(Table::Meta, b"store")?;
-        local.statements = source.count(Table::Authority)?;
-        Ok(local)
+        index.store_id = source.get_as(Table::Meta, b"store")?;
+        index.last_no = source.get_as::<LogCount>(Table::Meta, LOG_COUNT)?.map_or(0, |count| count.0);
+        index.statements = source.count(Table::Authority)?;
+        Ok(index)
     }
 
     /// The scope's state; an empty one if nothing of it was ever held.
     pub fn scope(&self, scope: &ScopeId) -> ScopeState {
-        self.scopes.get(scope).cloned().unwrap_or_default()
+        self.scopes.get(scope).map(|index| index.state.clone()).unwrap_or_default()
     }
 
-    /// The vector of a scope, sorted: one line per log, except that a generation named by its successor's
-    /// first record and held exactly to the seq and hash named there has none (R1). One that is named and not
-    /// held to there has a line, with seq 0 if nothing of it is held, so that a missing line always means
-    /// "held", and equal vectors prove equal records.
+    /// All scopes of which something is held.
+    pub fn scopes(&self) -> impl Iterator<Item = (&ScopeId, &ScopeState)> {
+        self.scopes.iter().map(|(scope, index)| (scope, &index.state))
+    }
+
+    /// A log, if it is open.
+    pub fn open(&self, id: &LogId) -> Option<&LogState> {
+        self.scopes.get(&id.scope)?.open.get(&(id.site, id.generation))
+    }
+
+    /// The open logs of a scope.
+    pub fn open_in(&self, scope: &ScopeId) -> impl Iterator<Item = &LogState> {
+        self.scopes.get(scope).into_iter().flat_map(|index| index.open.values())
+    }
+
+    /// The open logs of a site in a scope.
+    pub fn open_of(&self, site: &SiteId, scope: &ScopeId) -> impl Iterator<Item = &LogState> {
+        let range = (*site, GenerationId([0; 16]))..=(*site, GenerationId([0xff; 16]));
+        self.scopes.get(scope).into_iter().flat_map(move |index| index.open.range(range.clone()).map(|(_, log)| log))
+    }
+
+    /// A log, open or closed; `None` if nothing of it was ever held or named.
+    pub fn log(&self, source: &impl Source, id: &LogId) -> Result<Option<LogState>, StoreError> {
+        if let Some(open) = self.open(id) {
+            return Ok(Some(open.clone()));
+        }
+        match source.get(Table::LogNumbers, &id.to_bytes())? {
+            Some(no) => source.get_as(Table::Logs, &no),
+            None => Ok(None),
+        }
+    }
+
+    /// The vector of a scope, sorted: one line per open log, with seq 0 for one that is only named. A missing line
+    /// means "held to where a successor that is held says it ended", and equal vectors prove equal records.
     pub fn vector(&self, scope: &ScopeId) -> Vec<Line> {
-        let in_scope = || self.logs.values().filter(|state| state.id.scope == *scope);
-        let mut lines: BTreeMap<(SiteId, GenerationId), (u64, RecordHash)> =
-            in_scope().map(|state| ((state.id.site, state.id.generation), (state.seq, state.hash))).collect();
-        // Copies of a site may follow one generation at different places: the last one counts.
-        let mut closings: BTreeMap<(SiteId, GenerationId), Closing> = BTreeMap::new();
-        for state in in_scope() {
-            if let Some(closing) = state.follows {
-                let last = closings.entry((state.id.site, closing.generation)).or_insert(closing);
-                *last = closing.max(*last);
-            }
-        }
-        for (log, closing) in closings {
-            let line = lines.entry(log).or_insert((0, RecordHash([0; 32])));
-            if *line == (closing.seq, closing.hash) {
-                lines.remove(&log);
-            }
-        }
-        lines.into_iter().map(|((site, generation), (seq, hash))| (site, generation, seq, hash)).collect()
+        self.open_in(scope).map(|log| (log.id.site, log.id.generation, log.seq, log.hash)).collect()
     }
 
-    /// What a peer with these lines holds of the logs known here: a closed generation without a line is held
-    /// to where the last of its successors, of which the peer holds something, says it ended.
-    pub fn expand(&self, scope: &ScopeId, lines: &BTreeMap<(SiteId, GenerationId), u64>) -> HeldSeqs {
-        let mut held = lines.clone();
-        let mut closings: Vec<(SiteId, GenerationId, GenerationId, u64)> = self
-            .logs
-            .values()
-            .filter(|state| state.id.scope == *scope)
-            .filter_map(|state| {
-                let Closing { generation, seq, .. } = state.follows?;
-                Some((state.id.site, state.id.generation, generation, seq))
-            })
-            .collect();
-        // Each round settles at least one generation, so there are at most as many rounds as generations.
-        loop {
-            let left = closings.len();
-            closings.retain(|(site, generation, before, seq)| {
-                let follows = held.get(&(*site, *generation)).is_some_and(|seq| *seq > 0);
-                if follows && !lines.contains_key(&(*site, *before)) {
-                    let implied = held.entry((*site, *before)).or_default();
-                    *implied = (*implied).max(*seq);
-                }
-                !follows
-            });
-            if closings.len() == left {
-                return held;
-            }
-        }
+    /// The digest of the vector, kept until a log changes.
+    pub fn vector_digest(&self, scope: &ScopeId) -> [u8; 32] {
+        let Some(index) = self.scopes.get(scope) else {
+            return vector_digest(&[]);
+        };
+        let digest = index.vector_digest.get().unwrap_or_else(|| vector_digest(&self.vector(scope)));
+        index.vector_digest.set(Some(digest));
+        digest
     }
 
-    /// How many generations of a site have a log in the scope that no successor has closed.
-    pub fn open_generations(&self, site: &SiteId, scope: &ScopeId) -> usize {
-        let logs = || self.logs.values().filter(|state| state.id.site == *site && state.id.scope == *scope);
-        let closed: std::collections::BTreeSet<GenerationId> =
-            logs().filter_map(|state| state.follows.map(|closing| closing.generation)).collect();
-        logs().filter(|state| !closed.contains(&state.id.generation)).count()
+    /// What is held here, as a peer would be told.
+    pub fn held(&self, scope: &ScopeId) -> HeldSeqs {
+        self.open_in(scope).map(|log| (log.name(), log.seq)).collect()
     }
 
     /// Takes back what a transaction did, newest first.
     pub(super) fn take_back(&mut self, undo: Vec<Undo>) {
         for step in undo.into_iter().rev() {
             match step {
-                Undo::Log(id, Some(before)) => {
-                    self.numbers.insert(before.no, id);
-                    self.logs.insert(id, before);
-                }
-                Undo::Log(id, None) => {
-                    if let Some(state) = self.logs.remove(&id) {
-                        self.numbers.remove(&state.no);
+                Undo::Log(id, before) => {
+                    let index = self.scopes.entry(id.scope).or_default();
+                    index.vector_digest.set(None);
+                    match before {
+                        Some(before) => drop(index.open.insert((id.site, id.generation), *before)),
+                        None => drop(index.open.remove(&(id.site, id.generation))),
                     }
                 }
-                Undo::Scope(id, Some(before)) => drop(self.scopes.insert(id, before)),
-                Undo::Scope(id, None) => drop(self.scopes.remove(&id)),
+                Undo::Scope(id, before) => self.scopes.entry(id).or_default().state = before,
                 Undo::StoreId(before) => self.store_id = before,
                 Undo::Statements(before) => self.statements = before,
+                Undo::LastNo(before) => self.last_no = before,
             }
         }
-    }
-
-    /// How many records of the scope are held.
-    pub fn records(&self, scope: &ScopeId) -> u64 {
-        self.logs.values().filter(|state| state.id.scope == *scope).map(|state| state.seq).sum()
     }
 }
 
 /// What something of [`LogIndex`] was before a transaction changed it.
 #[derive(Debug)]
 pub(super) enum Undo {
-    Log(LogId, Option<LogState>),
-    Scope(ScopeId, Option<ScopeState>),
+    Log(LogId, Option<Box<LogState>>),
+    Scope(ScopeId, ScopeState),
     StoreId(Option<StoreId>),
     Statements(u64),
+    LastNo(LogNo),
+}
+
+const LOG_COUNT: &[u8] = b"logs";
+
+struct LogCount(LogNo);
+
+impl Canonical for LogCount {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.0);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self(input.u32("number of logs")?))
+    }
+}
+
+/// Every log of which something is held or named, open or closed. Linear in all of them: for checks, not for work.
+pub fn every_log(source: &impl Source) -> Result<BTreeMap<LogId, LogState>, StoreError> {
+    let rows = source.prefixed(Table::Logs, &[])?;
+    rows.iter().map(|(_, bytes)| decode(Table::Logs, bytes).map(|state: LogState| (state.id, state))).collect()
 }
 
 /// The digest of a vector: equal digests of hash chains prove equal records.
@@ -265,37 +316,83 @@ pub fn digest_sum(sum: &mut [u8; 32], term: &[u8; 32], plus: bool) {
 }
 
 impl Writing<'_> {
-    /// Writes a log's state.
+    /// A log, open or closed.
+    pub fn log(&self, id: &LogId) -> Result<Option<LogState>, StoreError> {
+        self.log_index.log(self, id)
+    }
+
+    /// A log, with a number of its own if it is not in the store yet.
+    pub fn log_or_new(&mut self, id: LogId) -> Result<LogState, StoreError> {
+        if let Some(known) = self.log(&id)? {
+            return Ok(known);
+        }
+        let before = self.log_index.last_no;
+        let no = before + 1;
+        self.put(Table::Meta, LOG_COUNT, &LogCount(no).to_bytes())?;
+        self.undo.push(Undo::LastNo(before));
+        self.log_index.last_no = no;
+        self.put(Table::LogNumbers, &id.to_bytes(), &no.to_be_bytes())?;
+        Ok(LogState::empty(no, id))
+    }
+
+    /// Writes a log's state: in memory while it is open, in the tables always.
     pub fn put_log(&mut self, state: LogState) -> Result<(), StoreError> {
-        self.put(Table::Logs, &state.no.to_be_bytes(), &state.to_bytes())?;
-        self.local.numbers.insert(state.no, state.id);
-        let id = state.id;
-        let before = self.local.logs.insert(id, state);
-        self.undo.push(Undo::Log(id, before));
+        let (id, key) = (state.id, state.no.to_be_bytes());
+        self.put(Table::Logs, &key, &state.to_bytes())?;
+        let closed = state.is_closed();
+        let index = self.log_index.scopes.entry(id.scope).or_default();
+        index.vector_digest.set(None);
+        let before = match closed {
+            true => index.open.remove(&state.name()),
+            false => index.open.insert(state.name(), state),
+        };
+        match (closed, before.is_some()) {
+            (true, true) => self.remove(Table::OpenLogs, &key)?,
+            (false, false) => self.put(Table::OpenLogs, &key, &[])?,
+            (true, false) | (false, true) => {}
+        }
+        self.undo.push(Undo::Log(id, before.map(Box::new)));
         Ok(())
+    }
+
+    /// Notes at the generation that `by` follows where it says that one ended. A closing that contradicts what is
+    /// held is void: it closes nothing (R1). `hash_at` reads the hash of a record held.
+    pub fn note_closing(
+        &mut self,
+        by: LogId,
+        closing: &Closing,
+        hash_at: impl Fn(&Self, LogNo, u64) -> Result<RecordHash, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let mut before = self.log_or_new(LogId { generation: closing.generation, ..by })?;
+        let contradicts = closing.seq <= before.seq && hash_at(self, before.no, closing.seq)? != closing.hash;
+        if contradicts || before.successors.len() >= MAX_SUCCESSORS {
+            return Ok(false);
+        }
+        before.successors.push(Successor { seq: closing.seq, hash: closing.hash, generation: by.generation });
+        self.put_log(before)?;
+        Ok(true)
     }
 
     /// Takes back a log that was reserved and got no record.
     pub fn drop_log(&mut self, id: &LogId) -> Result<(), StoreError> {
-        if let Some(state) = self.local.logs.remove(id) {
-            self.local.numbers.remove(&state.no);
-            let no = state.no;
-            self.undo.push(Undo::Log(*id, Some(state)));
-            self.remove(Table::Logs, &no.to_be_bytes())?;
-        }
-        Ok(())
-    }
-
-    /// The number for a log that is not in the store yet.
-    pub fn next_log_number(&self) -> LogNo {
-        self.local.numbers.last_key_value().map_or(1, |(last, _)| last + 1)
+        let Some(state) = self.log_index.open(id).cloned() else {
+            return Ok(());
+        };
+        let index = self.log_index.scopes.entry(id.scope).or_default();
+        index.open.remove(&state.name());
+        index.vector_digest.set(None);
+        let key = state.no.to_be_bytes();
+        self.undo.push(Undo::Log(*id, Some(Box::new(state))));
+        self.remove(Table::LogNumbers, &id.to_bytes())?;
+        self.remove(Table::OpenLogs, &key)?;
+        self.remove(Table::Logs, &key)
     }
 
     /// Writes a scope's state.
     pub fn put_scope(&mut self, scope: ScopeId, state: ScopeState) -> Result<(), StoreError> {
         let key = [b"scope/".as_slice(), &scope.0].concat();
         self.put(Table::Meta, &key, &state.to_bytes())?;
-        let before = self.local.scopes.insert(scope, state);
+        let before = std::mem::replace(&mut self.log_index.scopes.entry(scope).or_default().state, state);
         self.undo.push(Undo::Scope(scope, before));
         Ok(())
     }
@@ -303,7 +400,7 @@ impl Writing<'_> {
     /// Writes who this store is.
     pub fn put_store_id(&mut self, id: StoreId) -> Result<(), StoreError> {
         self.put(Table::Meta, b"store", &id.0)?;
-        let before = self.local.store_id.replace(id);
+        let before = self.log_index.store_id.replace(id);
         self.undo.push(Undo::StoreId(before));
         Ok(())
     }
@@ -311,7 +408,7 @@ impl Writing<'_> {
     /// Counts the statements after some were written.
     pub fn count_statements(&mut self) -> Result<(), StoreError> {
         let count = self.count(Table::Authority)?;
-        let before = std::mem::replace(&mut self.local.statements, count);
+        let before = std::mem::replace(&mut self.log_index.statements, count);
         self.undo.push(Undo::Statements(before));
         Ok(())
     }
@@ -320,42 +417,122 @@ impl Writing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Durability, Store};
+
+    const SITE: SiteId = SiteId([9; 32]);
+    const SCOPE: ScopeId = ScopeId([1; 16]);
+
+    fn id(generation: u8) -> LogId {
+        LogId { site: SITE, generation: GenerationId([generation; 16]), scope: SCOPE }
+    }
+
+    fn name(generation: u8) -> LogName {
+        (SITE, GenerationId([generation; 16]))
+    }
+
+    /// A store that holds each generation to a seq, with hash = the generation's number.
+    fn store() -> Store {
+        Store::open_on(redb::backends::InMemoryBackend::new()).unwrap()
+    }
+
+    fn hold(store: &mut Store, generation: u8, seq: u64) {
+        let put = |writing: &mut Writing<'_>| -> Result<(), StoreError> {
+            let log = writing.log_or_new(id(generation))?;
+            writing.put_log(LogState { seq, hash: RecordHash([generation; 32]), ..log })
+        };
+        store.write(Durability::Derived, put).unwrap();
+    }
+
+    fn follow(store: &mut Store, by: u8, generation: u8, seq: u64, hash: u8) -> bool {
+        let closing = Closing {
+            generation: GenerationId([generation; 16]),
+            seq,
+            hash: RecordHash([hash; 32]),
+            pin: Pin::default(),
+        };
+        store
+            .write(Durability::Derived, |writing| {
+                let held = |_: &Writing<'_>, _, _| Ok::<_, StoreError>(RecordHash([generation; 32]));
+                let noted = writing.note_closing(id(by), &closing, held)?;
+                let log = writing.log_or_new(id(by))?;
+                writing.put_log(LogState { follows: Some(closing), ..log })?;
+                Ok::<_, StoreError>(noted)
+            })
+            .unwrap()
+    }
+
+    fn seqs(store: &Store) -> Vec<(u8, u64)> {
+        store.log_index().vector(&SCOPE).iter().map(|line| (line.1.0[0], line.2)).collect()
+    }
+
+    fn held_by(store: &Store, lines: &HeldSeqs, generation: u8) -> u64 {
+        let reading = store.read().unwrap();
+        PeerLogs::new(store.log_index(), &reading, SCOPE, lines).seq(name(generation)).unwrap()
+    }
 
     #[test]
     fn a_closed_generation_needs_no_line_and_a_missing_one_has_one() {
-        let scope = ScopeId([1; 16]);
-        let id = |generation: u8| LogId { site: SiteId([9; 32]), generation: GenerationId([generation; 16]), scope };
-        let state = |no: u32, seq: u64, follows: Option<(u8, u64)>| LogState {
-            no,
-            id: id(no as u8),
-            seq,
-            hash: RecordHash([no as u8; 32]),
-            hlc: Hlc(1),
-            authority: AuthorityRef::default(),
-            follows: follows.map(|(generation, seq)| Closing {
-                generation: GenerationId([generation; 16]),
-                seq,
-                hash: RecordHash([generation; 32]),
-            }),
-        };
-        let with = |states: Vec<LogState>| LogIndex {
-            logs: states.into_iter().map(|state| (state.id, state)).collect(),
-            ..LogIndex::default()
-        };
-        let whole = with(vec![state(1, 5, None), state(2, 3, Some((1, 5)))]);
-        assert_eq!(whole.vector(&scope).len(), 1, "generation 1 is closed at 5 and held to 5");
-        let missing = with(vec![state(2, 3, Some((1, 5)))]);
-        let lines: Vec<u64> = missing.vector(&scope).iter().map(|line| line.2).collect();
-        assert_eq!(lines, [0, 3], "generation 1 is named and not held");
-        let said = |local: &LogIndex| local.vector(&scope).iter().map(|line| ((line.0, line.1), line.2)).collect();
-        let peer = whole.expand(&scope, &said(&missing));
-        assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 0, "it must be sent");
-        let peer = whole.expand(&scope, &said(&whole));
-        assert_eq!(peer[&(SiteId([9; 32]), GenerationId([1; 16]))], 5, "no line: held to the closing seq");
-        let mut other = state(1, 5, None);
-        other.hash = RecordHash([8; 32]);
-        let forked = with(vec![other, state(2, 3, Some((1, 5)))]);
-        assert_eq!(forked.vector(&scope).len(), 2, "held to the same seq of another chain: not the same records");
+        let mut whole = store();
+        hold(&mut whole, 1, 5);
+        hold(&mut whole, 2, 3);
+        follow(&mut whole, 2, 1, 5, 1);
+        assert_eq!(seqs(&whole), [(2, 3)], "generation 1 is closed at 5 and held to 5");
+
+        let mut missing = store();
+        hold(&mut missing, 2, 3);
+        follow(&mut missing, 2, 1, 5, 1);
+        assert_eq!(seqs(&missing), [(1, 0), (2, 3)], "generation 1 is named and not held");
+
+        let lines = missing.log_index().held(&SCOPE);
+        assert_eq!(held_by(&whole, &lines, 1), 0, "it must be sent");
+        let lines = whole.log_index().held(&SCOPE);
+        assert_eq!(held_by(&whole, &lines, 1), 5, "no line: held to the closing seq");
+        hold(&mut missing, 1, 5);
+        assert_eq!(seqs(&missing), [(2, 3)], "what was missing came, and the line is gone");
+    }
+
+    #[test]
+    fn a_closing_that_names_another_hash_closes_nothing() {
+        let mut store = store();
+        hold(&mut store, 1, 5);
+        hold(&mut store, 2, 3);
+        assert!(!follow(&mut store, 2, 1, 5, 8), "the record held there is another");
+        assert_eq!(seqs(&store), [(1, 5), (2, 3)], "so both logs are open");
+        assert_eq!(store.log_index().open_of(&SITE, &SCOPE).count(), 2);
+    }
+
+    #[test]
+    fn a_copy_that_follows_an_earlier_record_leaves_its_original_open() {
+        let mut store = store();
+        hold(&mut store, 1, 7);
+        hold(&mut store, 2, 1);
+        follow(&mut store, 2, 1, 5, 1);
+        assert_eq!(seqs(&store), [(1, 7), (2, 1)], "generation 1 went on after the copy was made");
+        hold(&mut store, 3, 1);
+        follow(&mut store, 3, 1, 7, 1);
+        assert_eq!(seqs(&store), [(2, 1), (3, 1)], "until its own successor closed it");
+        let of_the_copy = HeldSeqs::from([(name(2), 1)]);
+        assert_eq!(held_by(&store, &of_the_copy, 1), 5, "whoever met the copy alone holds what that follows");
+    }
+
+    #[test]
+    fn a_year_of_restarts_costs_nothing_in_memory_and_is_worked_out_once() {
+        let mut store = store();
+        for generation in 1..=250u8 {
+            hold(&mut store, generation, 2);
+            if generation > 1 {
+                follow(&mut store, generation, generation - 1, 2, generation - 1);
+            }
+        }
+        assert_eq!(seqs(&store), [(250, 2)], "one open log");
+        let newest = HeldSeqs::from([(name(250), 1)]);
+        assert_eq!(held_by(&store, &newest, 1), 2, "implied through all of them");
+        assert_eq!(held_by(&store, &HeldSeqs::new(), 1), 0, "who holds nothing holds nothing");
+        let reading = store.read().unwrap();
+        let (index, nothing) = (store.log_index(), HeldSeqs::new());
+        let lacking = |lines| PeerLogs::new(index, &reading, SCOPE, lines).lacking().unwrap();
+        assert_eq!((lacking(&newest), lacking(&nothing)), (1, 500), "counted along the chain of generations");
+        assert_eq!(LogIndex::load(&reading).unwrap().vector(&SCOPE), index.vector(&SCOPE), "and a start reads it");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The values that tables hold, with their canonical encodings.
 
-use schema::access::GenesisFacts;
-use schema::authority::{AuthorityRef, Enrolment};
+use schema::author::Author;
+use schema::authority::AuthorityRef;
 use schema::codec::{Canonical, CodecError, Reader, Writer};
-use schema::doc::DocKind;
-use schema::id::{ChangeHash, DocId, GenerationId, ScopeId, SiteId, UserId};
+use schema::doc::{DocKind, GenesisFacts};
+use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
 use schema::identity::Signature;
-use schema::record::{Author, Record};
+use schema::record::Record;
 use schema::time::Hlc;
 
 use super::tables::{LogNo, record_key};
@@ -15,9 +15,10 @@ use crate::change::Facts;
 /// First bytes of keys of what waits.
 const AUTHORITY: u8 = 2;
 const VERSION: u8 = 3;
+const BODY: u8 = 6;
 
-/// Items, or bytes, of one list in a stored value. What others may make long is bounded where it is judged
-/// (`limits::MAX_AUTHORS`, `limits::MAX_OPEN_GENERATIONS`); what is stored here must always be read again.
+/// Items, or bytes, of one list in a stored value. What others may make long is bounded where it is judged; what is
+/// stored here must always be read again.
 const MAX_STORED_ITEMS: usize = 1 << 28;
 
 /// A record as stored: with the signature if it ends a run (R3), and where it stands in its scope's arrivals.
@@ -153,8 +154,11 @@ pub struct IndexEntry {
     pub seq: u64,
     /// In whose name.
     pub author: Author,
-    /// When: the record's time, never before its causal parents in this document (R28).
+    /// When: the record's time.
     pub at: Hlc,
+    /// Where it stands among the changes of its document: its time, or behind what it depends on where that is later
+    /// (R28).
+    pub order: Hlc,
     /// The genesis it descends from; of several, the smallest hash.
     pub genesis: ChangeHash,
     /// Envelope and ancestors.
@@ -167,6 +171,7 @@ impl Canonical for IndexEntry {
         out.u64(self.seq);
         self.author.write(out);
         self.at.write(out);
+        self.order.write(out);
         self.genesis.write(out);
         out.bytes(&self.facts.encode());
     }
@@ -176,33 +181,11 @@ impl Canonical for IndexEntry {
             seq: input.u64("seq")?,
             author: Canonical::read(input)?,
             at: Canonical::read(input)?,
+            order: Canonical::read(input)?,
             genesis: Canonical::read(input)?,
             facts: Facts::decode(input.bytes(MAX_STORED_ITEMS, "facts")?)
                 .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
         })
-    }
-}
-
-/// An enrolment and the record that says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnrolmentRow {
-    /// What the site says.
-    pub enrolment: Enrolment,
-    /// In which of its generations.
-    pub generation: GenerationId,
-    /// At which place in the organisation's scope.
-    pub seq: u64,
-}
-
-impl Canonical for EnrolmentRow {
-    fn write(&self, out: &mut Writer) {
-        self.enrolment.write(out);
-        self.generation.write(out);
-        out.u64(self.seq);
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let (enrolment, generation) = (Canonical::read(input)?, Canonical::read(input)?);
-        Ok(Self { enrolment, generation, seq: input.u64("seq")? })
     }
 }
 
@@ -219,6 +202,8 @@ pub enum Wait {
     Enrolment(UserId, SiteId),
     /// Earlier records of the same log on this document, which wait themselves.
     Earlier(DocId, LogNo),
+    /// A body that is named only (R2).
+    Body([u8; 32]),
 }
 
 impl Wait {
@@ -230,6 +215,7 @@ impl Wait {
             Self::Version => "waiting-version",
             Self::Enrolment(..) => "waiting-enrolment",
             Self::Earlier(..) => "waiting-earlier",
+            Self::Body(_) => "waiting-body",
         }
     }
 
@@ -244,12 +230,29 @@ impl Wait {
             Self::Version => vec![VERSION],
             Self::Enrolment(user, site) => [&[4], user.0.as_slice(), site.0.as_slice()].concat(),
             Self::Earlier(doc, log) => [&[5], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
+            Self::Body(hash) => [&[BODY], hash.as_slice()].concat(),
         }
     }
 
     /// Every stable code.
-    pub const CODES: [&str; 5] =
-        ["waiting-change", "waiting-authority", "waiting-version", "waiting-enrolment", "waiting-earlier"];
+    pub const CODES: [&str; 6] = [
+        "waiting-change",
+        "waiting-authority",
+        "waiting-version",
+        "waiting-enrolment",
+        "waiting-earlier",
+        "waiting-body",
+    ];
+
+    /// The keys under which every record stands that waits for a body, and the body that such a key names.
+    pub fn for_bodies() -> (Vec<u8>, Vec<u8>) {
+        (vec![BODY], vec![BODY + 1])
+    }
+
+    /// The hash of the body that a waiting row's key names.
+    pub fn body_of(key: &[u8]) -> Option<[u8; 32]> {
+        key.strip_prefix(&[BODY])?.get(..32)?.try_into().ok()
+    }
 
     /// The keys under which every record stands that waits for the authority log up to this place.
     pub fn for_authority(head: AuthorityRef) -> (Vec<u8>, Vec<u8>) {
@@ -313,6 +316,10 @@ impl Canonical for Verdict {
                 doc.write(out);
                 out.u32(*log);
             }
+            Self::Waiting(Wait::Body(hash)) => {
+                out.u8(6);
+                out.raw(hash);
+            }
         }
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -323,6 +330,7 @@ impl Canonical for Verdict {
             3 => Self::Waiting(Wait::Version),
             4 => Self::Waiting(Wait::Enrolment(Canonical::read(input)?, Canonical::read(input)?)),
             5 => Self::Waiting(Wait::Earlier(Canonical::read(input)?, input.u32("log number")?)),
+            6 => Self::Waiting(Wait::Body(input.array("body hash")?)),
             _ => return Err(CodecError::Invalid { what: "verdict" }),
         })
     }

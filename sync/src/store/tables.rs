@@ -10,17 +10,24 @@ use schema::id::{ActorId, DocId, ScopeId, SiteId};
 pub enum Table {
     /// Small facts of the store: text -> bytes.
     Meta,
-    /// Log number u32 -> `LogState`. TicketNumbers are this store's own and stand for 64 bytes of log id.
+    /// Log number u32 -> `LogState`. Numbers are this store's own and stand for 64 bytes of log id.
     Logs,
+    /// Log id 64 -> log number u32.
+    LogNumbers,
+    /// Log number u32 -> nothing: the open ones, which a start reads (R1).
+    OpenLogs,
     /// Log number u32, seq u64 -> `StoredRecord`. Truth.
     Records,
     /// Scope 16, counter u64 -> log number u32, seq u64, chain 16: the order in which records came here
     /// (R21), with a hash chain that ties a peer's cursor to this very order.
     Arrivals,
-    /// Change hash or body hash 32 -> log number u32, seq u64, bytes. Truth, until a document holds them.
+    /// Change hash or body hash 32 -> bytes. Truth, until a document holds them.
     Bodies,
-    /// Change hash or body hash 32, log number u32, seq u64 -> nothing: every record that names it.
+    /// Change hash 32 -> log number u32, seq u64: the earliest record of its own author's log that names it, which
+    /// decides it (R8). Copies in other logs decide nothing and are not listed.
     Named,
+    /// Document 32, log number u32, seq u64 -> nothing: every record that names it, to judge it again.
+    DocRecords,
     /// Document 32 -> `DocRow`: kind, scope, heads, genesis facts.
     Docs,
     /// Document 32 -> saved Automerge document. A cache of the records.
@@ -35,15 +42,17 @@ pub enum Table {
     Quarantine,
     /// Wait key, log number u32, seq u64 -> nothing: what waits, by what it waits for (R9).
     Waiting,
+    /// First key of waiting rows -> end key: to be judged again, in portions (R9).
+    Due,
     /// Position u64 -> signed statement of the authority log. Truth.
     Authority,
-    /// User 16, site 32 -> `EnrolmentRow`: what that site's log says (R15). A cache of the records.
+    /// User 16, site 32, log number u32, seq u64 -> `Enrolment`: what that site's logs say (R15). A cache of the records.
     Enrolments,
-    /// Site 32 -> newest signed frontier announcement (R17).
+    /// Site 32, scope 16 -> newest signed frontier announcement (R17).
     Frontiers,
     /// Peer's store 16, scope 16, lane u8 -> counter u64, chain 16: how far its arrivals are held here.
     Cursors,
-    /// Command name -> log number u32, seq u64: issuing a command twice makes one thing (R4).
+    /// Command name -> log number u32, seq u64: issuing a command twice makes one thing (R4). Of applied records alone.
     Commands,
     /// Log id 64, seq u64 -> two headers that disagree (R20).
     Forks,
@@ -51,13 +60,16 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Meta,
         Self::Logs,
+        Self::LogNumbers,
+        Self::OpenLogs,
         Self::Records,
         Self::Arrivals,
         Self::Bodies,
         Self::Named,
+        Self::DocRecords,
         Self::Docs,
         Self::Snapshots,
         Self::Stale,
@@ -65,6 +77,7 @@ impl Table {
         Self::Applied,
         Self::Quarantine,
         Self::Waiting,
+        Self::Due,
         Self::Authority,
         Self::Enrolments,
         Self::Frontiers,
@@ -78,10 +91,13 @@ impl Table {
         match self {
             Self::Meta => "meta-1",
             Self::Logs => "logs-1",
+            Self::LogNumbers => "log-numbers-1",
+            Self::OpenLogs => "open-logs-1",
             Self::Records => "records-1",
             Self::Arrivals => "arrivals-1",
             Self::Bodies => "bodies-1",
             Self::Named => "named-1",
+            Self::DocRecords => "doc-records-1",
             Self::Docs => "docs-1",
             Self::Snapshots => "snapshots-1",
             Self::Stale => "stale-1",
@@ -89,6 +105,7 @@ impl Table {
             Self::Applied => "applied-1",
             Self::Quarantine => "quarantine-1",
             Self::Waiting => "waiting-1",
+            Self::Due => "due-1",
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
             Self::Frontiers => "frontiers-1",
@@ -104,8 +121,17 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 7] =
-        [Self::Docs, Self::Snapshots, Self::Changes, Self::Applied, Self::Quarantine, Self::Waiting, Self::Enrolments];
+    pub const DERIVED: [Self; 9] = [
+        Self::Docs,
+        Self::Snapshots,
+        Self::Changes,
+        Self::Applied,
+        Self::Quarantine,
+        Self::Waiting,
+        Self::Due,
+        Self::Enrolments,
+        Self::Commands,
+    ];
 }
 
 /// Number of a log in this store.
@@ -145,8 +171,24 @@ pub fn change_key(doc: &DocId, actor: &ActorId, seq: u64) -> [u8; 56] {
     key
 }
 
-/// Key of an enrolment.
-pub fn enrolment_key(user: &schema::id::UserId, site: &SiteId) -> [u8; 48] {
+/// Key of a frontier announcement.
+pub fn frontier_key(site: &SiteId, scope: &ScopeId) -> [u8; 48] {
+    let mut key = [0; 48];
+    key[..32].copy_from_slice(&site.0);
+    key[32..].copy_from_slice(&scope.0);
+    key
+}
+
+/// Key of a record by a document that it names.
+pub fn doc_record_key(doc: &DocId, log: LogNo, seq: u64) -> [u8; 44] {
+    let mut key = [0; 44];
+    key[..32].copy_from_slice(&doc.0);
+    key[32..].copy_from_slice(&record_key(log, seq));
+    key
+}
+
+/// What the keys of everything begin with that a site's logs say of a user.
+pub fn enrolment_prefix(user: &schema::id::UserId, site: &SiteId) -> [u8; 48] {
     let mut key = [0; 48];
     key[..16].copy_from_slice(&user.0);
     key[16..].copy_from_slice(&site.0);

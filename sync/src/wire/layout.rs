@@ -1,273 +1,440 @@
 //! The bytes of packed runs (`docs/formats/frame.md`).
+//!
+//! A message names its logs once, then each run lies apart with its length: a receiver takes one run at a time out
+//! of the frame, so that what a frame opens to is never in memory whole ([`PackedRuns`]).
 
 use std::collections::BTreeMap;
 
-use schema::authority::AuthorityRef;
-use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::authority::{AuthorityRef, Pin};
+use schema::codec::{Canonical, CodecError, Reader, Tagged, Writer};
 use schema::doc::DocKind;
-use schema::id::{LogId, ScopeId};
-use schema::record::{BodyKind, CommandName, MAX_BODY_BYTES, MAX_ENTRIES, MAX_RUN_RECORDS, Previous};
+use schema::id::{ChangeHash, LogId, ScopeId};
+use schema::record::{
+    BlobRef, BodyKind, CommandName, FORMAT, MAX_BLOBS, MAX_BODY_BYTES, MAX_ENTRIES, MAX_EXTENSION_BYTES,
+    MAX_RUN_RECORDS, OpaqueRef, Previous,
+};
 use schema::time::Hlc;
 
-use super::runs::{PackedChange, PackedContent, PackedDoc, PackedRecord, PackedRun};
-use super::stripped::{LogName, MAX_REFERENCES, Place, Stripped};
+use super::runs::{Extras, PackedChange, PackedDoc, PackedOpaque, PackedRecord, PackedRun, Start};
+use super::stripped::{FrameLog, FrameLogs, MAX_REFERENCES, Place, Stripped};
+use crate::store::log_index::LogName;
 
-/// Runs in one frame.
+/// Runs in one frame, and logs that they name.
 const MAX_RUNS: u64 = 65_536;
 
-/// Logs that a frame has named so far, each once, with the seq it named last of each.
-#[derive(Default)]
-struct Logs {
-    names: Vec<LogName>,
-    numbers: BTreeMap<LogName, usize>,
-    last: Vec<u64>,
+/// Flags of a record.
+const SAME_PIN: u8 = 1;
+const SAME_AUTHOR: u8 = 2;
+const GIVEN: u8 = 4;
+const AGAIN: u8 = 8;
+/// An edit of this format with nothing but entries.
+const PLAIN: u8 = 16;
+
+/// Runs of one scope, as they lie in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedRuns {
+    scope: ScopeId,
+    logs: Vec<LogName>,
+    runs: Vec<RunHead>,
+    bytes: Vec<u8>,
 }
 
-impl Logs {
-    fn write(&mut self, log: LogName, out: &mut Writer) -> usize {
-        if let Some(number) = self.numbers.get(&log) {
-            out.varint(*number as u64);
-            return *number;
-        }
-        out.varint(self.names.len() as u64);
-        log.0.write(out);
-        log.1.write(out);
-        self.add(log)
-    }
+/// What can be said of a run without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunHead {
+    /// The log.
+    pub log: LogName,
+    /// The first seq.
+    pub from: u64,
+    /// How many records.
+    pub count: u64,
+    number: FrameLog,
+    start: usize,
+    end: usize,
+}
 
-    fn read(&mut self, input: &mut Reader<'_>) -> Result<usize, CodecError> {
-        let number = input.var_count(self.names.len() as u64, "log")?;
-        if number < self.names.len() {
-            return Ok(number);
-        }
-        let log = (Canonical::read(input)?, Canonical::read(input)?);
-        Ok(self.add(log))
-    }
-
-    fn add(&mut self, log: LogName) -> usize {
-        let number = self.names.len();
-        self.names.push(log);
-        self.numbers.insert(log, number);
-        self.last.push(0);
-        number
-    }
-
-    fn write_place(&mut self, place: &Place, out: &mut Writer) {
-        let number = self.write(place.log, out);
-        let step = place.seq.wrapping_sub(self.last[number]) as i64;
-        // Steps of either sign, small ones short.
-        out.varint((step << 1 ^ step >> 63) as u64);
-        out.varint(place.entry);
-        self.last[number] = place.seq;
-    }
-
-    fn read_place(&mut self, input: &mut Reader<'_>) -> Result<Place, CodecError> {
-        let number = self.read(input)?;
-        let step = input.varint("seq of a reference")?;
-        let seq = self.last[number].wrapping_add(step >> 1 ^ 0u64.wrapping_sub(step & 1));
-        self.last[number] = seq;
-        Ok(Place { log: self.names[number], seq, entry: input.varint("entry of a reference")? })
+impl RunHead {
+    /// The last seq.
+    pub fn to(&self) -> u64 {
+        self.from.saturating_add(self.count.saturating_sub(1))
     }
 }
 
-/// Writes the runs of one scope, which the message names.
-pub fn write(runs: &[PackedRun], out: &mut Writer) {
-    let mut logs = Logs::default();
-    out.varint(runs.len() as u64);
-    for run in runs {
-        let own = logs.write((run.log.site, run.log.generation), out);
-        out.varint(run.from);
-        match &run.start {
-            None => out.u8(0),
-            Some(Previous::After { generation, seq, hash }) => {
-                out.u8(2);
-                generation.write(out);
-                out.varint(*seq);
-                hash.write(out);
+impl PackedRuns {
+    /// No runs: a message that only says how far a lane is.
+    pub fn none(scope: ScopeId) -> Self {
+        Self { scope, logs: Vec::new(), runs: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Lays out runs of one scope, which were packed with these logs.
+    pub fn of(scope: ScopeId, runs: &[PackedRun], mut logs: FrameLogs) -> Self {
+        let mut packed = Self::none(scope);
+        for run in runs {
+            let log = (run.log.site, run.log.generation);
+            let (number, start) = (logs.number(log), packed.bytes.len());
+            let mut out = Writer(std::mem::take(&mut packed.bytes));
+            write_run(run, number, &mut out);
+            packed.bytes = out.0;
+            let (from, count) = (run.from, run.len() as u64);
+            packed.runs.push(RunHead { log, from, count, number, start, end: packed.bytes.len() });
+        }
+        packed.logs = logs.into_names();
+        packed
+    }
+
+    /// The logs that the runs name.
+    pub fn logs(&self) -> &[LogName] {
+        &self.logs
+    }
+
+    /// The runs, in the order in which they are to be admitted.
+    pub fn heads(&self) -> &[RunHead] {
+        &self.runs
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Takes one run out of the frame.
+    pub fn open(&self, head: &RunHead) -> Result<PackedRun, CodecError> {
+        let mut input = Reader::new(self.bytes.get(head.start..head.end).unwrap_or_default());
+        let run = read_run(&self.scope, head, self.logs.len(), &mut input)?;
+        input.end()?;
+        Ok(run)
+    }
+
+    /// Appends logs, heads and runs.
+    pub fn write(&self, out: &mut Writer) {
+        out.varint(self.logs.len() as u64);
+        for (site, generation) in &self.logs {
+            site.write(out);
+            generation.write(out);
+        }
+        out.varint(self.runs.len() as u64);
+        for run in &self.runs {
+            out.varint(run.number.into());
+            out.varint(run.from);
+            out.varint(run.count);
+            out.var_bytes(&self.bytes[run.start..run.end]);
+        }
+    }
+
+    /// Reads logs and heads; the runs stay closed.
+    pub fn read(scope: ScopeId, input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut packed = Self::none(scope);
+        for _ in 0..input.var_count(MAX_RUNS, "logs")? {
+            packed.logs.push((Canonical::read(input)?, Canonical::read(input)?));
+        }
+        for _ in 0..input.var_count(MAX_RUNS, "runs")? {
+            let number = log(packed.logs.len(), input)?;
+            let from = input.varint("first seq")?;
+            let count = input.var_count(MAX_RUN_RECORDS as u64, "records")? as u64;
+            if from == 0 || count == 0 {
+                return Err(CodecError::Invalid { what: "an empty run" });
             }
-            Some(Previous::First | Previous::Record(_)) => out.u8(1),
+            let bytes = input.var_bytes(super::MAX_OPENED_BYTES, "run")?;
+            let start = packed.bytes.len();
+            packed.bytes.extend_from_slice(bytes);
+            let log = packed.logs[number as usize];
+            packed.runs.push(RunHead { log, from, count, number, start, end: packed.bytes.len() });
         }
-        out.varint(run.records.len() as u64);
-        let mut before = None;
-        for (seq, record) in (run.from..).zip(&run.records) {
-            logs.last[own] = seq;
-            write_record(before, record, &mut logs, out);
-            before = Some(record);
-        }
-        run.signature.write(out);
+        Ok(packed)
     }
 }
 
-fn write_record(before: Option<&PackedRecord>, record: &PackedRecord, logs: &mut Logs, out: &mut Writer) {
-    let same = before.is_some_and(|before| (before.authority, before.schema) == (record.authority, record.schema));
+/// The number of one of the frame's logs.
+fn log(logs: usize, input: &mut Reader<'_>) -> Result<FrameLog, CodecError> {
+    let number = input.varint("log")?;
+    let known = usize::try_from(number).is_ok_and(|at| at < logs);
+    u32::try_from(number).ok().filter(|_| known).ok_or(CodecError::Invalid { what: "log" })
+}
+
+/// The seq that a run named last of each log: references are steps from there.
+#[derive(Default)]
+struct Steps(BTreeMap<FrameLog, u64>);
+
+impl Steps {
+    /// The step to `seq` in zigzag form: small ones of either sign are short.
+    fn to(&mut self, log: FrameLog, seq: u64) -> u64 {
+        let step = seq.wrapping_sub(self.0.insert(log, seq).unwrap_or_default()) as i64;
+        (step << 1 ^ step >> 63) as u64
+    }
+    fn from(&mut self, log: FrameLog, step: u64) -> u64 {
+        let last = self.0.entry(log).or_default();
+        *last = last.wrapping_add(step >> 1 ^ 0u64.wrapping_sub(step & 1));
+        *last
+    }
+}
+
+fn write_run(run: &PackedRun, own: FrameLog, out: &mut Writer) {
+    let mut steps = Steps::default();
+    match &run.start {
+        Start::After(head) => {
+            out.u8(0);
+            out.raw(head);
+        }
+        Start::Generation(Previous::After(closing)) => {
+            out.u8(2);
+            closing.write(out);
+        }
+        Start::Generation(Previous::First | Previous::Record(_)) => out.u8(1),
+    }
+    let mut before = None;
+    for (seq, record) in (run.from..).zip(&run.records) {
+        steps.0.insert(own, seq);
+        write_record(before, record, &mut steps, out);
+        before = Some(record);
+    }
+    run.signature.write(out);
+}
+
+fn write_record(before: Option<&PackedRecord>, record: &PackedRecord, steps: &mut Steps, out: &mut Writer) {
+    let same = before.is_some_and(|before| (before.pin, before.schema) == (record.pin, record.schema));
     let same_author = before.is_some_and(|before| before.author == record.author);
-    let given = matches!(record.command, CommandName::Given(_));
-    out.u8(u8::from(same) | u8::from(same_author) << 1 | u8::from(given) << 2);
+    let command = match record.command {
+        CommandName::Place => 0,
+        CommandName::Given(_) => GIVEN,
+        CommandName::Again { .. } => AGAIN,
+    };
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    out.u8(flag(same, SAME_PIN) | flag(same_author, SAME_AUTHOR) | flag(record.extras.is_none(), PLAIN) | command);
     out.varint(record.hlc.0.wrapping_sub(before.map_or(0, |before| before.hlc.0)));
     if !same {
-        out.varint(record.authority.epoch.into());
-        out.varint(record.authority.position);
+        out.varint(record.pin.at.epoch.into());
+        out.varint(record.pin.at.position);
+        out.raw(&record.pin.hash_head);
         out.varint(record.schema.into());
     }
     if !same_author {
         record.author.write(out);
     }
-    if let CommandName::Given(id) = &record.command {
-        id.write(out);
-    }
-    out.u8(record.kind.number());
-    match &record.content {
-        PackedContent::Opaque(body) => out.var_bytes(body),
-        PackedContent::Edit(entries) => {
-            out.varint(entries.len() as u64);
-            for (doc, change) in entries {
-                write_entry(doc, change, logs, out);
-            }
+    match &record.command {
+        CommandName::Place => {}
+        CommandName::Given(id) => id.write(out),
+        CommandName::Again { generation, seq, hlc } => {
+            generation.write(out);
+            out.varint(*seq);
+            hlc.write(out);
         }
+    }
+    out.varint(record.entries.len() as u64);
+    for (doc, change) in &record.entries {
+        write_entry(doc, change, steps, out);
+    }
+    if let Some(extras) = &record.extras {
+        out.u8(record.kind.number());
+        write_extras(extras, out);
     }
 }
 
-/// A document's form: 0 to 3, and 4 more if its change is stripped.
-fn write_entry(doc: &PackedDoc, change: &PackedChange, logs: &mut Logs, out: &mut Writer) {
-    let stripped = u8::from(matches!(change, PackedChange::Stripped(_))) << 2;
+fn write_extras(extras: &Extras, out: &mut Writer) {
+    out.u16(extras.format);
+    out.var_bytes(&extras.header_extension);
+    out.list(&extras.blobs, |out, blob| {
+        out.raw(&blob.hash);
+        out.varint(blob.length);
+    });
+    match &extras.opaque {
+        None => out.u8(0),
+        Some(PackedOpaque::Whole(body)) => {
+            out.u8(1);
+            out.var_bytes(body);
+        }
+        Some(PackedOpaque::NamedOnly(OpaqueRef { hash, length })) => {
+            out.u8(2);
+            out.raw(hash);
+            out.varint((*length).into());
+        }
+    }
+    out.option(extras.origin.as_ref(), |out, origin| origin.write(out));
+    out.var_bytes(&extras.extension);
+}
+
+/// A document's form in the low three bits, its change's in the next two.
+fn write_entry(doc: &PackedDoc, change: &PackedChange, steps: &mut Steps, out: &mut Writer) {
+    let form = match change {
+        PackedChange::Whole(_) => 0,
+        PackedChange::Stripped(_) => 1 << 3,
+        PackedChange::NamedOnly(..) => 2 << 3,
+    };
     match doc {
         PackedDoc::Named(doc) => {
-            out.u8(stripped);
+            out.u8(form);
             doc.write(out);
         }
         PackedDoc::Born(kind) => {
-            out.u8(stripped | 1);
+            out.u8(form | 1);
             out.varint(kind.number().into());
         }
         PackedDoc::BornNatural(kind, key) => {
-            out.u8(stripped | 2);
+            out.u8(form | 2);
             out.varint(kind.number().into());
             out.raw(key);
         }
-        PackedDoc::OfDependency => out.u8(stripped | 3),
+        PackedDoc::OfDependency => out.u8(form | 3),
+        PackedDoc::BornNewer(doc, genesis) => {
+            out.u8(form | 4);
+            doc.write(out);
+            genesis.write(out);
+        }
     }
     match change {
         PackedChange::Whole(body) => out.var_bytes(body),
+        PackedChange::NamedOnly(hash, length) => {
+            hash.write(out);
+            out.varint((*length).into());
+        }
         PackedChange::Stripped(change) => {
             out.varint(change.seq);
             out.varint(change.start_op);
             out.varint(change.dependencies.len() as u64);
-            change.dependencies.iter().for_each(|place| logs.write_place(place, out));
+            for place in &change.dependencies {
+                out.varint(place.log.into());
+                out.varint(steps.to(place.log, place.seq));
+                out.varint(place.entry.into());
+            }
             out.varint(change.others.len() as u64);
             for log in &change.others {
-                logs.write(*log, out);
+                out.varint((*log).into());
             }
             out.var_bytes(&change.columns);
         }
     }
 }
 
-/// Reads the runs of one scope.
-pub fn read(scope: &ScopeId, input: &mut Reader<'_>) -> Result<Vec<PackedRun>, CodecError> {
-    let mut logs = Logs::default();
-    let count = input.var_count(MAX_RUNS, "runs")?;
-    (0..count).map(|_| read_run(scope, &mut logs, input)).collect()
-}
-
-fn read_run(scope: &ScopeId, logs: &mut Logs, input: &mut Reader<'_>) -> Result<PackedRun, CodecError> {
-    let own = logs.read(input)?;
-    let (site, generation) = logs.names[own];
-    let from = input.varint("first seq")?;
+fn read_run(scope: &ScopeId, head: &RunHead, logs: usize, input: &mut Reader<'_>) -> Result<PackedRun, CodecError> {
     let start = match input.u8("start")? {
-        0 => None,
-        1 => Some(Previous::First),
-        2 => Some(Previous::After {
-            generation: Canonical::read(input)?,
-            seq: input.varint("previous seq")?,
-            hash: Canonical::read(input)?,
-        }),
+        0 => Start::After(input.array("hash before a run")?),
+        1 => Start::Generation(Previous::First),
+        2 => Start::Generation(Previous::After(Canonical::read(input)?)),
         _ => return Err(CodecError::Invalid { what: "start of a run" }),
     };
-    if from == 0 || (from == 1) != start.is_some() {
+    if (head.from == 1) != matches!(start, Start::Generation(_)) {
         return Err(CodecError::Invalid { what: "first seq of a run" });
     }
-    let count = input.var_count(MAX_RUN_RECORDS as u64, "records")?;
+    let mut steps = Steps::default();
     let mut records: Vec<PackedRecord> = Vec::new();
-    for _ in 0..count {
-        logs.last[own] = from.saturating_add(records.len() as u64);
-        let record = read_record(records.last(), logs, input)?;
+    for at in 0..head.count {
+        steps.0.insert(head.number, head.from.saturating_add(at));
+        let record = read_record(records.last(), logs, &mut steps, input)?;
         records.push(record);
     }
-    if records.is_empty() {
-        return Err(CodecError::Invalid { what: "an empty run" });
-    }
+    let (site, generation) = head.log;
     let log = LogId { site, generation, scope: *scope };
-    Ok(PackedRun { log, from, start, records, signature: Canonical::read(input)? })
+    Ok(PackedRun { log, from: head.from, start, records, signature: Canonical::read(input)? })
 }
 
 fn read_record(
     before: Option<&PackedRecord>,
-    logs: &mut Logs,
+    logs: usize,
+    steps: &mut Steps,
     input: &mut Reader<'_>,
 ) -> Result<PackedRecord, CodecError> {
     let flags = input.u8("record flags")?;
-    if flags > 7 {
+    if flags >= 32 || flags & GIVEN != 0 && flags & AGAIN != 0 {
         return Err(CodecError::Invalid { what: "record flags" });
     }
+    let no_record_before = CodecError::Invalid { what: "record flags" };
     let hlc = Hlc(before.map_or(0, |before| before.hlc.0).wrapping_add(input.varint("time")?));
-    let (authority, schema) = match (flags & 1, before) {
+    let (pin, schema) = match (flags & SAME_PIN, before) {
         (0, _) => {
-            let epoch = u32::try_from(input.varint("epoch")?).map_err(|_| CodecError::Invalid { what: "epoch" })?;
-            let position = input.varint("position")?;
-            let schema = u32::try_from(input.varint("schema")?).map_err(|_| CodecError::Invalid { what: "schema" })?;
-            (AuthorityRef { epoch, position }, schema)
+            let (epoch, position) = (small(input, "epoch")?, input.varint("position")?);
+            let at = AuthorityRef { epoch, position };
+            (Pin { at, hash_head: input.array("pinned hash")? }, small(input, "schema")?)
         }
-        (_, Some(before)) => (before.authority, before.schema),
-        (_, None) => return Err(CodecError::Invalid { what: "record flags" }),
+        (_, Some(before)) => (before.pin, before.schema),
+        (_, None) => return Err(no_record_before),
     };
-    let author = match (flags & 2, before) {
+    let author = match (flags & SAME_AUTHOR, before) {
         (0, _) => Canonical::read(input)?,
         (_, Some(before)) => before.author,
-        (_, None) => return Err(CodecError::Invalid { what: "record flags" }),
+        (_, None) => return Err(no_record_before),
     };
-    let command = if flags & 4 == 0 { CommandName::Place } else { CommandName::Given(Canonical::read(input)?) };
-    let kind = BodyKind::from_number(input.u8("body kind")?);
-    let content = match kind {
-        BodyKind::Edit => {
-            let count = input.var_count(MAX_ENTRIES as u64, "entries")?;
-            PackedContent::Edit((0..count).map(|_| read_entry(logs, input)).collect::<Result<_, _>>()?)
+    let command = match flags & (GIVEN | AGAIN) {
+        GIVEN => CommandName::Given(Canonical::read(input)?),
+        AGAIN => {
+            let (generation, seq) = (Canonical::read(input)?, input.varint("command seq")?);
+            CommandName::Again { generation, seq, hlc: Canonical::read(input)? }
         }
-        BodyKind::Enrolment | BodyKind::Other(_) => {
-            PackedContent::Opaque(input.var_bytes(MAX_BODY_BYTES, "body")?.to_vec())
-        }
+        _ => CommandName::Place,
     };
-    Ok(PackedRecord { authority, hlc, schema, kind, command, author, content })
+    let count = input.var_count(MAX_ENTRIES as u64, "entries")?;
+    let entries = (0..count).map(|_| read_entry(logs, steps, input)).collect::<Result<_, _>>()?;
+    let (kind, extras) = match flags & PLAIN {
+        0 => (BodyKind::from_number(input.u8("body kind")?), Some(Box::new(read_extras(input)?))),
+        // A record that costs next to nothing on the wire would cost its receiver hundreds of times as much.
+        _ if count == 0 => return Err(CodecError::Invalid { what: "entries" }),
+        _ => (BodyKind::Edit, None),
+    };
+    Ok(PackedRecord { pin, hlc, schema, kind, command, author, entries, extras })
 }
 
-fn read_entry(logs: &mut Logs, input: &mut Reader<'_>) -> Result<(PackedDoc, PackedChange), CodecError> {
+fn read_extras(input: &mut Reader<'_>) -> Result<Extras, CodecError> {
+    let format = input.u16("record format")?;
+    if format < FORMAT {
+        return Err(CodecError::Invalid { what: "record format" });
+    }
+    Ok(Extras {
+        format,
+        header_extension: input.var_bytes(MAX_EXTENSION_BYTES, "header extension")?.to_vec(),
+        blobs: input.list(MAX_BLOBS, "blobs", |input| {
+            Ok(BlobRef { hash: input.array("blob hash")?, length: input.varint("blob length")? })
+        })?,
+        opaque: match input.u8("opaque body")? {
+            0 => None,
+            1 => Some(PackedOpaque::Whole(input.var_bytes(MAX_BODY_BYTES, "body")?.to_vec())),
+            2 => Some(PackedOpaque::NamedOnly(OpaqueRef {
+                hash: input.array("body hash")?,
+                length: small(input, "body length")?,
+            })),
+            _ => return Err(CodecError::Invalid { what: "opaque body" }),
+        },
+        origin: input.option("origin", Canonical::read)?,
+        extension: input.var_bytes(MAX_EXTENSION_BYTES, "skeleton extension")?.to_vec(),
+    })
+}
+
+fn read_entry(logs: usize, steps: &mut Steps, input: &mut Reader<'_>) -> Result<(PackedDoc, PackedChange), CodecError> {
     let kind = |input: &mut Reader<'_>| {
         let number = u16::try_from(input.varint("kind")?).map_err(|_| CodecError::Invalid { what: "kind" })?;
         Ok(DocKind::from_number(number))
     };
     let form = input.u8("entry")?;
-    let doc = match form & 3 {
+    let doc = match form & 7 {
         0 => PackedDoc::Named(Canonical::read(input)?),
         1 => PackedDoc::Born(kind(input)?),
         2 => PackedDoc::BornNatural(kind(input)?, input.array("natural key")?),
-        _ => PackedDoc::OfDependency,
+        3 => PackedDoc::OfDependency,
+        4 => PackedDoc::BornNewer(Canonical::read(input)?, Tagged::read(input)?),
+        _ => return Err(CodecError::Invalid { what: "entry" }),
     };
-    let change = match form >> 2 {
+    let change = match form >> 3 {
         0 => PackedChange::Whole(input.var_bytes(MAX_BODY_BYTES, "body")?.to_vec()),
-        1 => PackedChange::Stripped(read_stripped(logs, input)?),
+        1 => PackedChange::Stripped(read_stripped(logs, steps, input)?),
+        2 => PackedChange::NamedOnly(ChangeHash(input.array("change hash")?), small(input, "change length")?),
         _ => return Err(CodecError::Invalid { what: "entry" }),
     };
     Ok((doc, change))
 }
 
-fn read_stripped(logs: &mut Logs, input: &mut Reader<'_>) -> Result<Stripped, CodecError> {
+fn read_stripped(logs: usize, steps: &mut Steps, input: &mut Reader<'_>) -> Result<Stripped, CodecError> {
     let (seq, start_op) = (input.varint("seq of a change")?, input.varint("first operation")?);
-    let count = input.var_count(MAX_REFERENCES, "dependencies")?;
-    let dependencies = (0..count).map(|_| logs.read_place(input)).collect::<Result<_, _>>()?;
+    let mut dependencies = Vec::new();
+    for _ in 0..input.var_count(MAX_REFERENCES, "dependencies")? {
+        let log = log(logs, input)?;
+        let seq = steps.from(log, input.varint("seq of a reference")?);
+        dependencies.push(Place { log, seq, entry: small(input, "entry of a reference")? });
+    }
     let mut others = Vec::new();
     for _ in 0..input.var_count(MAX_REFERENCES, "other actors")? {
-        let number = logs.read(input)?;
-        others.push(logs.names[number]);
+        others.push(log(logs, input)?);
     }
     let columns = input.var_bytes(MAX_BODY_BYTES, "columns")?.to_vec();
     Ok(Stripped { seq, start_op, dependencies, others, columns })
+}
+
+fn small(input: &mut Reader<'_>, what: &'static str) -> Result<u32, CodecError> {
+    u32::try_from(input.varint(what)?).map_err(|_| CodecError::Invalid { what })
 }

@@ -4,21 +4,23 @@
 //! back from the logs as the receiver holds them, and the signature at the end proves that this gave what
 //! the author signed. Code of the bytes: [`super::layout`].
 
-use schema::authority::AuthorityRef;
+use schema::author::Author;
+use schema::authority::Pin;
+use schema::codec::Tagged;
 use schema::doc::DocKind;
 use schema::id::{ChangeHash, DocId, LogId, OrgId, RecordHash};
 use schema::identity::Signature;
 use schema::record::{
-    Author, BodyKind, CommandName, Content, Entry, FORMAT, Genesis, Header, Previous, Record, Skeleton, body_hash,
-    nonce,
+    BlobRef, BodyKind, CommandName, Entry, FORMAT, Genesis, Header, OpaqueRef, Origin, Previous, Record, Skeleton,
 };
 use schema::time::Hlc;
 use thiserror::Error;
 
-use super::stripped::{Place, Receiver, Sender, Stripped, strip};
+use super::stripped::{FrameLog, FrameLogs, Place, Receiver, Sender, Stripped, strip};
 use crate::admission::{RecordWithBodies, Run};
 use crate::change::chunk_hash;
 use crate::store::StoreError;
+use crate::store::log_index::LogName;
 
 /// Why a run could not be put together.
 #[derive(Debug, Error)]
@@ -26,66 +28,106 @@ pub enum UnpackError {
     /// It refers to a record that is not held here.
     #[error("a run refers to a record that is not held here")]
     Reference,
+    /// The record that it follows is another than the one held here: the log was forked (R20).
+    #[error("a run follows another record than the one held here")]
+    Forked,
     /// This machine's store.
     #[error("a run could not be looked up")]
     Store(#[from] StoreError),
 }
 
 /// What a document's name on the wire is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PackedDoc {
     Named(DocId),
     Born(DocKind),
     BornNatural(DocKind, [u8; 16]),
     /// As the first dependency of the stripped change.
     OfDependency,
+    /// Named, with a genesis of a newer version.
+    BornNewer(DocId, Tagged),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PackedChange {
     Whole(Vec<u8>),
     Stripped(Stripped),
+    /// Its bytes are not held by the sender: they were erased, dropped or damaged (R2).
+    NamedOnly(ChangeHash, u32),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PackedContent {
-    Edit(Vec<(PackedDoc, PackedChange)>),
-    Opaque(Vec<u8>),
+pub(super) enum PackedOpaque {
+    Whole(Vec<u8>),
+    NamedOnly(OpaqueRef),
+}
+
+/// What few records have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Extras {
+    pub(super) format: u16,
+    pub(super) header_extension: Vec<u8>,
+    pub(super) blobs: Vec<BlobRef>,
+    pub(super) opaque: Option<PackedOpaque>,
+    pub(super) origin: Option<Origin>,
+    pub(super) extension: Vec<u8>,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        let (header_extension, blobs, extension) = (Vec::new(), Vec::new(), Vec::new());
+        Self { format: FORMAT, header_extension, blobs, opaque: None, origin: None, extension }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PackedRecord {
-    pub(super) authority: AuthorityRef,
+    pub(super) pin: Pin,
     pub(super) hlc: Hlc,
     pub(super) schema: u32,
     pub(super) kind: BodyKind,
     pub(super) command: CommandName,
     pub(super) author: Author,
-    pub(super) content: PackedContent,
+    pub(super) entries: Vec<(PackedDoc, PackedChange)>,
+    /// `None`: an edit of this format with nothing but entries.
+    pub(super) extras: Option<Box<Extras>>,
 }
 
 /// A run as it travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedRun {
-    /// Which log.
+    /// The log.
     pub log: LogId,
     /// The first seq.
     pub from: u64,
-    /// What the first record follows, if that is not the record before.
-    pub(super) start: Option<Previous>,
+    /// What the first record follows.
+    pub(super) start: Start,
     pub(super) records: Vec<PackedRecord>,
     pub(super) signature: Signature,
 }
 
+/// What the first record of a run follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The record before in the log, whose hash begins like this.
+    After([u8; 8]),
+    /// What the first record of a generation says.
+    Generation(Previous),
+}
+
 impl PackedRun {
     /// Leaves out what the receiver can compute.
-    pub fn pack(run: &Run, sender: &impl Sender) -> Result<Self, StoreError> {
-        let first = run.records.first().map(|full| &full.record.header);
+    pub fn pack(run: &Run, sender: &impl Sender, logs: &mut FrameLogs) -> Result<Self, StoreError> {
+        let first = run.records.first().map(|with| &with.record.header);
+        let start = match first.map_or(Previous::First, |header| header.previous) {
+            previous @ Previous::Record(_) => Start::After(previous.hash_head()),
+            previous @ (Previous::First | Previous::After(_)) => Start::Generation(previous),
+        };
         Ok(Self {
             log: run.log,
             from: first.map_or(0, |header| header.seq),
-            start: first.map(|header| header.previous).filter(|previous| !matches!(previous, Previous::Record(_))),
-            records: run.records.iter().map(|full| pack_record(full, sender)).collect::<Result<_, _>>()?,
+            start,
+            records: run.records.iter().map(|with| pack_record(with, sender, logs)).collect::<Result<_, _>>()?,
             signature: run.signature,
         })
     }
@@ -100,23 +142,24 @@ impl PackedRun {
         self.records.is_empty()
     }
 
-    /// The last seq.
-    pub fn to(&self) -> u64 {
-        self.from.saturating_add((self.records.len() as u64).saturating_sub(1))
-    }
-
     /// Computes what was left out. `before` is the hash of the record before the first one, as held here.
     pub fn unpack(self, org: &OrgId, before: Option<RecordHash>, receiver: &impl Receiver) -> Result<Run, UnpackError> {
         let log = self.log;
-        let mut previous = self.start.or(before.map(Previous::Record)).unwrap_or(Previous::First);
+        let mut previous = match (self.start, before) {
+            (Start::Generation(previous), _) => previous,
+            (Start::After(head), Some(before)) if before.head() == head => Previous::Record(before),
+            (Start::After(_), Some(_)) => return Err(UnpackError::Forked),
+            // Admission says that records are missing before it.
+            (Start::After(_), None) => Previous::Record(RecordHash([0; 32])),
+        };
         let mut seq = self.from;
         let mut records = Vec::with_capacity(self.records.len());
         for packed in self.records {
             let known = WithRun { receiver, log, from: self.from, records: &records };
-            let full = packed.unpack(org, log, seq, previous, &known)?;
-            previous = Previous::Record(full.record.hash());
+            let with = packed.unpack(org, log, seq, previous, &known)?;
+            previous = Previous::Record(with.record.hash());
             seq = seq.saturating_add(1);
-            records.push(full);
+            records.push(with);
         }
         Ok(Run { log, records, signature: self.signature })
     }
@@ -131,13 +174,16 @@ struct WithRun<'r, R> {
 }
 
 impl<R: Receiver> Receiver for WithRun<'_, R> {
+    fn log(&self, number: FrameLog) -> Option<LogName> {
+        self.receiver.log(number)
+    }
     fn entry(&self, place: &Place) -> Result<Option<(DocId, ChangeHash)>, StoreError> {
-        let here = place.log == (self.log.site, self.log.generation);
+        let here = self.log(place.log) == Some((self.log.site, self.log.generation));
         let within = place.seq.checked_sub(self.from).filter(|_| here).and_then(|at| self.records.get(at as usize));
         match within {
             None => self.receiver.entry(place),
-            Some(full) => {
-                let entry = full.record.skeleton.entries().get(place.entry as usize);
+            Some(with) => {
+                let entry = with.record.skeleton.entries.get(place.entry as usize);
                 Ok(entry.map(|entry| (entry.doc, entry.change)))
             }
         }
@@ -153,54 +199,61 @@ impl PackedRecord {
         previous: Previous,
         receiver: &impl Receiver,
     ) -> Result<RecordWithBodies, UnpackError> {
-        let mut skeleton = Skeleton { command: self.command, author: self.author, content: Content::Edit(Vec::new()) };
-        let mut bodies = Vec::new();
-        match self.content {
-            PackedContent::Edit(packed) => {
-                let mut entries = Vec::with_capacity(packed.len());
-                for (index, (doc, change)) in packed.into_iter().enumerate() {
-                    let (doc, genesis) = name(org, &log, seq, &skeleton, index, doc, &change, receiver)?;
-                    let body = match change {
-                        PackedChange::Whole(body) => body,
-                        PackedChange::Stripped(stripped) => {
-                            let whole = stripped.whole(receiver, (log.site, log.generation), &doc)?;
-                            whole.ok_or(UnpackError::Reference)?
-                        }
-                    };
-                    // A body too short to be a chunk gets a hash that no signed skeleton names.
-                    let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
-                    entries.push(Entry { doc, genesis, change, length: body.len() as u32 });
-                    bodies.push(body);
-                }
-                skeleton.content = Content::Edit(entries);
-            }
-            PackedContent::Opaque(body) => {
-                skeleton.content = Content::Opaque { hash: body_hash(&body), length: body.len() as u32 };
-                bodies.push(body);
-            }
-        }
-        let header = Header {
-            format: FORMAT,
+        let Self { pin, hlc, schema, kind, command, author, entries, extras } = self;
+        let Extras { format, header_extension, blobs, opaque, origin, extension } =
+            extras.map(|boxed| *boxed).unwrap_or_default();
+        let mut skeleton = Skeleton { blobs, origin, extension, ..Skeleton::new(command, author) };
+        let mut header = Header {
+            format,
             org: *org,
             log,
             seq,
             previous,
-            authority: self.authority,
-            hlc: self.hlc,
-            schema: self.schema,
-            kind: self.kind,
-            skeleton: skeleton.hash(),
+            pin,
+            hlc,
+            schema,
+            kind,
+            skeleton: [0; 32],
+            extension: header_extension,
         };
+        let mut bodies = Vec::with_capacity(entries.len());
+        for (index, (doc, change)) in entries.into_iter().enumerate() {
+            let (doc, genesis) = name(&header, &skeleton, index, doc, &change, receiver)?;
+            let (change, length, body) = match change {
+                PackedChange::NamedOnly(change, length) => (change, length, None),
+                PackedChange::Whole(body) => named(body),
+                PackedChange::Stripped(stripped) => {
+                    let whole = stripped.whole(receiver, (log.site, log.generation), &doc)?;
+                    named(whole.ok_or(UnpackError::Reference)?)
+                }
+            };
+            skeleton.entries.push(Entry { doc, genesis, change, length });
+            bodies.push(body);
+        }
+        match opaque {
+            None => {}
+            Some(PackedOpaque::NamedOnly(reference)) => {
+                skeleton.opaque = Some(reference);
+                bodies.push(None);
+            }
+            Some(PackedOpaque::Whole(body)) => {
+                skeleton.opaque = Some(OpaqueRef::of(&body));
+                bodies.push(Some(body));
+            }
+        }
+        header.skeleton = skeleton.hash();
         Ok(RecordWithBodies { record: Record { header, skeleton }, bodies })
     }
 }
 
+/// A body that is too short to be a chunk gets a hash that no signed skeleton names.
+fn named(body: Vec<u8>) -> (ChangeHash, u32, Option<Vec<u8>>) {
+    (chunk_hash(&body).unwrap_or(ChangeHash([0; 32])), body.len() as u32, Some(body))
+}
+
 /// The document that an entry names, and its genesis.
-#[expect(clippy::too_many_arguments, reason = "each is a part of the place that an id is made of")]
 fn name(
-    org: &OrgId,
-    log: &LogId,
-    seq: u64,
+    header: &Header,
     skeleton: &Skeleton,
     index: usize,
     doc: PackedDoc,
@@ -208,49 +261,73 @@ fn name(
     receiver: &impl Receiver,
 ) -> Result<(DocId, Option<Genesis>), UnpackError> {
     let born = |kind: DocKind, natural: Option<[u8; 16]>| {
-        let nonce = natural.unwrap_or_else(|| nonce(log, seq, skeleton, index));
-        (schema::doc::doc_id(org, &log.scope, kind, &nonce), Some(Genesis { kind, natural }))
+        let nonce = natural.unwrap_or_else(|| schema::record::nonce(header, skeleton, index));
+        (schema::doc::doc_id(&header.org, &header.log.scope, kind, &nonce), Some(Genesis::of(kind, natural)))
     };
     Ok(match (doc, change) {
         (PackedDoc::Named(doc), _) => (doc, None),
         (PackedDoc::Born(kind), _) => born(kind, None),
         (PackedDoc::BornNatural(kind, key), _) => born(kind, Some(key)),
+        (PackedDoc::BornNewer(doc, genesis), _) => (doc, Some(Genesis::Other(genesis))),
         (PackedDoc::OfDependency, PackedChange::Stripped(stripped)) => {
             (stripped.doc(receiver)?.ok_or(UnpackError::Reference)?, None)
         }
-        (PackedDoc::OfDependency, PackedChange::Whole(_)) => return Err(UnpackError::Reference),
+        (PackedDoc::OfDependency, PackedChange::Whole(_) | PackedChange::NamedOnly(..)) => {
+            return Err(UnpackError::Reference);
+        }
     })
 }
 
-fn pack_record(full: &RecordWithBodies, sender: &impl Sender) -> Result<PackedRecord, StoreError> {
-    let (header, skeleton) = (&full.record.header, &full.record.skeleton);
+fn pack_record(
+    with: &RecordWithBodies,
+    sender: &impl Sender,
+    logs: &mut FrameLogs,
+) -> Result<PackedRecord, StoreError> {
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
     let author = (header.log.site, header.log.generation);
-    let entry = |(entry, body): (&Entry, &Vec<u8>)| {
-        let stripped = strip(sender, author, &entry.doc, entry.genesis.is_none(), body)?;
+    let mut bodies = with.bodies.iter();
+    let mut entries = Vec::with_capacity(skeleton.entries.len());
+    for entry in &skeleton.entries {
+        let body = bodies.next().and_then(Option::as_ref);
+        let stripped = match body {
+            Some(body) => strip(sender, logs, author, &entry.doc, entry.genesis.is_none(), body)?,
+            None => None,
+        };
         let doc = match entry.genesis {
             None if stripped.is_some() => PackedDoc::OfDependency,
             None => PackedDoc::Named(entry.doc),
-            Some(Genesis { kind, natural: None }) => PackedDoc::Born(kind),
-            Some(Genesis { kind, natural: Some(key) }) => PackedDoc::BornNatural(kind, key),
+            Some(Genesis::Computed(kind)) => PackedDoc::Born(kind),
+            Some(Genesis::Natural(kind, key)) => PackedDoc::BornNatural(kind, key),
+            Some(Genesis::Other(genesis)) => PackedDoc::BornNewer(entry.doc, genesis),
         };
-        Ok((doc, stripped.map_or_else(|| PackedChange::Whole(body.clone()), PackedChange::Stripped)))
+        let change = match (stripped, body) {
+            (Some(stripped), _) => PackedChange::Stripped(stripped),
+            (None, Some(body)) => PackedChange::Whole(body.clone()),
+            (None, None) => PackedChange::NamedOnly(entry.change, entry.length),
+        };
+        entries.push((doc, change));
+    }
+    let opaque = skeleton.opaque.map(|opaque| match bodies.next().and_then(Option::as_ref) {
+        Some(body) => PackedOpaque::Whole(body.clone()),
+        None => PackedOpaque::NamedOnly(opaque),
+    });
+    let extras = Extras {
+        format: header.format,
+        header_extension: header.extension.clone(),
+        blobs: skeleton.blobs.clone(),
+        opaque,
+        origin: skeleton.origin,
+        extension: skeleton.extension.clone(),
     };
-    let content = match header.kind {
-        BodyKind::Edit => {
-            let entries = skeleton.entries().iter().zip(&full.bodies);
-            PackedContent::Edit(entries.map(entry).collect::<Result<_, StoreError>>()?)
-        }
-        BodyKind::Enrolment | BodyKind::Other(_) => {
-            PackedContent::Opaque(full.bodies.first().cloned().unwrap_or_default())
-        }
-    };
+    let is_plain = header.kind == BodyKind::Edit && !entries.is_empty() && extras == Extras::default();
     Ok(PackedRecord {
-        authority: header.authority,
+        pin: header.pin,
         hlc: header.hlc,
         schema: header.schema,
         kind: header.kind,
         command: skeleton.command,
         author: skeleton.author,
-        content,
+        entries,
+        extras: (!is_plain).then(|| Box::new(extras)),
     })
 }

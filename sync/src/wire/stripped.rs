@@ -3,27 +3,54 @@
 //! A receiver reads the hashes of dependencies, and the document, from the skeletons of records that it holds.
 //! The sender strips only what it knows the receiver can put back; anything else travels whole.
 
-use schema::id::{ActorId, ChangeHash, DocId, GenerationId, SiteId};
+use std::collections::BTreeMap;
+
+use schema::id::{ActorId, ChangeHash, DocId};
 use schema::record::actor;
 
 use crate::change::Outline;
 use crate::store::StoreError;
+use crate::store::log_index::LogName;
 
 /// References of one change that may be stripped: bounds what a short frame opens to.
-pub const MAX_REFERENCES: u64 = 256;
+pub const MAX_REFERENCES: u64 = 64;
 
-/// A log of the scope that a message is about.
-pub type LogName = (SiteId, GenerationId);
+/// The number of a log among those that a frame names.
+pub type FrameLog = u32;
+
+/// Logs that a frame names, each once. In a change stands their number: 16 bytes for the three that a reference takes
+/// in a frame, where the names themselves would be twenty times as long as what a stranger sends.
+#[derive(Debug, Clone, Default)]
+pub struct FrameLogs {
+    names: Vec<LogName>,
+    numbers: BTreeMap<LogName, FrameLog>,
+}
+
+impl FrameLogs {
+    /// The number of a log, which is added if it has none yet.
+    pub fn number(&mut self, log: LogName) -> FrameLog {
+        let next = self.names.len() as FrameLog;
+        let number = *self.numbers.entry(log).or_insert(next);
+        if number == next {
+            self.names.push(log);
+        }
+        number
+    }
+    /// All of them, by number.
+    pub fn into_names(self) -> Vec<LogName> {
+        self.names
+    }
+}
 
 /// An entry of a record: it names a document and a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// In which log.
-    pub log: LogName,
-    /// Which record.
+    pub log: FrameLog,
+    /// Which of the record's entries.
+    pub entry: u32,
+    /// The record's seq.
     pub seq: u64,
-    /// Which of its entries.
-    pub entry: u64,
 }
 
 /// A change without what its receiver computes.
@@ -36,21 +63,23 @@ pub struct Stripped {
     /// Where the changes that it depends on stand.
     pub dependencies: Vec<Place>,
     /// The logs of the other actors.
-    pub others: Vec<LogName>,
+    pub others: Vec<FrameLog>,
     /// The columns, as in the chunk.
     pub columns: Vec<u8>,
 }
 
 /// What a sender can look up: all of it among records that the receiver holds by then.
 pub trait Sender {
-    /// An entry that names this change, and the document it names there.
-    fn place(&self, change: &ChangeHash) -> Result<Option<(Place, DocId)>, StoreError>;
+    /// Log, seq and index of an entry that names this change, and the document it names there.
+    fn place(&self, change: &ChangeHash) -> Result<Option<(LogName, u64, u32, DocId)>, StoreError>;
     /// The log whose author is this actor in this document.
     fn author(&self, doc: &DocId, actor: &ActorId) -> Result<Option<LogName>, StoreError>;
 }
 
 /// What a receiver looks up among the records that it holds.
 pub trait Receiver {
+    /// The log with this number in the frame.
+    fn log(&self, number: FrameLog) -> Option<LogName>;
     /// What an entry names; `None` if it is not held here.
     fn entry(&self, place: &Place) -> Result<Option<(DocId, ChangeHash)>, StoreError>;
 }
@@ -59,6 +88,7 @@ pub trait Receiver {
 /// `None` if it must travel whole.
 pub fn strip(
     sender: &impl Sender,
+    logs: &mut FrameLogs,
     author: LogName,
     doc: &DocId,
     named: bool,
@@ -74,7 +104,9 @@ pub fn strip(
     let mut dependencies = Vec::with_capacity(outline.dependencies.len());
     for hash in &outline.dependencies {
         match sender.place(hash)? {
-            Some((place, of)) if of == *doc || !named || !dependencies.is_empty() => dependencies.push(place),
+            Some((log, seq, entry, of)) if of == *doc || !named || !dependencies.is_empty() => {
+                dependencies.push((log, seq, entry));
+            }
             Some(_) | None => return Ok(None),
         }
     }
@@ -89,6 +121,9 @@ pub fn strip(
         }
     }
     let Outline { seq, start_op, columns, .. } = outline;
+    let place = |(log, seq, entry)| Place { log: logs.number(log), seq, entry };
+    let dependencies = dependencies.into_iter().map(place).collect();
+    let others = others.into_iter().map(|log| logs.number(log)).collect();
     Ok(Some(Stripped { seq, start_op, dependencies, others, columns }))
 }
 
@@ -108,9 +143,12 @@ impl Stripped {
                 None => return Ok(None),
             }
         }
-        let named = |(site, generation): &LogName| actor(site, generation, doc);
+        let actor_of = |(site, generation): LogName| actor(&site, &generation, doc);
         let Self { seq, start_op, columns, .. } = self;
-        let others = self.others.iter().map(named).collect();
-        Ok(Some(Outline { dependencies, actor: named(&author), seq, start_op, others, columns }.write()))
+        let others = self.others.iter().map(|number| receiver.log(*number).map(actor_of)).collect();
+        let Some(others) = others else {
+            return Ok(None);
+        };
+        Ok(Some(Outline { dependencies, actor: actor_of(author), seq, start_op, others, columns }.write()))
     }
 }

@@ -43,7 +43,7 @@ const MUST_OCCUR: [&str; 26] = [
 const UNREACHABLE: [(&str, &str); 4] = [
     ("not-a-chunk", "log admission refuses such bytes"),
     ("panics-on-decode", "no bytes are known that reach it"),
-    ("too-many-authors", "needs 4,097 processes; `sync` has a test of its own"),
+    ("waiting-body", "a body is lacking only after damage or erasure; `sync` has a test of its own"),
     ("genesis-id", "the wire leaves the id out and receivers compute it; an own one is never wrong"),
 ];
 

@@ -150,7 +150,7 @@ impl Cluster {
 
     /// An invitation line for a new site, made at Paris.
     pub fn invite(&self, spec: &SiteSpec) -> anyhow::Result<String> {
-        let mut arguments = vec!["invite", "--code", spec.code, "--name", spec.name];
+        let mut arguments = vec!["invite", "--code", spec.code, "--name", spec.name, "--login", LOGIN];
         for structure in spec.structures {
             arguments.extend(["--structure", structure]);
         }

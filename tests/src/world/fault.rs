@@ -3,6 +3,8 @@
 use schema::authority::{Body, Grant, Role, Standing, UserEntry};
 use schema::id::SiteId;
 
+use sync::store::log_index::every_log;
+
 use super::site::decompressed;
 use super::{ADMIN, Event, World, requester};
 
@@ -141,16 +143,18 @@ impl World {
         let Ok(kept) = kept else {
             return;
         };
-        let mut stores = vec![kept.log_index().logs.clone()];
+        let logs =
+            |store: &sync::store::Store| store.read().and_then(|reading| every_log(&reading)).unwrap_or_default();
+        let mut stores = vec![logs(&kept)];
         for (other, site) in self.sites.iter().enumerate() {
             if other == at {
                 continue;
             }
             match site.replica() {
-                Some(replica) => stores.push(replica.store().log_index().logs.clone()),
+                Some(replica) => stores.push(logs(replica.store())),
                 None => {
                     let copy = crate::disk::SimDisk::with(site.disk.content());
-                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| store.log_index().logs.clone()));
+                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| logs(&store)));
                 }
             }
         }
@@ -222,6 +226,7 @@ impl World {
                 self.count("authority");
                 self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
             }
+            Err(sync::replica::ReplicaError::Unheard) => self.count("authority:not-heard-yet"),
             Err(_) if last_admin => self.count("authority:last-admin-kept"),
             Err(error) => self.fail(format!("the sequencer's statement was refused: {error}")),
         }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use schema::author::Author;
 use schema::authority::{Enrolment, Grant, Role, Standing};
 use schema::codec::Canonical as _;
 use schema::doc::{DocKind, Edits, Value};
 use schema::id::{DocId, ScopeId, UserId};
-use schema::record::{Author, BodyKind, CommandName, Genesis, enrolled_user};
+use schema::record::{BodyKind, CommandName, Genesis, enrolled_user};
 use schema::ticket::Field;
 use schema::ticket::command::{NewTicket, create};
-use sync::change::mutation::{bomb, forge, onto_key};
+use sync::change::mutation::{bomb, forge, onto_key, twice_put};
 use sync::replica::{Batch, WriteError};
 
 use super::{HR, IT, World, requester, technician};
@@ -69,7 +70,7 @@ impl World {
         let mut forgery = Forgery {
             rng: Rng::new(self.rng.number()),
             scope: self.scope(&IT),
-            org_scope: schema::record::scope_of(&self.org, None),
+            org_scope: schema::id::scope_of(&self.org, None),
             foreign: (!self.holders(&self.scope(&HR)).contains(&at)).then(|| self.scope(&HR)),
             me: self.key_of(at),
             target,
@@ -156,6 +157,10 @@ impl Forgery {
             8 => self.bomb(batch, doc),
             4..=6 => self.birth(batch),
             7 => self.enrolment(batch),
+            9 => self.foreign_item(batch, doc),
+            10 => self.misshapen(batch, doc),
+            11 => self.doubled_key(batch),
+            12 => self.named_again(batch, doc),
             _ => self.mutant(batch, doc),
         }
     }
@@ -203,6 +208,43 @@ impl Forgery {
         self.forged(batch, self.scope, doc, None, over)
     }
 
+    /// A comment under an id that is not this record's: words put into another's mouth.
+    fn foreign_item(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let mut edits = Edits::default();
+        let id = self.rng.number();
+        edits.put(format!("comment/{id:016x}/body"), Value::Text("je n'ai pas dit cela".into()));
+        let honest = batch.honest(&doc, &edits, &[])?;
+        self.forged(batch, self.scope, doc, None, honest)
+    }
+
+    /// An edit with a body that is no change.
+    fn misshapen(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let Some(honest) = batch.honest(&doc, &self.edits(), &[])? else {
+            return Ok(false);
+        };
+        batch.forge_misshapen(self.scope, doc, honest).map(|()| true)
+    }
+
+    /// A birth that puts one key twice: one value for rights, the other to be shown.
+    fn doubled_key(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {
+        let edits = self.ticket(IT);
+        let Some((doc, body)) = batch.born(self.scope, DocKind::Ticket, None, &edits) else {
+            return Ok(false);
+        };
+        let genesis = Genesis::of(DocKind::Ticket, None);
+        self.forged(batch, self.scope, doc, Some(genesis), twice_put(&body, "structure"))
+    }
+
+    /// One change named by two records, the first of which is void.
+    fn named_again(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let Some(honest) = batch.honest(&doc, &self.edits(), &[])? else {
+            return Ok(false);
+        };
+        let nobody = Author::User(schema::id::UserId([0x99; 16]));
+        batch.forge_as(nobody, self.scope, doc, honest.clone())?;
+        self.forged(batch, self.scope, doc, None, Some(honest))
+    }
+
     /// A change of a document of another scope than its record's.
     fn elsewhere(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
         let honest = batch.honest(&doc, &self.edits(), &[])?;
@@ -239,7 +281,7 @@ impl Forgery {
                 None => return Ok(false),
             }
         }
-        self.forged(batch, scope, doc, Some(Genesis { kind, natural }), Some(body))
+        self.forged(batch, scope, doc, Some(Genesis::of(kind, natural)), Some(body))
     }
 
     fn enrolment(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schema::author::Author;
 use schema::doc::{DocKind, Edits, Value, notes_key};
+use schema::id::scope_of;
 use schema::id::{DocId, LogId, StructureId, UserId};
-use schema::record::{Author, CommandName, scope_of};
+use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
 use schema::ticket::{Field, Status};
 use sync::replica::{Output, Replica, WriteError};
+use sync::store::log_index::every_log;
 use sync::store::{Source, Table};
 
 use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, requester, technician};
@@ -55,7 +58,7 @@ impl World {
         let Some(replica) = self.sites[at].replica() else {
             return BTreeSet::new();
         };
-        let logs = &replica.store().log_index().logs;
+        let logs = replica.read().and_then(|reading| every_log(&reading)).unwrap_or_default();
         let held: BTreeSet<(LogId, u64)> = held_records(replica);
         let seen = |acknowledged: &Acknowledged| {
             let (log, seq) = acknowledged.record;
@@ -97,7 +100,7 @@ impl World {
             }
         };
         let log = LogId { site: me, generation: replica.generation(), scope };
-        let seq = replica.store().log_index().logs.get(&log).map_or(0, |state| state.seq);
+        let seq = replica.store().log_index().open(&log).map_or(0, |state| state.seq);
         match (outcome, effect) {
             (Ok(written), Some(effect)) if !written.docs.is_empty() => {
                 self.commands += 1;
@@ -245,7 +248,7 @@ impl World {
         };
         let written = replica.write(now, |batch| batch.enrol(Author::Site, &login, Self::grants()));
         let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
-        let seq = replica.store().log_index().logs.get(&log).map_or(0, |state| state.seq);
+        let seq = replica.store().log_index().open(&log).map_or(0, |state| state.seq);
         match written {
             Ok((user, outputs)) => {
                 self.count("enrolment");
@@ -299,11 +302,15 @@ fn shown(edits: &Edits) -> BTreeMap<String, Option<String>> {
 
 /// The records that are held (void or waiting) at a replica.
 fn held_records(replica: &Replica) -> BTreeSet<(LogId, u64)> {
-    let local = replica.store().log_index();
-    let rows = replica.read().and_then(|reading| reading.prefixed(Table::Quarantine, &[])).unwrap_or_default();
+    let Ok(reading) = replica.read() else {
+        return BTreeSet::new();
+    };
+    let logs = every_log(&reading).unwrap_or_default();
+    let numbers: BTreeMap<u32, LogId> = logs.into_values().map(|state| (state.no, state.id)).collect();
+    let rows = reading.prefixed(Table::Quarantine, &[]).unwrap_or_default();
     let place = |(key, _): &(Vec<u8>, Vec<u8>)| {
         let (no, seq) = sync::store::tables::read_record_key(key)?;
-        Some((*local.numbers.get(&no)?, seq))
+        Some((*numbers.get(&no)?, seq))
     };
     rows.iter().filter_map(place).collect()
 }

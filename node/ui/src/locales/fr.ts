@@ -104,6 +104,10 @@ export const fr: typeof en = {
       'Deux sites ont les mêmes modifications et les montrent autrement. Elles sont relues d’elles-mêmes\u00a0; prévenez votre administrateur si cela dure.',
     'LOG-FORKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
+    'AUTHORITY-FORKED': (_) =>
+      'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu\u00a0; votre administrateur doit choisir.',
+    'SITE-SLOWED': (p) =>
+      `${p.site ?? 'Un site'} redémarre trop souvent. Ce qu’il envoie est pris plus lentement et rien n’est perdu. Prévenez son administrateur.`,
     'PEER-REFUSED': (p) =>
       `Reçu de ${p.site ?? 'un site'}\u00a0: quelque chose qu’aucun site sain n’envoie. C’est refusé et rien n’a changé ici. Prévenez son administrateur.`,
   },

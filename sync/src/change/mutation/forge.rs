@@ -1,7 +1,7 @@
 //! One hostile change at a time, for a world that sends what no honest site would.
 
 use automerge::Change;
-use automerge::legacy::Key;
+use automerge::legacy::{Key, OpType};
 
 use super::mutate::{self, Family};
 use super::raw;
@@ -43,6 +43,16 @@ pub fn onto_key(honest: &[u8], key: &str) -> Option<Vec<u8>> {
     Some(Change::from(change).raw_bytes().to_vec())
 }
 
+/// The change with the put of `key` made a second time, with another value.
+pub fn twice_put(honest: &[u8], key: &str) -> Option<Vec<u8>> {
+    let mut change = Change::try_from(honest).ok()?.decode();
+    let mut again = change.operations.iter().find(|op| op.key == Key::Map(key.into()))?.clone();
+    again.action = OpType::Put("another".into());
+    again.pred = Vec::new().into();
+    change.operations.push(again);
+    Some(Change::from(change).raw_bytes().to_vec())
+}
+
 /// The change with a value that says it has 5 MiB.
 pub fn bomb(honest: &[u8]) -> Option<Vec<u8>> {
     let mut raw = raw::Raw::read(honest)?;
@@ -58,7 +68,7 @@ fn judged(world: &World, (bytes, genesis): &Grown) -> Option<Member> {
     let actor = scan(bytes).ok()?.actor;
     let parsed = parse(bytes).ok()?;
     match judge(&parsed, actor, *genesis, &world.memory).ok()? {
-        Verdict::Applied(facts) => Some(Member::new(bytes.clone(), parsed, facts, *genesis)),
+        Verdict::Applied(facts) => Some(world.member(bytes.clone(), parsed, facts, *genesis)),
         Verdict::Waiting(_) | Verdict::Void(_) => None,
     }
 }

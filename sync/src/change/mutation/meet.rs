@@ -6,9 +6,9 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, Automerge, Change, ChangeHash, ROOT, ReadDoc};
 
 use super::rng::Rng;
-use super::world::{Member, World, reaches};
+use super::world::{Clock, Last, Member, World, reaches};
 use super::{honest, raw};
-use crate::change::{Clock, Facts, Last, Parsed};
+use crate::change::{Facts, Parsed};
 
 /// Documents kept for one subject: its mutants mostly have the same ancestors.
 const KEPT: usize = 8;
@@ -44,7 +44,7 @@ impl<'w> Meeting<'w> {
     }
 
     fn place(&mut self, facts: &Facts) -> Result<&Place, String> {
-        let mut ancestors = facts.clock.clone();
+        let mut ancestors = self.world.clock(facts);
         ancestors.remove(&facts.actor);
         let last_own = Last { seq: facts.seq, max_op: 0 };
         let is_same =
@@ -52,8 +52,7 @@ impl<'w> Meeting<'w> {
         if let Some(found) = self.places.iter().position(is_same) {
             return Ok(&self.places[found]);
         }
-        let in_place =
-            |member: &&Member| member.facts.clock.get(&facts.actor).is_some_and(|last| last.seq >= facts.seq);
+        let in_place = |member: &&Member| member.clock.get(&facts.actor).is_some_and(|last| last.seq >= facts.seq);
         let (mut below, mut beside) = (Vec::new(), Vec::new());
         for member in &self.world.members {
             let change = member.parsed.change().clone();

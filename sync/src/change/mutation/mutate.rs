@@ -1,4 +1,4 @@
-//! Mutations of an honest change, in the families of `reference/probes.md` section 1 and one that is nearly valid.
+//! Mutations of an honest change, in the families of the campaign of R6.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -235,7 +235,7 @@ fn add_dependency(raw: &mut Raw, hash: Hash) {
 
 /// A dependency that says nothing new: the others imply it.
 fn ancestor_as_dependency(rng: &mut Rng, world: &World, subject: &Member, raw: &mut Raw) {
-    let below = |member: &&Member| reaches(&subject.facts.clock, &member.facts);
+    let below = |member: &&Member| reaches(&subject.clock, &member.facts);
     let ancestors: Vec<_> = world.members.iter().filter(below).filter(|m| m.facts.hash != subject.facts.hash).collect();
     if let Some(ancestor) = rng.pick(&ancestors) {
         add_dependency(raw, ancestor.facts.hash);
@@ -246,7 +246,7 @@ fn ancestor_as_dependency(rng: &mut Rng, world: &World, subject: &Member, raw: &
 fn hide_previous(rng: &mut Rng, world: &World, subject: &Member, raw: &mut Raw) {
     let facts = &subject.facts;
     let reaches_previous = |member: &&Member| {
-        let last = member.facts.clock.get(&facts.actor).map(|last| last.seq);
+        let last = member.clock.get(&facts.actor).map(|last| last.seq);
         member.facts.actor != facts.actor && facts.seq > 1 && last == Some(facts.seq - 1)
     };
     let later: Vec<_> = world.members.iter().filter(reaches_previous).collect();
@@ -281,8 +281,8 @@ fn header(rng: &mut Rng, mut bytes: Vec<u8>) -> Vec<u8> {
 /// The subject with one to three of its operations made wrong.
 fn operations(rng: &mut Rng, world: &World, subject: &Member) -> ExpandedChange {
     let mut change = subject.parsed.change().decode();
-    let known = world.operations(&ancestors(&subject.facts), true);
-    let strange = world.operations(&ancestors(&subject.facts), false);
+    let known = world.operations(&ancestors(subject), true);
+    let strange = world.operations(&ancestors(subject), false);
     let own = |rng: &mut Rng| OpId {
         counter: subject.facts.start_op + rng.below(change.operations.len() + 2) as u64,
         actor: subject.facts.actor,

@@ -11,8 +11,9 @@ use automerge::{ExpandedChange, ObjType, ScalarValue};
 use super::honest;
 use super::mutate::{emptied, old_id};
 use super::rng::Rng;
+use super::world::Clock;
 use super::world::{Member, World, ancestors, union};
-use crate::change::{Actor, Clock, Genesis, OpId, Operation};
+use crate::change::{Actor, Genesis, OpId, Operation};
 
 /// What the new change may refer to: ancestors' operations, and as it grows its own.
 struct Known {
@@ -26,7 +27,7 @@ struct Known {
 /// One to ten new operations: in the place of `subject`, by its actor or by a new one, or over any changes at all.
 pub(super) fn change(rng: &mut Rng, world: &World, subject: &Member) -> (ExpandedChange, Genesis) {
     let mut change = emptied(subject);
-    let (mut clock, mut genesis) = (ancestors(&subject.facts), subject.genesis);
+    let (mut clock, mut genesis) = (ancestors(subject), subject.genesis);
     if rng.chance(60) {
         change.actor_id = honest::actor(rng);
         change.seq = 1;
@@ -65,7 +66,7 @@ fn anywhere(rng: &mut Rng, world: &World, change: &mut ExpandedChange) -> Clock 
     change.deps.dedup();
     let start = over.iter().map(|member| member.facts.max_op + 1).max();
     change.start_op = start.and_then(NonZeroU64::new).unwrap_or(change.start_op);
-    union(over.iter().map(|member| member.facts.clock.clone()))
+    union(over.iter().map(|member| member.clock.clone()))
 }
 
 impl Known {

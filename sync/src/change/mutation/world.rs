@@ -1,15 +1,24 @@
 //! One honest history, judged, and what a mutation may choose from it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::honest;
 use super::report::Report;
 use super::rng::Rng;
-use crate::change::{
-    Actor, Clock, Facts, Genesis, Hash, History, Last, MemoryHistory, OpId, Operation, Parsed, Verdict,
-};
+use crate::change::{Actor, Facts, Genesis, Hash, History, MemoryHistory, OpId, Operation, Parsed, Verdict};
+
+/// The newest change of one actor below a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) seq: u64,
+    pub(super) max_op: u64,
+}
+
+/// All that is below a change, itself included, as the newest of each actor: what the product works out from the
+/// graph, kept here per change so that both can be compared.
+pub(super) type Clock = BTreeMap<Actor, Last>;
 
 /// An honest change that was applied.
 pub(super) struct Member {
@@ -17,12 +26,7 @@ pub(super) struct Member {
     pub(super) parsed: Parsed,
     pub(super) facts: Facts,
     pub(super) genesis: Genesis,
-}
-
-impl Member {
-    pub(super) fn new(bytes: Vec<u8>, parsed: Parsed, facts: Facts, genesis: Genesis) -> Self {
-        Self { bytes, parsed, facts, genesis }
-    }
+    pub(super) clock: Clock,
 }
 
 /// A history in causal order: honest changes, and mutants that passed.
@@ -31,13 +35,14 @@ pub(super) struct World {
     pub(super) members: Vec<Member>,
     pub(super) memory: MemoryHistory,
     chunks: HashSet<Vec<u8>>,
+    clocks: HashMap<Hash, Clock>,
 }
 
 impl World {
     /// Grows a history and judges each change in causal order; a refusal is a failure of the campaign.
     pub(super) fn grow(rng: &mut Rng, report: &mut Report) -> Self {
         let natural_key = rng.chance(25);
-        let mut world = Self { members: Vec::new(), memory: MemoryHistory::default(), chunks: HashSet::new() };
+        let mut world = Self::default();
         for bytes in honest::history(rng, natural_key) {
             report.honest += 1;
             let has_dependencies = crate::change::scan(&bytes).is_ok_and(|scan| scan.dependencies().next().is_some());
@@ -51,12 +56,26 @@ impl World {
                     if Facts::decode(&facts.encode()).as_ref() != Ok(&facts) {
                         report.failures.push(format!("facts do not survive: {facts:?}"));
                     }
-                    world.adopt([Member::new(bytes, parsed, facts, genesis)]);
+                    let member = world.member(bytes, parsed, facts, genesis);
+                    world.adopt([member]);
                 }
                 other => report.failures.push(format!("an honest change is refused: {other:?}")),
             }
         }
         world
+    }
+
+    /// An applied change with all that is below it.
+    pub(super) fn member(&self, bytes: Vec<u8>, parsed: Parsed, facts: Facts, genesis: Genesis) -> Member {
+        let clock = self.clock(&facts);
+        Member { bytes, parsed, facts, genesis, clock }
+    }
+
+    /// What is below a change whose dependencies are here, itself included.
+    pub(super) fn clock(&self, facts: &Facts) -> Clock {
+        let mut clock = union(facts.dependencies.iter().filter_map(|hash| self.clocks.get(hash).cloned()));
+        clock.insert(facts.actor, Last { seq: facts.seq, max_op: facts.max_op });
+        clock
     }
 
     /// A change to mutate: a genesis, a new one (so that mutants build on mutants), or any.
@@ -79,6 +98,7 @@ impl World {
         for member in members {
             if self.memory.insert(member.facts.clone(), &member.parsed) {
                 self.chunks.insert(member.bytes.clone());
+                self.clocks.insert(member.facts.hash, member.clock.clone());
                 self.members.push(member);
                 added += 1;
             }
@@ -93,9 +113,10 @@ impl World {
     }
 }
 
-/// The ancestors of `facts`, itself not included.
-pub(super) fn ancestors(facts: &Facts) -> Clock {
-    let mut clock = facts.clock.clone();
+/// The ancestors of a change, itself not included.
+pub(super) fn ancestors(member: &Member) -> Clock {
+    let facts = &member.facts;
+    let mut clock = member.clock.clone();
     clock.remove(&facts.actor);
     if facts.seq > 1 {
         // Whatever the last operation was: here the clock is only asked for seq.
@@ -130,17 +151,16 @@ fn numbered(parsed: &Parsed) -> impl Iterator<Item = (OpId, &Operation)> {
 /// A history that holds the ancestors of one change and nothing else.
 pub(super) struct AncestorsOnly<'a> {
     all: &'a MemoryHistory,
+    heads: Vec<Hash>,
     clock: Clock,
 }
 
 impl<'a> AncestorsOnly<'a> {
-    pub(super) fn of(parsed: &Parsed, all: &'a MemoryHistory) -> Self {
-        let found = parsed.dependencies().iter().filter_map(|hash| {
-            let Ok(found) = all.by_hash(hash);
-            found
-        });
-        let clock = union(found.map(|facts| facts.clock.clone()));
-        Self { all, clock }
+    pub(super) fn of(parsed: &Parsed, world: &'a World) -> Self {
+        let heads: Vec<Hash> =
+            parsed.dependencies().iter().filter(|hash| world.clocks.contains_key(hash)).copied().collect();
+        let clock = union(heads.iter().map(|hash| world.clocks[hash].clone()));
+        Self { all: &world.memory, heads, clock }
     }
 
     fn only(&self, found: Option<Arc<Facts>>) -> Option<Arc<Facts>> {
@@ -157,6 +177,14 @@ impl History for AncestorsOnly<'_> {
 
     fn by_seq(&self, actor: &Actor, seq: u64) -> Result<Option<Arc<Facts>>, Infallible> {
         Ok(self.only(self.all.by_seq(actor, seq)?))
+    }
+
+    fn last(&self, actor: &Actor) -> Result<Option<Arc<Facts>>, Infallible> {
+        self.clock.get(actor).map_or(Ok(None), |last| self.by_seq(actor, last.seq))
+    }
+
+    fn heads(&self) -> Result<Vec<Hash>, Infallible> {
+        Ok(self.heads.clone())
     }
 
     fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, Infallible> {

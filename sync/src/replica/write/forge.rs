@@ -1,9 +1,10 @@
 //! What a hostile member writes, for the simulator: records that are well-formed, with content that is not.
 
 use automerge::Automerge;
+use schema::author::Author;
 use schema::doc::{DocKind, Edits};
-use schema::id::{ChangeHash, DocId, LogId, ScopeId};
-use schema::record::{Author, BodyKind, CommandName, Content, Entry, Genesis, Skeleton, actor, body_hash, nonce};
+use schema::id::{ChangeHash, DocId, ScopeId};
+use schema::record::{BodyKind, CommandName, Entry, Genesis, OpaqueRef, Skeleton, actor, nonce};
 
 use super::{Batch, WriteError};
 use crate::change::mutation::Grown;
@@ -45,12 +46,12 @@ impl Batch<'_, '_> {
         natural: Option<[u8; 16]>,
         edits: &Edits,
     ) -> Option<(DocId, Vec<u8>)> {
-        let (log, seq) = self.next(scope);
-        let skeleton = Skeleton { command: CommandName::Place, author: Author::Site, content: Content::Edit(vec![]) };
-        let nonce = natural.unwrap_or_else(|| nonce(&log, seq, &skeleton, 0));
-        let doc = schema::doc::doc_id(&self.org, &scope, kind, &nonce);
+        let header = self.next_header(scope, BodyKind::Edit).ok()?;
+        let skeleton = Skeleton::new(CommandName::Place, Author::Site);
+        let nonce = natural.unwrap_or_else(|| nonce(&header, &skeleton, 0));
+        let doc = schema::doc::doc_id(&header.org, &scope, kind, &nonce);
         let mut empty = Automerge::new_with_encoding(automerge::TextEncoding::UnicodeCodePoint);
-        let made = edit::change(&mut empty, &actor(&log.site, &log.generation, &doc), edits, true);
+        let made = edit::change(&mut empty, &actor(&header.log.site, &header.log.generation, &doc), edits, true);
         Some((doc, made.ok()??.raw_bytes().to_vec()))
     }
 
@@ -63,27 +64,48 @@ impl Batch<'_, '_> {
         body: Vec<u8>,
     ) -> Result<(), WriteError> {
         let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
-        let content = Content::Edit(vec![Entry { doc, genesis, change, length: body.len() as u32 }]);
-        self.force(scope, BodyKind::Edit, content, body)
+        let entries = vec![Entry { doc, genesis, change, length: body.len() as u32 }];
+        let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, Author::Site) };
+        self.force(scope, BodyKind::Edit, skeleton, vec![body])
+    }
+
+    /// Writes a record of one edit in somebody's name.
+    pub fn forge_as(&mut self, author: Author, scope: ScopeId, doc: DocId, body: Vec<u8>) -> Result<(), WriteError> {
+        let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
+        let entries = vec![Entry { doc, genesis: None, change, length: body.len() as u32 }];
+        let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, author) };
+        self.force(scope, BodyKind::Edit, skeleton, vec![body])
+    }
+
+    /// Writes an edit with a second body that is no change.
+    pub fn forge_misshapen(&mut self, scope: ScopeId, doc: DocId, body: Vec<u8>) -> Result<(), WriteError> {
+        let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
+        let entries = vec![Entry { doc, genesis: None, change, length: body.len() as u32 }];
+        let beside = b"beside".to_vec();
+        let opaque = Some(OpaqueRef::of(&beside));
+        let skeleton = Skeleton { entries, opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
+        self.force(scope, BodyKind::Edit, skeleton, vec![body, beside])
     }
 
     /// Writes a record of another kind than an edit: an enrolment that breaks a rule, a kind of tomorrow.
     pub fn forge_opaque(&mut self, scope: ScopeId, kind: BodyKind, body: Vec<u8>) -> Result<(), WriteError> {
-        let content = Content::Opaque { hash: body_hash(&body), length: body.len() as u32 };
-        self.force(scope, kind, content, body)
+        let opaque = Some(OpaqueRef::of(&body));
+        let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
+        self.force(scope, kind, skeleton, vec![body])
     }
 
-    fn force(&mut self, scope: ScopeId, kind: BodyKind, content: Content, body: Vec<u8>) -> Result<(), WriteError> {
-        let (log, seq) = self.next(scope);
-        let skeleton = Skeleton { command: CommandName::Place, author: Author::Site, content };
+    /// Writes a record with this skeleton, whatever the rules say of it.
+    pub fn force(
+        &mut self,
+        scope: ScopeId,
+        kind: BodyKind,
+        skeleton: Skeleton,
+        bodies: Vec<Vec<u8>>,
+    ) -> Result<(), WriteError> {
+        let header = self.next_header(scope, kind)?;
         self.hostile = true;
-        let written = self.record(log, seq, kind, skeleton, vec![body], None);
+        let written = self.record(header, skeleton, bodies, None);
         self.hostile = false;
         written
-    }
-
-    fn next(&self, scope: ScopeId) -> (LogId, u64) {
-        let log = LogId { site: self.key.public(), generation: self.generation, scope };
-        (log, self.writing.log_index().logs.get(&log).map_or(1, |state| state.seq + 1))
     }
 }

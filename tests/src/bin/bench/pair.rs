@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use node::read_model::ReadModel;
+use schema::author::Author;
 use schema::doc::{DocKind, Edits, View};
-use schema::id::{DocId, LogId, ScopeId, StructureId, UserId};
-use schema::record::{Author, CommandName};
+use schema::id::{DocId, ScopeId, StructureId, UserId};
+use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, create, patch};
 use schema::ticket::{Field, Level};
 use schema::time::Timestamp;
 use sync::replica::{Command, Output, Replica, WriteError};
+use sync::store::log_index::every_log;
 use sync::store::{Reading, Source as _, Table};
 use tests::rng::Rng;
 
@@ -252,7 +254,7 @@ impl Pair {
 
     /// Records that a site holds.
     pub fn records(&self, site: usize) -> u64 {
-        self.sites[site].store().log_index().records(&self.scope())
+        self.sites[site].store().log_index().scope(&self.scope()).arrivals
     }
 
     /// Whether both hold and show the same, rows included.
@@ -265,15 +267,16 @@ impl Pair {
 
     /// The changes that a site holds and the other does not, in the order of its logs.
     pub fn missing_at_other(&self, site: usize) -> anyhow::Result<Vec<Missing>> {
-        let (local, other) = (self.sites[site].store().log_index(), self.sites[1 - site].store().log_index());
         let reading = self.sites[site].read()?;
+        let other = every_log(&self.sites[1 - site].read()?)?;
         let mut missing = Vec::new();
-        for state in local.logs.values().filter(|state| state.id.scope == self.scope()) {
-            let has = other.logs.get(&LogId { ..state.id }).map_or(0, |state| state.seq);
+        for state in every_log(&reading)?.values().filter(|state| state.id.scope == self.scope()) {
+            let has = other.get(&state.id).map_or(0, |state| state.seq);
             for seq in has + 1..=state.seq {
-                let full = sync::admission::full(&reading, sync::admission::stored(&reading, state.no, seq)?)?;
-                let docs: Vec<DocId> = full.record.skeleton.entries().iter().map(|entry| entry.doc).collect();
-                let changes = docs.into_iter().zip(full.bodies);
+                let stored = sync::admission::stored(&reading, state.no, seq)?;
+                let with = sync::admission::with_bodies(&reading, stored)?;
+                let docs: Vec<DocId> = with.record.skeleton.entries.iter().map(|entry| entry.doc).collect();
+                let changes = docs.into_iter().zip(with.bodies.into_iter().flatten());
                 missing.extend(changes.map(|(doc, change)| Missing { doc, change }));
             }
         }

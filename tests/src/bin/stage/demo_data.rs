@@ -79,8 +79,7 @@ fn enrol(cluster: &Cluster) -> anyhow::Result<Vec<Person>> {
         let (first, last) = (FIRST_NAMES[number % FIRST_NAMES.len()], random.one_of(LAST_NAMES));
         let login = schema::fold::fold(&format!("{first}.{last}")).replace(' ', "");
         let role = if number % 2 == 0 { "technician" } else { "user" };
-        let mut user =
-            json!({ "login": login, "name": format!("{first} {last}"), "password": new_password()?, "role": role });
+        let mut user = json!({ "login": login, "name": format!("{first} {last}"), "password": new_password()?, "role": role, "sites": ["*"] });
         if number % 4 != 0 {
             user["structure"] = structures.0.clone().into();
         }

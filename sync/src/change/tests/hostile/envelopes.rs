@@ -21,7 +21,7 @@ pub(super) fn cases(desk: &Desk) -> Vec<Case> {
         case("seq from 1", Reason::SeqOutOfRange, edited(desk, |raw| raw.seq = 0)),
         case("seq to 2^31", Reason::SeqOutOfRange, edited(desk, |raw| raw.seq = u64::MAX)),
         case("operations from 1", Reason::LastOperationTooHigh, edited(desk, |raw| raw.start_op = 0)),
-        case("operations to 2^31", Reason::LastOperationTooHigh, edited(desk, |raw| raw.start_op = (1 << 31) + 1)),
+        case("operations to 2^21 - 1", Reason::LastOperationTooHigh, edited(desk, |raw| raw.start_op = 1 << 21)),
         case("operations to 2^64", Reason::LastOperationTooHigh, edited(desk, |raw| raw.start_op = u64::MAX)),
         Case { author: CLEO, ..case("the actor is the author's", Reason::ActorNotAuthor, desk.plain()) },
         born("a genesis depends on nothing", Reason::GenesisWithDependencies, desk.plain(), Genesis::Random),

@@ -66,6 +66,11 @@ pub(super) fn cases(desk: &Desk) -> Vec<Case> {
             one(in_text(&text, Some(a.clone()), true, OpType::Delete, from_ref(&a))),
         ),
         case(
+            "an insert inserts something",
+            Reason::EmptyInsert,
+            one(in_text(&text, None, true, OpType::Put(ScalarValue::Str("".into())), &[])),
+        ),
+        case(
             "an insert replaces nothing",
             Reason::InsertWithPredecessor,
             one(in_text(&text, Some(a.clone()), true, string.clone(), from_ref(&a))),

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, Standing, UserEntry};
+use schema::authority::{
+    AuthorityRef, Body, Grant, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing, UserEntry,
+};
+use schema::id::scope_of;
 use schema::id::{GenerationId, OrgId, ScopeId, StoreId, UserId};
 use schema::identity::{Secret, organisation};
-use schema::record::scope_of;
 use schema::time::{Hlc, Timestamp};
 use sync::replica::{Replica, Start};
 use sync::store::Store;
@@ -62,27 +64,24 @@ fn org() -> OrgId {
 
 fn statements(now: Timestamp) -> Vec<Signed> {
     let (root, sequencer, org) = (root(), Secret::from_bytes(derived_bytes("sequencer", 0)), org());
-    let mut scopes = vec![scope_of(&org, None), scope_of(&org, Some(&IT))];
-    scopes.sort_unstable();
     let site = |number: usize| {
         Body::Site(SiteEntry {
             site: key(number).public(),
             code: format!("S{number}"),
             name: format!("Site {number}"),
             standing: Standing::Active,
-            scopes: scopes.clone(),
-            enrols: vec![IT],
-            addresses: Vec::new(),
+            structure: Some(IT),
+            holds: vec![ScopeSelector::All],
+            enrols: vec![ScopeSelector::All],
+            sealing: None,
         })
     };
-    let mut sites = vec![key(0).public(), key(1).public()];
-    sites.sort_unstable();
     let user = |(number, user): (usize, UserId)| {
         Body::User(UserEntry {
             user,
             login: format!("person{number}"),
             grants: vec![Grant { structure: None, role: Role::Admin }],
-            sites: sites.clone(),
+            sites: vec![SiteSelector::All],
             standing: Standing::Active,
         })
     };

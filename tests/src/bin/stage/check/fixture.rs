@@ -110,7 +110,8 @@ const LOGINS: [(&str, &str, &str); 4] = [
 fn enrol(cluster: &Cluster, shared: &str) -> anyhow::Result<Vec<String>> {
     let api = cluster.members[0].api();
     for (login, name, role) in LOGINS {
-        let mut user = json!({ "login": login, "name": name, "password": new_password()?, "role": role });
+        let mut user =
+            json!({ "login": login, "name": name, "password": new_password()?, "role": role, "sites": ["*"] });
         if role == "user" {
             user["structure"] = shared.into();
         }

@@ -1,0 +1,37 @@
+//! Stored samples of what this crate hashes, signs and encodes.
+
+#[path = "../../tests/samples/golden.rs"]
+mod golden;
+
+mod common;
+
+use schema::codec::Canonical;
+use schema::id::{OrgId, SiteId};
+use schema::invitation::Invitation;
+use schema::time::Timestamp;
+
+#[test]
+fn no_format_changes_unseen() {
+    let mut samples: Vec<(&str, Vec<u8>)> = Vec::new();
+    for (name, record) in common::records() {
+        // The hash is what everybody agrees on, so it stands in the sample too.
+        samples.push((name, [record.to_bytes(), record.hash().0.to_vec()].concat()));
+        assert_eq!(schema::record::Record::from_bytes(&record.to_bytes()), Ok(record), "{name} is read back");
+    }
+    for (name, signed) in common::statements() {
+        samples.push((name, [signed.to_bytes(), signed.statement.hash().to_vec()].concat()));
+        assert_eq!(schema::authority::Signed::from_bytes(&signed.to_bytes()), Ok(signed), "{name} is read back");
+    }
+    samples.push(("frontier", common::frontier().to_bytes()));
+    samples.push(("enrolment", common::enrolment().to_bytes()));
+    let invitation = Invitation {
+        org: OrgId([1; 32]),
+        inviter: SiteId([2; 32]),
+        addresses: vec!["192.0.2.1:4433".into()],
+        token: [3; 16],
+        code: "LYO".into(),
+        expires: Timestamp(1_800_000_000_000),
+    };
+    samples.push(("invitation", invitation.to_line().into_bytes()));
+    golden::check("schema", &samples);
+}

@@ -1,0 +1,105 @@
+//! The authority log at a replica: what its sequencer says, and what arrives.
+
+use schema::authority::{AuthorityRef, Body, Signed};
+use schema::codec::Canonical;
+use schema::time::Timestamp;
+
+use super::{Output, Replica, ReplicaError, forget_derived};
+use crate::engine::Event;
+use crate::store::rows::Wait;
+use crate::store::{Durability, Source, StoreError, Table, decode};
+
+impl Replica {
+    /// Whether this site may add to the authority log now. A sequencer that has just started may have been restored or
+    /// set back: it says nothing until it heard a peer that knows no more than it does, or an admin says that there is
+    /// none ([`Replica::trust_authority`]), since two statements at one place part the fleet (R14).
+    pub fn may_say(&self) -> bool {
+        self.is_sequencer() && (self.authority_heard || self.peers().is_empty())
+    }
+
+    /// An admin says that no other site holds a longer authority log than this one.
+    pub fn trust_authority(&mut self) {
+        self.authority_heard = true;
+    }
+
+    /// Adds a statement to the authority log, as its sequencer.
+    /// Errors: `NotSequencer`; `Authority` if it breaks a rule, and then nothing was said.
+    pub fn say(&mut self, now: Timestamp, body: &Body) -> Result<Vec<Output>, ReplicaError> {
+        self.say_quietly(now, body)?;
+        self.authority_grown(now)
+    }
+
+    pub(super) fn say_quietly(&mut self, now: Timestamp, body: &Body) -> Result<(), ReplicaError> {
+        if self.is_sequencer() && !self.may_say() {
+            return Err(ReplicaError::Unheard);
+        }
+        // Who was alone when it began to say has nobody to hear: the first site that it lets in changes nothing.
+        self.authority_heard = true;
+        let sequencer = self.sequencer.as_ref().ok_or(ReplicaError::NotSequencer)?;
+        let policy = self.authority.current().ok_or(ReplicaError::NotJoined)?;
+        let (at, previous) = self.authority.head().ok_or(ReplicaError::NotJoined)?;
+        self.hlc = self.hlc.tick(now);
+        let next = AuthorityRef { epoch: at.epoch, position: at.position + 1 };
+        let signed = Signed::new(policy.org, next, previous, self.hlc, body, sequencer);
+        self.keep_statements(vec![signed])
+    }
+
+    /// Takes the first statements of an organisation: at `init`, or from an inviter.
+    pub fn bootstrap(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+        self.keep_statements(statements)
+    }
+
+    /// Statements from `position` on.
+    pub fn statements(&self, position: u64) -> Result<Vec<Signed>, StoreError> {
+        let rows = self.store.read()?.range(Table::Authority, &position.to_be_bytes(), None, usize::MAX)?;
+        rows.iter().map(|(_, bytes)| decode(Table::Authority, bytes)).collect()
+    }
+
+    /// Checks statements and keeps those that are new, in one transaction with whatever they make to be judged again.
+    pub(super) fn keep_statements(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+        let mut authority = self.authority.clone();
+        let mut kept = Vec::new();
+        for signed in statements {
+            if authority.hash_at(signed.statement.at.position) == Some(signed.statement.hash()) {
+                continue;
+            }
+            authority.push(&signed)?;
+            kept.push(signed);
+        }
+        let (Some(last), Some((head, _))) = (kept.last(), authority.head()) else {
+            return Ok(());
+        };
+        let before = self.authority.head().map(|(at, _)| at.epoch);
+        let handed_over = before.is_some_and(|epoch| head.epoch > epoch);
+        self.store.write(Durability::Durable, |writing| {
+            for signed in &kept {
+                let position = signed.statement.at.position.to_be_bytes();
+                // A hand-over drops what stood beyond its base.
+                for (key, _) in writing.range(Table::Authority, &position, None, usize::MAX)? {
+                    writing.remove(Table::Authority, &key)?;
+                }
+                writing.put(Table::Authority, &position, &signed.to_bytes())?;
+            }
+            writing.count_statements()?;
+            let (from, end) = Wait::for_authority(head);
+            if handed_over {
+                // What was judged by statements that no longer stand is judged again: from here on, whatever crashes.
+                forget_derived(writing)?;
+            }
+            writing.put(Table::Due, &from, &end)
+        })?;
+        let now = last.statement.hlc.timestamp();
+        self.hlc = self.hlc.observe(last.statement.hlc, now);
+        self.authority = authority;
+        self.due = true;
+        if handed_over {
+            self.enrolments_seen = 0;
+        }
+        Ok(())
+    }
+
+    pub(super) fn authority_grown(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {
+        self.out.push_back(Output::Authority);
+        self.run(now, Event::AuthorityGrown)
+    }
+}
