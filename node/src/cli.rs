@@ -17,9 +17,11 @@ use crate::folder::Folder;
 use crate::http;
 use crate::membership::{self, Founding};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
-use crate::site;
-use running::{Answered, Running, import, invite, user_by_login};
+use crate::site::{self, Site};
+use running::{Answered, Roles, Running, UserChange, change_user, import, invite, user_by_login};
 
+/// Time until a site that may not tell its address yet asks again whether it may.
+const TELL_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// Bytes of a secret on standard input.
 const MAX_SECRET_BYTES: u64 = 1000;
 /// The exit code of a command that is not written as it must be, as shells and clap have it.
@@ -84,6 +86,18 @@ enum Command {
     },
     /// Serve the site.
     Run,
+    /// People who may log in. The node must be running.
+    #[command(subcommand)]
+    User(User),
+    /// Sites of the organisation. The node must be running, where the organisation's rules are kept.
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Structures, each with its own tickets. The node must be running, where the organisation's rules are kept.
+    #[command(subcommand)]
+    Structure(StructureCommand),
+    /// The site that keeps the organisation's rules.
+    #[command(subcommand)]
+    Sequencer(Sequencer),
     /// Tokens for programs.
     #[command(subcommand)]
     Token(Token),
@@ -105,6 +119,91 @@ enum Command {
     Import(Import),
     /// Print the API's description.
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum User {
+    /// Enrol somebody; the password is read from standard input.
+    Add {
+        /// One word.
+        #[arg(long)]
+        login: String,
+        /// Their name.
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        roles: Roles,
+        /// Code of a site at which they may log in, `*` for all; may be given several times; absent: this one.
+        #[arg(long = "site")]
+        sites: Vec<String>,
+    },
+    /// Close somebody's account: what they have open ends within a second of the news at each site.
+    Disable {
+        /// Whose.
+        #[arg(long)]
+        login: String,
+    },
+    /// Open a closed account again.
+    Enable {
+        /// Whose.
+        #[arg(long)]
+        login: String,
+    },
+    /// Give somebody this role instead of all that they have.
+    Role {
+        /// Whose.
+        #[arg(long)]
+        login: String,
+        #[command(flatten)]
+        roles: Roles,
+    },
+    /// Name all the sites at which somebody may log in.
+    Sites {
+        /// Whose.
+        #[arg(long)]
+        login: String,
+        /// A site's code, `*` for all; may be given several times.
+        #[arg(long = "site", required = true)]
+        sites: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum SiteCommand {
+    /// Give a site another name.
+    Rename {
+        /// Its code.
+        #[arg(long)]
+        code: String,
+        /// Its new name.
+        #[arg(long)]
+        name: String,
+    },
+    /// Give a site up: it may write nothing any more, and nobody waits for it. Its code is free again.
+    Retire {
+        /// Its code.
+        #[arg(long)]
+        code: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum StructureCommand {
+    /// Add a structure.
+    Add {
+        /// Its name.
+        #[arg(long)]
+        name: String,
+        /// The structure that it is part of, by name.
+        #[arg(long)]
+        parent: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Sequencer {
+    /// Say, after a restore, that no other site knows more of the organisation's rules than this one.
+    Confirm,
 }
 
 #[derive(Subcommand)]
@@ -190,6 +289,24 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
+        Command::User(User::Add { login, name, roles, sites }) => {
+            let password = read_secret("Password for this login at this site: ")?;
+            running::add_user(&folder, [&login, &name, &password], &roles, &sites)
+        }
+        Command::User(User::Disable { login }) => change_user(&folder, &login, &UserChange::Active(false)),
+        Command::User(User::Enable { login }) => change_user(&folder, &login, &UserChange::Active(true)),
+        Command::User(User::Role { login, roles }) => change_user(&folder, &login, &UserChange::Roles(roles)),
+        Command::User(User::Sites { login, sites }) => change_user(&folder, &login, &UserChange::Sites(sites)),
+        Command::Site(SiteCommand::Rename { code, name }) => {
+            running::change_site(&folder, &code, &serde_json::json!({ "name": name }))
+        }
+        Command::Site(SiteCommand::Retire { code }) => {
+            running::change_site(&folder, &code, &serde_json::json!({ "retired": true }))
+        }
+        Command::Structure(StructureCommand::Add { name, parent }) => {
+            running::add_structure(&folder, &name, parent.as_ref())
+        }
+        Command::Sequencer(Sequencer::Confirm) => running::confirm_sequencer(&folder),
         Command::Token(Token::Create { login }) => {
             let user = user_by_login(&folder, &login)?;
             let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
@@ -249,11 +366,18 @@ fn read_secret(question: &str) -> anyhow::Result<String> {
 
 async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let folder = Folder::new(path);
-    let mut opened = site::open(path)?;
-    membership::tell_addresses(opened.replica(), &config)?;
+    let opened = site::open(path)?;
     let listener = tokio::net::TcpListener::bind(config.http).await;
     let listener = listener.map_err(|error| Refusal::with(&codes::HTTP_BIND, format!("{}: {error}", config.http)))?;
     let (site, net) = opened.start_with_net(&config).await?;
+    if !tell_addresses(&site, config.addresses()).await? {
+        let (site, addresses) = (site.clone(), config.addresses());
+        tokio::spawn(async move {
+            while let Ok(false) = tell_addresses(&site, addresses.clone()).await {
+                tokio::time::sleep(TELL_AGAIN).await;
+            }
+        });
+    }
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the page is served without encryption beyond this machine: put a TLS proxy in front");
@@ -289,6 +413,12 @@ async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     net.stop().await;
     site.stop();
     Ok(())
+}
+
+/// Tells where this site is found; `false`: it may not yet.
+async fn tell_addresses(site: &Site, addresses: Vec<String>) -> anyhow::Result<bool> {
+    let told = site.run(move |core| membership::tell_addresses(core, addresses)).await;
+    told.map_err(anyhow::Error::new)?
 }
 
 fn verify(path: &Path) -> anyhow::Result<()> {

@@ -59,6 +59,7 @@ impl Credentials {
              CREATE TABLE IF NOT EXISTS passwords (user TEXT PRIMARY KEY, verifier TEXT NOT NULL) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS tokens (hash BLOB PRIMARY KEY, kind TEXT NOT NULL, user TEXT NOT NULL,
                expires INTEGER) WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS tokens_of ON tokens (user);
              CREATE TABLE IF NOT EXISTS invitations (token BLOB PRIMARY KEY, content TEXT NOT NULL,
                expires INTEGER NOT NULL) WITHOUT ROWID;",
         )?;
@@ -134,6 +135,12 @@ impl Credentials {
     /// Ends a token.
     pub fn end_token(&self, secret: &str) -> anyhow::Result<()> {
         self.lock().execute("DELETE FROM tokens WHERE hash = ?", [token_hash(secret)])?;
+        Ok(())
+    }
+
+    /// Ends everything that somebody has open here, for good.
+    pub fn end_all(&self, user: &UserId) -> anyhow::Result<()> {
+        self.lock().execute("DELETE FROM tokens WHERE user = ?", [user.to_string()])?;
         Ok(())
     }
 

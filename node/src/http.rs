@@ -16,6 +16,7 @@ mod metrics;
 mod sessions;
 mod sync_status;
 mod tickets;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,14 +76,16 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(directory::groups))
         .routes(routes!(directory::categories))
         .routes(routes!(directory::locations))
-        .routes(routes!(directory::structures))
+        .routes(routes!(directory::structures, control::add_structure))
         .routes(routes!(directory::sites))
-        .routes(routes!(directory::enrol))
-        .routes(routes!(directory::user))
+        .routes(routes!(users::enrol))
+        .routes(routes!(users::user, users::change))
         .routes(routes!(sync_status::sync))
         .routes(routes!(sync_status::quarantine))
         .routes(routes!(links::list))
         .routes(routes!(links::set))
+        .routes(routes!(control::change_site))
+        .routes(routes!(control::confirm_sequencer))
         .routes(routes!(control::invite))
         .routes(routes!(control::rebuild))
         .routes(routes!(control::hashes))

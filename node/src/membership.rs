@@ -92,7 +92,7 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         folder.keep_sequencer(&sequencer)?;
         folder.keep_key(&key)?;
         let mut opened = site::make(path)?;
-        opened.replica().bootstrap(signed)?;
+        opened.replica().bootstrap(now(), signed)?;
         name_person(opened.replica(), &user, &founding.person)?;
         opened.credentials().set_password(&user, &founding.password)?;
         Ok(founded)
@@ -156,7 +156,7 @@ fn is_site(code: &str, name: &str) -> Result<(), Refusal> {
 }
 
 /// Errors unless it is a name: statements hold no longer one.
-fn is_name(name: &str) -> Result<(), Refusal> {
+pub fn is_name(name: &str) -> Result<(), Refusal> {
     let fits = !name.trim().is_empty() && name.len() <= MAX_NAME_BYTES;
     if fits { Ok(()) } else { Err(Refusal::with(&codes::NAME_FORM, format!("{name:?}"))) }
 }
@@ -241,15 +241,20 @@ pub struct Invited {
 }
 
 /// Tells the organisation where the sequencer's site is now, if its configuration says otherwise than its authority
-/// log. Other sites' addresses are told when they join.
-pub fn tell_addresses(replica: &mut Replica, config: &Config) -> anyhow::Result<()> {
-    let (me, wanted) = (replica.me(), config.addresses());
+/// log. Other sites' addresses are told when they join. `false`: it may not say anything yet (R14); to be asked again.
+pub fn tell_addresses(core: &mut Core, wanted: Vec<String>) -> anyhow::Result<bool> {
+    let replica = core.replica();
+    let me = replica.me();
     let told = replica.policy().and_then(|policy| policy.addresses.get(&me).cloned());
-    let is_told = told.is_some_and(|told| *told == wanted);
-    match addresses_of(me, wanted).filter(|_| replica.may_say() && !is_told) {
-        Some(body) => replica.say(now(), &body).map(drop).map_err(Into::into),
-        None => Ok(()),
+    let Some(body) = addresses_of(me, wanted.clone()).filter(|_| told.is_none_or(|told| *told != wanted)) else {
+        return Ok(true);
+    };
+    if !replica.may_say() {
+        return Ok(!replica.is_sequencer());
     }
+    let outputs = replica.say(now(), &body)?;
+    core.send(outputs);
+    Ok(true)
 }
 
 /// Makes an invitation, at the site that has the sequencer's key.
@@ -408,7 +413,7 @@ async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> 
     Folder::new(path).keep_key(&key)?;
     let mut opened = site::make(path)?;
     let replica = opened.replica();
-    replica.bootstrap(statements).or_refuse(&codes::JOIN_ANSWER)?;
+    replica.bootstrap(now(), statements).or_refuse(&codes::JOIN_ANSWER)?;
     if !replica.policy().is_some_and(|policy| policy.sites.contains_key(&key.public())) {
         return Err(Refusal::new(&codes::JOIN_NOT_ENROLLED).into());
     }

@@ -53,7 +53,8 @@ pub enum Event {
 
 type Reply = Box<dyn FnOnce(bool) + Send>;
 type WriteWork = Box<dyn for<'b, 't, 'c> FnOnce(&mut Batch<'b, 't>, &mut Context<'c>) -> Reply + Send>;
-type CoreWork = Box<dyn FnOnce(&mut thread::Core) + Send>;
+type CoreReply = Box<dyn FnOnce() + Send>;
+type CoreWork = Box<dyn FnOnce(&mut thread::Core) -> CoreReply + Send>;
 
 /// What the site's thread is given to do.
 enum Input {
@@ -259,13 +260,17 @@ impl Site {
         answered.map_err(|_| Unavailable::Stopping)?.ok_or(Unavailable::Disk)
     }
 
-    /// Runs something on the site's thread that is no command: membership, rebuilding.
+    /// Runs something on the site's thread that is no command: membership, rebuilding. It is answered when the status
+    /// shows what it did.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut thread::Core) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let work: CoreWork = Box::new(move |core| drop(answer.send(work(core))));
+        let work: CoreWork = Box::new(move |core| {
+            let value = work(core);
+            Box::new(move || drop(answer.send(value)))
+        });
         self.inputs.send(Input::Core(work)).map_err(|_| Unavailable::Stopping)?;
         answered.await.map_err(|_| Unavailable::Stopping)
     }

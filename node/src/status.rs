@@ -1,9 +1,9 @@
 //! What the panel, the metrics and the permission checks read without asking the site's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schema::id::{ScopeId, SiteId};
+use schema::id::{ScopeId, SiteId, UserId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 use sync::net::{Gate, Path};
@@ -22,6 +22,8 @@ pub struct Status {
     pub verdicts: BTreeMap<String, u64>,
     /// Whether this site holds the sequencer's key.
     pub sequencer: bool,
+    /// People whom this site has disabled and the authority log does not know as disabled yet (R15).
+    pub disabled_here: Arc<BTreeSet<UserId>>,
 }
 
 /// Links, what is to send, what is wrong.
@@ -109,6 +111,7 @@ impl Status {
             sync,
             verdicts: replica.verdicts.clone(),
             sequencer: replica.is_sequencer(),
+            disabled_here: replica.disabled_here(),
         }
     }
 }

@@ -128,6 +128,23 @@ pub fn may(policy: &Policy, write: &Write<'_>) -> Result<(), Refusal> {
     if allowed { Ok(()) } else { Err(Refusal::Role) }
 }
 
+/// Whether a site may say something new in its own log of somebody whom the authority log knows: it speaks for them,
+/// and may enrol for all that they have and all that they get. Source: R15.
+pub fn may_restate(
+    policy: &Policy,
+    site: &SiteId,
+    scope: &ScopeId,
+    author: &Author,
+    known: &UserEntry,
+    grants: &[Grant],
+) -> Result<(), Refusal> {
+    if !policy.speaks(site, &known.sites) {
+        return Err(Refusal::Speaker);
+    }
+    may_enrol(policy, site, scope, author, &known.grants)?;
+    may_enrol(policy, site, scope, author, grants)
+}
+
 /// Whether every item that is written has the id of this record, and replaces nothing.
 fn own_items(write: &Write<'_>) -> bool {
     write.keys.iter().all(|key| match ITEMS.iter().find_map(|prefix| key.strip_prefix(prefix)) {

@@ -18,7 +18,7 @@ use crate::authority::{
     UserEntry,
 };
 use crate::codec::CodecError;
-use crate::id::{DeviceId, DocId, OrgId, ScopeId, ServiceId, SiteId, StructureId, UserId, scope_of};
+use crate::id::{DeviceId, DocId, GenerationId, OrgId, ScopeId, ServiceId, SiteId, StructureId, UserId, scope_of};
 
 pub use log::{AuthorityLog, Pinned};
 
@@ -106,6 +106,9 @@ pub struct Policy {
     pub addresses: Map<SiteId, Arc<Vec<String>>>,
     /// Users, disabled ones too.
     pub users: Map<UserId, Arc<UserEntry>>,
+    /// Of each site's own statements about its people the one that was copied last: its place in the site's log of the
+    /// organisation's scope (R15).
+    pub copied: Map<(UserId, SiteId), (GenerationId, u64)>,
     /// Folded logins.
     pub logins: Map<String, UserId>,
     /// Active admins of the whole organisation: there is always one.
@@ -208,7 +211,7 @@ impl Policy {
 
     /// The active site with this code, in any case. Linear in the sites.
     pub fn site_by_code(&self, code: &str) -> Option<&Arc<SiteEntry>> {
-        let mut active = self.sites.values().filter(|entry| entry.standing == Standing::Active);
+        let mut active = self.sites.values().filter(|entry| self.is_active(&entry.site));
         active.find(|entry| entry.code.eq_ignore_ascii_case(code))
     }
 

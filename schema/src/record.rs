@@ -11,7 +11,7 @@ mod skeleton;
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::doc;
-use crate::id::{ActorId, DocId, GenerationId, LogId, RecordHash, SiteId, UserId, first_16};
+use crate::id::{ActorId, ChangeHash, DocId, GenerationId, LogId, RecordHash, SiteId, UserId, first_16};
 
 pub use header::{Closing, Header, Previous};
 pub use skeleton::{BlobRef, CommandName, Entry, Genesis, OpaqueRef, Origin, Skeleton};
@@ -78,6 +78,37 @@ pub struct Record {
     pub skeleton: Skeleton,
 }
 
+/// What fixes the bytes of a body. The two kinds never stand for each other: an entry cannot name opaque bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BodyName {
+    /// A change, by the hash of its chunk.
+    Change(ChangeHash),
+    /// Opaque bytes, by their own hash.
+    Opaque([u8; 32]),
+}
+
+impl Canonical for BodyName {
+    fn write(&self, out: &mut Writer) {
+        match self {
+            Self::Change(hash) => {
+                out.u8(1);
+                hash.write(out);
+            }
+            Self::Opaque(hash) => {
+                out.u8(2);
+                out.raw(hash);
+            }
+        }
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match input.u8("kind of body")? {
+            1 => Ok(Self::Change(Canonical::read(input)?)),
+            2 => Ok(Self::Opaque(input.array("body hash")?)),
+            _ => Err(CodecError::Newer { what: "kind of body" }),
+        }
+    }
+}
+
 impl Record {
     /// The record's hash.
     pub fn hash(&self) -> RecordHash {
@@ -89,10 +120,10 @@ impl Record {
         self.bodies().map(|(_, length)| length as usize).sum()
     }
 
-    /// Hash and length of each body: one for each entry, in order, then the opaque one if there is one.
-    pub fn bodies(&self) -> impl Iterator<Item = ([u8; 32], u32)> + '_ {
-        let entries = self.skeleton.entries.iter().map(|entry| (entry.change.0, entry.length));
-        entries.chain(self.skeleton.opaque.iter().map(|opaque| (opaque.hash, opaque.length)))
+    /// Name and length of each body: one for each entry, in order, then the opaque one if there is one.
+    pub fn bodies(&self) -> impl Iterator<Item = (BodyName, u32)> + '_ {
+        let entries = self.skeleton.entries.iter().map(|entry| (BodyName::Change(entry.change), entry.length));
+        entries.chain(self.skeleton.opaque.iter().map(|opaque| (BodyName::Opaque(opaque.hash), opaque.length)))
     }
 
     /// Whether this version understands header and skeleton, so that their meaning can be judged (R13).

@@ -10,13 +10,13 @@ use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId};
 use schema::identity::{Purpose, Secret, Signature, verify};
 use schema::policy::Policy;
 use schema::record::{
-    CommandName, Entry, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, actor, body_hash,
+    BodyName, CommandName, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, actor, body_hash,
 };
 use thiserror::Error;
 
 use crate::change::{Outline, chunk_hash, scan};
-use crate::store::rows::{Arrival, StoredRecord};
-use crate::store::tables::{RECORD_KEY_BYTES, arrival_key, doc_record_key, read_record_key, record_key};
+use crate::store::rows::{Arrival, StoredRecord, Wait};
+use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
 
 /// A record with its bodies: of its entries in order, then the opaque one. `None` for one that is named only (R2).
@@ -167,15 +167,17 @@ pub fn append_one(
     let key = record_key(state.no, header.seq);
     let stored = StoredRecord { record: with.record.clone(), signature };
     writing.put(Table::Records, &key, &stored.to_bytes())?;
-    for ((hash, _), body) in with.record.bodies().zip(&with.bodies) {
-        if let Some(body) = body {
-            put_body(writing, &hash, body)?;
-        }
-    }
-    for (entry, body) in with.record.skeleton.entries.iter().zip(&with.bodies) {
+    for entry in &with.record.skeleton.entries {
         writing.put(Table::DocRecords, &doc_record_key(&entry.doc, state.no, header.seq), &[])?;
+    }
+    for ((name, _), body) in with.record.bodies().zip(&with.bodies) {
         if let Some(body) = body {
-            note_name(writing, &log, entry, &key, body)?;
+            put_body(writing, &name, body)?;
+        }
+        // It may have come with another record.
+        match read_body(writing, &name)? {
+            Some(body) => note_name(writing, &with.record, &name, &key, &body)?,
+            None => writing.put(Table::NamedOnly, &[name.to_bytes().as_slice(), &key].concat(), &[])?,
         }
     }
     let hash = header.hash();
@@ -218,24 +220,31 @@ pub fn sign(writing: &mut Writing<'_>, log: LogId, key: &Secret) -> Result<(), S
 }
 
 /// Reads a body; `None` for one that is not held: named only, dropped or erased.
-pub fn read_body(source: &impl Source, hash: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
-    source.get(Table::Bodies, hash)
+pub fn read_body(source: &impl Source, name: &BodyName) -> Result<Option<Vec<u8>>, StoreError> {
+    source.get(Table::Bodies, &name.to_bytes())
 }
 
-/// Notes the record as the one that decides a change, if it is the first in the log of the change's own author.
-pub fn note_name(
+/// Notes the record as the one that decides a change, if it is the first in the log of the change's own author. Of
+/// records whose body came later the earliest is asked first.
+fn note_name(
     writing: &mut Writing<'_>,
-    log: &LogId,
-    entry: &Entry,
+    record: &Record,
+    name: &BodyName,
     key: &[u8; RECORD_KEY_BYTES],
     body: &[u8],
 ) -> Result<(), StoreError> {
-    let own = actor(&log.site, &log.generation, &entry.doc);
-    let genuine = scan(body).map_or_else(|_| Outline::read(body).is_none(), |scan| scan.actor == own);
-    match genuine && writing.get(Table::Named, &entry.change.0)?.is_none() {
-        true => writing.put(Table::Named, &entry.change.0, key),
-        false => Ok(()),
+    let BodyName::Change(change) = name else {
+        return Ok(());
+    };
+    let log = record.header.log;
+    for entry in record.skeleton.entries.iter().filter(|entry| entry.change == *change) {
+        let own = actor(&log.site, &log.generation, &entry.doc);
+        let genuine = scan(body).map_or_else(|_| Outline::read(body).is_none(), |scan| scan.actor == own);
+        if genuine && writing.get(Table::Named, &change.0)?.is_none() {
+            writing.put(Table::Named, &change.0, key)?;
+        }
     }
+    Ok(())
 }
 
 /// The record that decides a change (R8); `None` if it is not held, or only copies of it are.
@@ -265,17 +274,41 @@ pub fn named_command(
     [scope.0.as_slice(), &speaker, &id.0].concat()
 }
 
-/// Keeps a body under its hash, which fixes its bytes: the first to bring it brings it for all.
-pub fn put_body(writing: &mut Writing<'_>, hash: &[u8; 32], body: &[u8]) -> Result<(), StoreError> {
-    match writing.get(Table::Bodies, hash)? {
-        Some(_) => Ok(()),
-        None => writing.put(Table::Bodies, hash, body),
+/// Keeps a body under its name, which fixes its bytes: the first to bring it brings it for all that named it before,
+/// and they are due to be judged again. Linear in those.
+pub fn put_body(writing: &mut Writing<'_>, name: &BodyName, body: &[u8]) -> Result<(), StoreError> {
+    let key = name.to_bytes();
+    if writing.get(Table::Bodies, &key)?.is_some() {
+        return Ok(());
     }
+    writing.put(Table::Bodies, &key, body)?;
+    let rows = writing.prefixed(Table::NamedOnly, &key)?;
+    for (row, _) in &rows {
+        let place = row.get(key.len()..).and_then(read_record_key);
+        let (no, seq) = place.ok_or(StoreError::Damaged { table: Table::NamedOnly.name() })?;
+        let record = stored(writing, no, seq)?.record;
+        note_name(writing, &record, name, &record_key(no, seq), body)?;
+        writing.remove(Table::NamedOnly, row)?;
+    }
+    if !rows.is_empty() {
+        let waiting = Wait::Body(*name).key();
+        let end = after_prefix(&waiting).unwrap_or_default();
+        writing.put(Table::Due, &waiting, &end)?;
+    }
+    Ok(())
 }
 
-/// The hash under which a record may name this body, as a change or as an opaque one.
-pub fn hashes_of(body: &[u8]) -> impl Iterator<Item = [u8; 32]> {
-    chunk_hash(body).map(|hash| hash.0).into_iter().chain([body_hash(body)])
+/// The names that these bytes may have: a change's, if they are a chunk, and an opaque body's.
+pub fn names_of(body: &[u8]) -> impl Iterator<Item = BodyName> {
+    chunk_hash(body).map(BodyName::Change).into_iter().chain([BodyName::Opaque(body_hash(body))])
+}
+
+/// Whether these are the bytes that a name fixes.
+pub fn is_named(body: &[u8], name: &BodyName) -> bool {
+    match name {
+        BodyName::Change(hash) => chunk_hash(body) == Some(*hash),
+        BodyName::Opaque(hash) => body_hash(body) == *hash,
+    }
 }
 
 fn chain(before: &[u8; 16], record: &RecordHash) -> [u8; 16] {
@@ -311,10 +344,9 @@ fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
 }
 
 fn check_bodies(log: LogId, with: &RecordWithBodies) -> Result<(), Reject> {
-    let named = |hash: &[u8; 32], body: &[u8]| hashes_of(body).any(|of| of == *hash);
     let mut bodies = with.bodies.iter();
-    let right = with.record.bodies().all(|(hash, length)| match bodies.next() {
-        Some(Some(body)) => body.len() == length as usize && named(&hash, body),
+    let right = with.record.bodies().all(|(name, length)| match bodies.next() {
+        Some(Some(body)) => body.len() == length as usize && is_named(body, &name),
         Some(None) => true,
         None => false,
     });
@@ -382,9 +414,14 @@ pub fn stored(source: &impl Source, log: u32, seq: u64) -> Result<StoredRecord, 
     found.ok_or(StoreError::Missing { what: "a record" })
 }
 
-/// A stored record with those of its bodies that are held.
+/// A stored record with those of its bodies that are held. A body of another length than the record says is none of
+/// its own: it is passed on as it came, named only.
 pub fn with_bodies(source: &impl Source, stored: StoredRecord) -> Result<RecordWithBodies, StoreError> {
-    let bodies = stored.record.bodies().map(|(hash, _)| read_body(source, &hash)).collect::<Result<_, StoreError>>()?;
+    let held = |(name, length): (BodyName, u32)| {
+        let body = read_body(source, &name)?;
+        Ok::<_, StoreError>(body.filter(|body| body.len() == length as usize))
+    };
+    let bodies = stored.record.bodies().map(held).collect::<Result<_, StoreError>>()?;
     Ok(RecordWithBodies { record: stored.record, bodies })
 }
 

@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod edit;
+pub mod enrolments;
 pub mod history;
 pub mod judge;
 pub mod view;
@@ -23,6 +24,7 @@ use crate::change::{Facts, History, Operation, operations};
 use crate::store::rows::{DocRow, IndexEntry};
 use crate::store::tables::change_key;
 use crate::store::{LogNo, LogState, Source, StoreError, Table, decode};
+use schema::record::BodyName;
 
 /// A document changed: what, not how. Whoever cares reads again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,8 +135,8 @@ impl<S: Source> History for StoredHistory<'_, S> {
         if let Some(known) = self.operations.borrow().get(&facts.hash) {
             return Ok(known.clone());
         }
-        let body =
-            read_body(self.source, &facts.hash.0)?.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        let body = read_body(self.source, &BodyName::Change(facts.hash))?
+            .ok_or(StoreError::Missing { what: "the body of a change" })?;
         let operations = operations(&body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?;
         self.operations.borrow_mut().insert(facts.hash, operations.clone());
         Ok(operations)

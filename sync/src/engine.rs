@@ -264,10 +264,10 @@ impl Engine {
             Message::Frontiers(updates) => turn.out.push(Effect::AdmitFrontiers(id, updates)),
             Message::FrontierList { answer, held } => self.frontier_list(turn, id, answer, &held),
             Message::FrontierWant(places) => self.frontier_want(turn, id, places),
-            Message::Want { scope, bodies } => {
+            Message::Want { scope, records } => {
                 let peer = session.peer;
                 if turn.here.policy.is_some_and(|policy| self.is_common(policy, &peer, &scope)) {
-                    turn.out.push(Effect::SendBodies(id, scope, bodies));
+                    turn.out.push(Effect::SendBodies(id, scope, records));
                 }
             }
             Message::Bodies { scope, bodies } => turn.out.push(Effect::AdmitBodies(scope, bodies)),
@@ -299,10 +299,6 @@ impl Engine {
         session.hello = Some(hello);
         if theirs.at <= here.authority.at {
             turn.out.push(Effect::AuthorityHeard(theirs));
-        }
-        if theirs.at == here.authority.at && theirs != here.authority {
-            // Both go on with what they hold; which statement stands an admin has to say (R14).
-            turn.out.push(Effect::AuthorityForked(id));
         }
         self.send_authority(turn, id);
         let common = |scope: &ScopeId| here.policy.is_some_and(|policy| self.is_common(policy, &peer, scope));

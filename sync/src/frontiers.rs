@@ -114,7 +114,8 @@ pub fn say(
     lines.truncate(MAX_LINES);
     let other = newest.map(|newest| newest.generation).filter(|other| *other != generation);
     let heard = other.or(newest.and_then(|newest| newest.heard));
-    let number = newest.map_or(0, |newest| newest.number) + 1;
+    // The last number of all is said once more, and nobody takes it for news.
+    let number = newest.map_or(0, |newest| newest.number).saturating_add(1);
     SignedFrontier::new(Frontier { org, site, generation, scope, number, hlc, heard, lines }, key)
 }
 
@@ -160,7 +161,9 @@ impl Difference {
         }
         let mut lines: HeldSeqs =
             before.lines.iter().map(|(site, generation, seq)| ((*site, *generation), *seq)).collect();
-        lines.retain(|name, _| !self.removed.contains(name));
+        for name in &self.removed {
+            lines.remove(name);
+        }
         lines.extend(self.changed.iter().map(|(site, generation, seq)| ((*site, *generation), *seq)));
         let lines = lines.into_iter().map(|((site, generation), seq)| (site, generation, seq)).collect();
         let frontier = Frontier { lines, ..self.head.clone() };

@@ -44,7 +44,9 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 pub const FRONTIER_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes of announcements in one frame, about.
 pub const FRONTIER_FRAME_BYTES: usize = 256 * 1024;
-/// Bodies asked for, or sent, in one message.
+/// Bytes of bodies sent in one message, beside the last of them.
+pub const BODIES_FRAME_BYTES: usize = 1 << 20;
+/// Records whose bodies are asked for, and bodies sent, in one message.
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);

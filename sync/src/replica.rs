@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use schema::authority::{AuthorityRef, Signed, SiteEntry};
 use schema::codec::CodecError;
-use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId};
+use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId, UserId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityError, AuthorityLog, Policy};
 use schema::time::{Hlc, Timestamp};
@@ -148,10 +148,12 @@ pub struct Replica {
     authority_heard: bool,
     /// Whether bodies may be lacking here: documents are not what records make of them until those come.
     lacks_bodies: bool,
+    /// Where the next question for bodies goes on among those that are lacking.
+    wanted_from: Vec<u8>,
     /// When a session was last asked for bodies that are lacking here.
     wanted: Timestamp,
-    /// Enrolments looked at by the sequencer.
-    enrolments_seen: u64,
+    /// People whom this site disabled in its own log, which the authority log does not say yet.
+    disabled_here: Arc<BTreeSet<UserId>>,
     changed: Vec<DocChanged>,
     /// Documents that the read model has taken: no longer stale, which the next transaction writes.
     noted: Vec<DocId>,
@@ -208,7 +210,7 @@ impl Replica {
             Some(_) | None => start.generation,
         };
         let engine = Engine::new(me, store.log_index());
-        Ok(Self {
+        let mut replica = Self {
             store,
             key: start.key,
             sequencer: start.sequencer,
@@ -227,7 +229,8 @@ impl Replica {
             authority_heard: false,
             lacks_bodies: true,
             wanted: start.now,
-            enrolments_seen: 0,
+            wanted_from: Vec::new(),
+            disabled_here: Arc::default(),
             changed: Vec::new(),
             noted: Vec::new(),
             due: true,
@@ -235,7 +238,9 @@ impl Replica {
             out: VecDeque::new(),
             verdicts: BTreeMap::new(),
             alarms: BTreeMap::new(),
-        })
+        };
+        replica.note_disabled()?;
+        Ok(replica)
     }
 
     /// This site.
@@ -358,7 +363,7 @@ impl Replica {
             return Ok(false);
         }
         let (authority, noted, due) = (&self.authority, &self.noted, self.due);
-        let (changed, verdicts, due) = self.store.write(Durability::Derived, |writing| {
+        let (changed, verdicts, due, enrolled) = self.store.write(Durability::Derived, |writing| {
             forget_projected(writing, noted)?;
             let mut pass = Materializer::new(authority);
             let woken = due && pass.wake(writing, CATCH_UP_RECORDS)?;
@@ -367,8 +372,12 @@ impl Replica {
             }
             let verdicts = std::mem::take(&mut pass.verdicts);
             let due = woken || pass.leaves_due();
-            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, due))
+            let enrolled = pass.enrolled();
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, due, enrolled))
         })?;
+        if enrolled {
+            self.note_disabled()?;
+        }
         self.noted.clear();
         self.due = due;
         self.served = scope.or(self.served);
@@ -393,7 +402,6 @@ impl Replica {
     /// Forgets everything that can be made again from records, and makes it again.
     pub fn rebuild(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         self.store.write(Durability::Durable, forget_derived)?;
-        self.enrolments_seen = 0;
         while self.catch_up(now)? {}
         Ok(())
     }

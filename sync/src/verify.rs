@@ -8,7 +8,7 @@ use schema::identity::{Purpose, verify as verify_signature};
 use schema::policy::AuthorityLog;
 use schema::record::Previous;
 
-use crate::admission::{hashes_of, read_body, stored};
+use crate::admission::{is_named, read_body, stored};
 use crate::docs;
 use crate::store::log_index::every_log;
 use crate::store::{Source, StoreError, Table};
@@ -66,8 +66,8 @@ fn log(source: &impl Source, state: &crate::store::LogState, report: &mut Report
             Previous::First | Previous::After { .. } => seq == 1,
         };
         let hash = header.hash();
-        let bodies = found.record.bodies().all(|(hash, _)| match read_body(source, &hash) {
-            Ok(Some(body)) => hashes_of(&body).any(|of| of == hash),
+        let bodies = found.record.bodies().all(|(name, _)| match read_body(source, &name) {
+            Ok(Some(body)) => is_named(&body, &name),
             // Named only: erased, dropped, or still to come.
             Ok(None) => true,
             Err(_) => false,

@@ -185,12 +185,12 @@ pub enum Message {
     },
     /// Announcements wanted whole.
     FrontierWant(Vec<(SiteId, ScopeId)>),
-    /// Bodies that the sender lacks of records that it holds, by their hashes.
+    /// The sender holds these records and lacks bodies of theirs.
     Want {
         /// Of which scope.
         scope: ScopeId,
-        /// The hashes.
-        bodies: Vec<[u8; 32]>,
+        /// The records: site, generation, seq.
+        records: Vec<(SiteId, GenerationId, u64)>,
     },
     /// Bodies that were wanted.
     Bodies {
@@ -345,10 +345,14 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(11);
             out.text(code);
         }
-        Message::Want { scope, bodies } => {
+        Message::Want { scope, records } => {
             out.u8(13);
             scope.write(out);
-            out.list(bodies, |out, hash| out.raw(hash));
+            out.list(records, |out, (site, generation, seq)| {
+                site.write(out);
+                generation.write(out);
+                out.varint(*seq);
+            });
         }
         Message::Bodies { scope, bodies } => {
             out.u8(14);
@@ -421,7 +425,9 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
         11 => Message::Bye(input.text(64, "code")?),
         13 => Message::Want {
             scope: Canonical::read(input)?,
-            bodies: input.list(MAX_WANTED, "wanted bodies", |input| input.array("body hash"))?,
+            records: input.list(MAX_WANTED, "records with bodies wanted", |input| {
+                Ok((Canonical::read(input)?, Canonical::read(input)?, input.varint("seq")?))
+            })?,
         },
         14 => Message::Bodies {
             scope: Canonical::read(input)?,

@@ -8,20 +8,20 @@ mod golden;
 mod values;
 
 use schema::author::Author;
-use schema::authority::{AuthorityRef, Pin};
+use schema::authority::{AuthorityRef, Enrolment, Pin, Standing};
 use schema::codec::Canonical;
 use schema::doc::{DocKind, GenesisFacts};
 use schema::id::{
     ActorId, ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, StoreId, UserId,
 };
 use schema::identity::Purpose;
-use schema::record::{Closing, Record};
+use schema::record::{BodyName, Closing, Record};
 use schema::time::Hlc;
 use sync::admission::{RecordWithBodies, Run};
 use sync::change::Facts;
 use sync::frontiers::Update;
 use sync::store::log_index::{LogName, Successor};
-use sync::store::rows::{Arrival, Birth, DocRow, IndexEntry, StoredRecord, Verdict, Wait};
+use sync::store::rows::{Arrival, Birth, DocRow, IndexEntry, Said, StoredRecord, Verdict, Wait};
 use sync::store::{LogState, ScopeState, StoreError};
 use sync::wire::stripped::{FrameLogs, Sender};
 use sync::wire::{Cursor, DocsAt, Hello, Lane, Message, Offer, PackedRun, PackedRuns, decode, encode};
@@ -94,7 +94,7 @@ fn runs() -> PackedRuns {
     let mut runs = Vec::new();
     let mut known = ChangeHash([0; 32]);
     for (name, record) in values::records() {
-        let bodies = |with: bool| record.bodies().map(|(hash, _)| with.then(|| hash.to_vec())).collect();
+        let bodies = |with: bool| record.bodies().map(|(name, _)| with.then(|| name.to_bytes())).collect();
         runs.push((signed_run(record.clone(), bodies(true)), false));
         if name == "record-edit" {
             runs.push((signed_run(record.clone(), bodies(false)), false));
@@ -148,7 +148,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("frame-peers", Message::Peers(vec![SiteId([7; 32])])),
         ("frame-ping", Message::Ping),
         ("frame-bye", Message::Bye("gap".into())),
-        ("frame-want", Message::Want { scope: SCOPE, bodies: vec![[8; 32]] }),
+        ("frame-want", Message::Want { scope: SCOPE, records: vec![(SiteId([9; 32]), GenerationId([8; 16]), 300)] }),
         ("frame-bodies", Message::Bodies { scope: SCOPE, bodies: vec![vec![1, 2, 3]] }),
         (
             "frame-frontier-list",
@@ -204,19 +204,24 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         Wait::Version,
         Wait::Enrolment(UserId([1; 16]), SiteId([2; 32])),
         Wait::Earlier(DocId([1; 32]), 9),
-        Wait::Body([1; 32]),
+        Wait::Body(BodyName::Opaque([1; 32])),
     ];
     let mut verdicts = Verdict::Void("role-may-not".into()).to_bytes();
     for wait in waits {
         verdicts.extend(wait.row_key(9, 300));
         verdicts.extend(Verdict::Waiting(wait).to_bytes());
     }
+    let enrolment =
+        Enrolment { user: UserId([5; 16]), login: "tom".into(), grants: vec![], standing: Standing::Active };
+    let at = AuthorityRef { epoch: 1, position: 4 };
+    let said = Said { hlc: Hlc(9), place: (GenerationId([1; 16]), 300), pin: Pin { at, hash_head: [3; 8] }, enrolment };
     vec![
         ("row-log", state.to_bytes()),
         ("row-scope", scope.to_bytes()),
         ("row-record", StoredRecord { record, signature }.to_bytes()),
         ("row-arrival", Arrival { log: 9, seq: 300, chain: [1; 16] }.to_bytes()),
         ("row-document", doc.to_bytes()),
+        ("row-enrolment", said.to_bytes()),
         ("row-change", entry.to_bytes()),
         ("row-verdicts-and-their-keys", verdicts),
         ("row-cursor", Cursor { counter: 300, chain: [8; 16] }.to_bytes()),

@@ -59,7 +59,7 @@ fn open(disk: &SimDisk, generation: u8) -> Option<Replica> {
     };
     let mut replica = Replica::open(Store::open_on(disk.clone()).ok()?, start).ok()?;
     if replica.policy().is_none() {
-        replica.bootstrap(statements()).ok()?;
+        replica.bootstrap(NOW, statements()).ok()?;
     }
     Some(replica)
 }

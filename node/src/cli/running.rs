@@ -6,7 +6,7 @@ use std::path::Path;
 use schema::fold::fold;
 use schema::id::UserId;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::folder::{Folder, write_private};
 use crate::http::MAX_IMPORT;
@@ -45,16 +45,19 @@ impl Running {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let url = format!("{}{path}", self.url);
         let authorization = format!("Bearer {}", self.token);
-        let answer = match (method, body) {
-            ("GET", _) => agent.get(&url).header("authorization", &authorization).call(),
-            (_, body) => agent
-                .post(&url)
-                .header("authorization", &authorization)
-                .header("content-type", "application/json")
-                .send(body.unwrap_or(b"{}")),
+        let answer = match method {
+            "GET" => agent.get(&url).header("authorization", &authorization).call(),
+            _ => {
+                let request = if method == "PATCH" { agent.patch(&url) } else { agent.post(&url) };
+                let request = request.header("authorization", &authorization);
+                request.header("content-type", "application/json").send(body.unwrap_or(b"{}"))
+            }
         };
         let mut answer = answer.or_refuse(&codes::NODE_STOPPED)?;
         let status = answer.status();
+        if status == 204 {
+            return Ok(Value::Null);
+        }
         let read = answer.body_mut().with_config().limit(MAX_ANSWER).read_json();
         let value: Value = read.or_refuse(&codes::NODE_ANSWER)?;
         if status.is_success() {
@@ -63,6 +66,27 @@ impl Running {
         let answered: Answered = serde_json::from_value(value).or_refuse(&codes::NODE_ANSWER)?;
         Err(answered.into())
     }
+}
+
+/// A role, in structures by name or, if there is none, in all.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Roles {
+    /// `user`, `technician` or `admin`.
+    #[arg(long)]
+    pub(super) role: String,
+    /// A structure in which they have it, by name; absent: in all.
+    #[arg(long = "structure")]
+    pub(super) structures: Vec<String>,
+}
+
+/// What is to be said of somebody.
+pub(super) enum UserChange {
+    /// Whether they may log in.
+    Active(bool),
+    /// All their roles.
+    Roles(Roles),
+    /// Codes of all their sites.
+    Sites(Vec<String>),
 }
 
 /// What the node answered instead of doing it.
@@ -129,17 +153,85 @@ pub(super) fn invite(
     let running = Running::read(folder)?;
     let mut body = serde_json::json!({ "code": code, "name": name, "logins": logins });
     if !structures.is_empty() {
-        let known = running.call("GET", "/api/v1/structures", None)?;
-        let find = |wanted: &String| {
-            let mut items = known["items"].as_array().into_iter().flatten();
-            let found = items.find(|item| item["label"].as_str() == Some(wanted)).map(|item| item["id"].clone());
-            found.ok_or_else(|| Refusal::with(&codes::STRUCTURE_UNKNOWN, wanted))
-        };
-        body["structures"] = structures.iter().map(find).collect::<Result<Vec<_>, _>>()?.into();
+        body["structures"] = structures_by_name(&running, structures)?.into();
     }
     let made = running.call("POST", "/api/v1/invitations", Some(&serde_json::to_vec(&body)?))?;
     println!("{}", made["line"].as_str().unwrap_or_default());
     Ok(())
+}
+
+/// Ids of structures. Errors: a name that none has.
+fn structures_by_name(running: &Running, names: &[String]) -> anyhow::Result<Vec<Value>> {
+    let known = match names {
+        [] => return Ok(Vec::new()),
+        _ => running.call("GET", "/api/v1/structures", None)?,
+    };
+    let find = |wanted: &String| {
+        let mut items = known["items"].as_array().into_iter().flatten();
+        let found = items.find(|item| item["label"].as_str() == Some(wanted)).map(|item| item["id"].clone());
+        found.ok_or_else(|| Refusal::with(&codes::STRUCTURE_UNKNOWN, wanted).into())
+    };
+    names.iter().map(find).collect()
+}
+
+/// Enrols somebody.
+pub(super) fn add_user(
+    folder: &Folder,
+    [login, name, password]: [&str; 3],
+    given: &Roles,
+    sites: &[String],
+) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let mut structures = structures_by_name(&running, &given.structures)?;
+    if structures.len() > 1 {
+        return Err(Refusal::with(&codes::USAGE, "one --structure; `archipel user role` gives more").into());
+    }
+    let body = json!({
+        "login": login, "name": name, "password": password, "role": given.role, "structure": structures.pop(), "sites": sites,
+    });
+    let made = running.call("POST", "/api/v1/users", Some(&serde_json::to_vec(&body)?))?;
+    println!("{} may log in.", made["login"].as_str().unwrap_or(login));
+    Ok(())
+}
+
+/// Changes what is said of somebody.
+pub(super) fn change_user(folder: &Folder, login: &str, change: &UserChange) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let body = match change {
+        UserChange::Active(active) => json!({ "active": active }),
+        UserChange::Sites(codes) => json!({ "sites": codes }),
+        UserChange::Roles(given) => {
+            let structures = structures_by_name(&running, &given.structures)?;
+            let role = |structure: Option<Value>| json!({ "role": given.role, "structure": structure });
+            match structures.is_empty() {
+                true => json!({ "roles": [role(None)] }),
+                false => json!({ "roles": structures.into_iter().map(|id| role(Some(id))).collect::<Vec<_>>() }),
+            }
+        }
+    };
+    let path = format!("/api/v1/users/{}", encoded(&fold(login)));
+    running.call("PATCH", &path, Some(&serde_json::to_vec(&body)?)).map(drop)
+}
+
+/// Renames or retires a site.
+pub(super) fn change_site(folder: &Folder, code: &str, change: &Value) -> anyhow::Result<()> {
+    let path = format!("/api/v1/sites/{}", encoded(code));
+    Running::read(folder)?.call("PATCH", &path, Some(&serde_json::to_vec(change)?)).map(drop)
+}
+
+/// Adds a structure and prints its id.
+pub(super) fn add_structure(folder: &Folder, name: &str, parent: Option<&String>) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let mut parent = structures_by_name(&running, parent.map(std::slice::from_ref).unwrap_or_default())?;
+    let body = json!({ "name": name, "parent": parent.pop() });
+    let made = running.call("POST", "/api/v1/structures", Some(&serde_json::to_vec(&body)?))?;
+    println!("{}", made["id"].as_str().unwrap_or_default());
+    Ok(())
+}
+
+/// Says that no other site holds a longer authority log.
+pub(super) fn confirm_sequencer(folder: &Folder) -> anyhow::Result<()> {
+    Running::read(folder)?.call("POST", "/api/v1/sequencer/confirmation", None).map(drop)
 }
 
 /// Imports a file and prints what came of it.

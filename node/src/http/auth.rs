@@ -45,11 +45,12 @@ impl Principal {
         let entry = match policy.users.get(&user) {
             Some(entry) => UserEntry::clone(entry),
             None => {
-                let found = app.site.run(move |core| core.replica().user(&user)).await??;
+                let found = app.site.run(move |core| core.replica().enrolled_here(&user)).await??;
                 found.ok_or_else(Problem::no_session)?
             }
         };
-        if entry.standing != Standing::Active || !policy.speaks(&status.me, &entry.sites) {
+        let is_out = entry.standing != Standing::Active || status.disabled_here.contains(&user);
+        if is_out || !policy.speaks(&status.me, &entry.sites) {
             return Err(Problem::no_session());
         }
         let reach = readable_by(&policy, &entry);

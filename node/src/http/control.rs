@@ -4,15 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use schema::authority::{Body, SiteEntry, Standing};
 use schema::id::StructureId;
 use serde::{Deserialize, Serialize};
+use sync::replica::ReplicaError;
 use utoipa::ToSchema;
 
 use super::auth::Principal;
 use super::body::File;
-use super::errors::{JsonBody, Query};
+use super::errors::{JsonBody, Path, Query};
+use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::now;
+use crate::folder::random;
 use crate::import;
 use crate::membership::{self, Invited};
 use crate::read_model::tables;
@@ -20,6 +24,100 @@ use crate::read_model::tables;
 /// The OpenAPI document.
 pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], app.api.as_ref().clone())
+}
+
+/// Adds a statement to the authority log, where it is kept.
+pub(super) async fn say(app: &App, body: Body) -> Result<(), Problem> {
+    let said = app.site.run(move |core| {
+        let outputs = core.replica().say(now(), &body)?;
+        core.send(outputs);
+        Ok(())
+    });
+    said.await?.map_err(|error: ReplicaError| match error {
+        ReplicaError::NotSequencer => Problem::not_sequencer(),
+        ReplicaError::Unheard => Problem::unheard(),
+        ReplicaError::Authority(error) => Problem::refused(error.to_string()),
+        error => {
+            tracing::error!(%error, "a statement could not be made");
+            Problem::internal()
+        }
+    })
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewStructure {
+    name: String,
+    /// The id of the structure that it is part of; absent: it stands by itself.
+    parent: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Made {
+    id: String,
+}
+
+/// Adds a structure, with tickets of its own. Sites that hold all structures hold it too.
+#[utoipa::path(post, path = "/api/v1/structures", request_body = NewStructure, responses((status = 201, body = Made)))]
+pub(super) async fn add_structure(
+    State(app): State<App>,
+    asker: Principal,
+    JsonBody(given): JsonBody<NewStructure>,
+) -> Result<(StatusCode, Json<Made>), Problem> {
+    asker.admin()?;
+    membership::is_name(&given.name)?;
+    let parent = given.parent.map(|id| id.parse::<StructureId>()).transpose();
+    let parent = parent.map_err(|_| Problem::field("parent", "Unknown"))?;
+    let structure = StructureId(random()?);
+    say(&app, Body::Structure { structure, name: given.name.trim().to_owned(), parent }).await?;
+    Ok((StatusCode::CREATED, Json(Made { id: structure.to_string() })))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SiteChange {
+    /// For people.
+    name: Option<String>,
+    /// `true`: the site is given up; others wait for it no more and it may write nothing from then on. Its code is free.
+    retired: Option<bool>,
+}
+
+/// Renames a site, or retires it.
+#[utoipa::path(patch, path = "/api/v1/sites/{code}", request_body = SiteChange, responses((status = 200, body = SiteRef)))]
+pub(super) async fn change_site(
+    State(app): State<App>,
+    asker: Principal,
+    Path(code): Path<String>,
+    JsonBody(given): JsonBody<SiteChange>,
+) -> Result<Json<SiteRef>, Problem> {
+    asker.admin()?;
+    let site = asker.policy.site_by_code(&code).ok_or_else(|| Problem::field("code", "Unknown"))?;
+    let mut entry = SiteEntry::clone(site);
+    if let Some(name) = given.name {
+        membership::is_name(&name)?;
+        entry.name = name;
+    }
+    if given.retired == Some(true) {
+        if entry.site == app.site.status().me {
+            return Err(Problem::refused("the site that keeps the authority log is not retired".into()));
+        }
+        entry.standing = Standing::Ended;
+    }
+    let shown = SiteRef { id: entry.site.to_string(), code: entry.code.clone(), name: entry.name.clone() };
+    say(&app, Body::Site(entry)).await?;
+    Ok(Json(shown))
+}
+
+/// Says that no other site holds a longer authority log than this one, after a restore (R14).
+#[utoipa::path(post, path = "/api/v1/sequencer/confirmation", responses((status = 204)))]
+pub(super) async fn confirm_sequencer(State(app): State<App>, asker: Principal) -> Result<StatusCode, Problem> {
+    asker.admin()?;
+    let is_sequencer = app.site.run(|core| {
+        let replica = core.replica();
+        replica.trust_authority();
+        replica.is_sequencer()
+    });
+    if is_sequencer.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_sequencer()) }
 }
 
 #[derive(Deserialize, ToSchema)]

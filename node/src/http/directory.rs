@@ -2,24 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use schema::author::Author;
-use schema::authority::{Grant, Role, SiteSelector, Standing, UserEntry};
+use schema::authority::Standing;
 use schema::doc::DocKind;
-use schema::id::{SiteId, StructureId, UserId};
-use schema::policy::Policy;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Principal;
-use super::errors::{JsonBody, Path, Query};
+use super::errors::Query;
 use super::sessions::SiteRef;
 use super::{App, Problem};
-use crate::clock::now;
-use crate::commands::directory::person;
-use crate::folder::random;
 use crate::read_model::directory::{Ref, names};
-use schema::authority::Body;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -103,104 +95,4 @@ pub(super) struct Sites {
 pub(super) async fn sites(asker: Principal) -> Json<Sites> {
     let active = asker.policy.sites.values().filter(|site| site.standing == Standing::Active);
     Json(Sites { items: active.map(|site| SiteRef::of(&asker.policy, &site.site)).collect() })
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewUser {
-    login: String,
-    name: String,
-    /// At least 10 characters; at this site only.
-    password: String,
-    #[schema(value_type = String)]
-    role: Role,
-    /// A structure's id; absent: all structures (only where the authority log is kept).
-    structure: Option<String>,
-    /// Codes of the sites at which they may log in, `*` for all; absent: this one. Only where the authority log is kept.
-    #[serde(default)]
-    sites: Vec<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Enrolled {
-    id: String,
-    login: String,
-}
-
-/// Enrols somebody who may log in at this site at once. At another site than the organisation's first it is
-/// this site's own statement (R15); the login may get a suffix when the first site confirms it.
-#[utoipa::path(post, path = "/api/v1/users", request_body = NewUser, responses((status = 201, body = Enrolled)))]
-pub(super) async fn enrol(
-    State(app): State<App>,
-    asker: Principal,
-    JsonBody(given): JsonBody<NewUser>,
-) -> Result<(StatusCode, Json<Enrolled>), Problem> {
-    asker.admin()?;
-    let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
-    let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
-    if given.password.chars().count() < crate::credentials::MIN_PASSWORD {
-        return Err(Problem::field("password", "TooShort"));
-    }
-    let status = app.site.status();
-    let grants = vec![Grant { structure, role: given.role }];
-    let login = given.login.trim().to_owned();
-    let author = Author::User(asker.actor.user);
-    let user = if status.sequencer {
-        let user = UserId(random()?);
-        let sites = speaking_sites(&asker.policy, &status.me, &given.sites)?;
-        let entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
-        app.site
-            .run(move |core| {
-                let outputs = core.replica().say(now(), &Body::User(entry))?;
-                core.send(outputs);
-                Ok::<_, sync::replica::ReplicaError>(())
-            })
-            .await?
-            .map_err(|error| Problem::refused(error_chain(&error)))?;
-        user
-    } else {
-        let login = login.clone();
-        let enrolled = app.site.write(move |batch, _| batch.enrol(author, &login, grants)).await?;
-        enrolled.map_err(crate::commands::Failure::from)?
-    };
-    let name = given.name;
-    app.site.write(move |batch, context| person(batch, context, author, &user, &name)).await??;
-    let credentials = app.site.credentials.clone();
-    let set = tokio::task::spawn_blocking(move || credentials.set_password(&user, &given.password));
-    set.await.map_err(|_| Problem::internal())??;
-    Ok((StatusCode::CREATED, Json(Enrolled { id: user.to_string(), login })))
-}
-
-/// The sites that may speak for somebody (R11): those named, or the one where they are enrolled.
-fn speaking_sites(policy: &Policy, me: &SiteId, codes: &[String]) -> Result<Vec<SiteSelector>, Problem> {
-    let named = |code: &String| match code.as_str() {
-        "*" => Some(SiteSelector::All),
-        code => policy.site_by_code(code).map(|site| SiteSelector::Site(site.site)),
-    };
-    let mut sites: Vec<SiteSelector> = match codes {
-        [] => vec![SiteSelector::Site(*me)],
-        codes => codes.iter().map(named).collect::<Option<_>>().ok_or_else(|| Problem::field("sites", "Unknown"))?,
-    };
-    sites.sort_unstable();
-    sites.dedup();
-    Ok(sites)
-}
-
-/// A user by login, for the node's own command line.
-#[utoipa::path(get, path = "/api/v1/users/{login}", responses((status = 200, body = Enrolled)))]
-pub(super) async fn user(asker: Principal, Path(login): Path<String>) -> Result<Json<Enrolled>, Problem> {
-    asker.admin()?;
-    let user = asker.policy.logins.get(&schema::fold::fold(&login)).and_then(|user| asker.policy.users.get(user));
-    let user = user.ok_or_else(|| Problem::field("login", "Unknown"))?;
-    Ok(Json(Enrolled { id: user.user.to_string(), login: user.login.clone() }))
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

@@ -131,6 +131,15 @@ impl Problem {
         let words = ["Nothing was changed.", "Only the organisation's first site can do this.", "Do it there."];
         Self::new(StatusCode::CONFLICT, "NOT-SEQUENCER", words)
     }
+    /// The site that keeps the authority log has heard no other site since its start.
+    pub fn unheard() -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site has just started and has heard no other site yet; after a restore others may know more.",
+            "Try again when a link stands; `archipel sequencer confirm` if there is no other site.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SEQUENCER-UNHEARD", words)
+    }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {
         let words = ["Nothing was changed.", "The rules of the organisation do not allow it.", "Read the detail."];

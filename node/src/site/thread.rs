@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use schema::authority::{Body, Standing};
 use schema::doc::{DocKind, View};
 use schema::time::Timestamp;
 use sync::docs::DocChanged;
 use sync::net::{Gate, Net, NetEvent};
 use sync::replica::{Output, Replica, ReplicaError, WriteError};
 
-use super::{Event, Input, Reply, Site, WriteWork, peers_of};
+use super::{CoreReply, Event, Input, Reply, Site, WriteWork, peers_of};
 use crate::clock::now;
 use crate::commands::{Context, TicketNumbers};
 use crate::credentials::Credentials;
@@ -35,6 +36,8 @@ pub struct Core {
     alone_since: Option<Timestamp>,
     outputs: Vec<Output>,
     credentials: Credentials,
+    /// The position up to which the authority log's statements were looked at for people who are out.
+    heard: u64,
 }
 
 impl Core {
@@ -45,7 +48,8 @@ impl Core {
         copied: bool,
         credentials: Credentials,
     ) -> Self {
-        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), credentials }
+        let heard = replica.authority().head().map_or(0, |(at, _)| at.position + 1);
+        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), credentials, heard }
     }
 
     /// The site's own database.
@@ -114,7 +118,7 @@ impl Core {
         turn: Vec<Input>,
         last_tick: &mut Timestamp,
     ) -> Result<(), TurnError> {
-        let mut writes = Vec::new();
+        let (mut writes, mut answers) = (Vec::new(), Vec::new());
         for input in turn {
             match input {
                 Input::Write(work) if writes.len() < MAX_GROUP => writes.push(work),
@@ -123,12 +127,12 @@ impl Core {
                 }
                 other => {
                     self.write(site, std::mem::take(&mut writes))?;
-                    self.other(net, other)?;
+                    answers.extend(self.other(net, other)?);
                 }
             }
         }
         self.write(site, writes)?;
-        self.flush(site, net)?;
+        let mut news = self.flush(site, net)?;
         self.replica.catch_up(now())?;
         self.show(site)?;
         let ticked = now().since(*last_tick) >= TICK || now() < *last_tick;
@@ -138,9 +142,12 @@ impl Core {
             self.send(outputs);
             self.settle_numbers()?;
         }
-        if self.flush(site, net)? || ticked {
+        news |= self.flush(site, net)?;
+        if news || ticked {
             self.publish(site);
         }
+        // Whoever asked reads what they did.
+        answers.into_iter().for_each(|answer| answer());
         Ok(())
     }
 
@@ -172,12 +179,10 @@ impl Core {
         }
     }
 
-    fn other(&mut self, net: Option<&(Net, Receiver<()>)>, input: Input) -> Result<(), TurnError> {
+    /// What is no command; the answer is given at the end of the turn.
+    fn other(&mut self, net: Option<&(Net, Receiver<()>)>, input: Input) -> Result<Option<CoreReply>, TurnError> {
         let outputs = match input {
-            Input::Core(work) => {
-                work(self);
-                Vec::new()
-            }
+            Input::Core(work) => return Ok(Some(work(self))),
             Input::Net(event) => {
                 if let Some((_, permits)) = net {
                     let _ = permits.try_recv();
@@ -192,7 +197,7 @@ impl Core {
             Input::Write(_) | Input::Stop => Vec::new(),
         };
         self.send(outputs);
-        Ok(())
+        Ok(None)
     }
 
     /// Brings the read model up to the documents and tells the pages.
@@ -242,10 +247,30 @@ impl Core {
                 (Output::Send(session, frame), Some((net, _))) => net.send(session, frame),
                 (Output::Close(session, _), Some((net, _))) => net.close(session),
                 (Output::Send(..) | Output::Close(..), None) | (Output::Alarm(_), _) => {}
-                (Output::Authority, _) => site.gate.allow(peers_of(&self.replica)),
+                (Output::Authority, _) => {
+                    site.gate.allow(peers_of(&self.replica));
+                    self.end_what_is_open()?;
+                }
             }
         }
         Ok(any)
+    }
+
+    /// Ends sessions and tokens of people whom a new statement disables: an account that is opened again begins
+    /// anew. Linear in the new statements.
+    fn end_what_is_open(&mut self) -> Result<(), TurnError> {
+        let next = self.replica.authority().head().map_or(0, |(at, _)| at.position + 1);
+        // A hand-over may go back.
+        for signed in self.replica.statements(self.heard.min(next.saturating_sub(1)))? {
+            let said = Body::from_bytes(signed.statement.kind, &signed.body);
+            if let Ok(Some(Body::User(user) | Body::Copied { user, .. })) = said
+                && user.standing == Standing::Ended
+            {
+                self.credentials.end_all(&user.user)?;
+            }
+        }
+        self.heard = next;
+        Ok(())
     }
 
     /// A site that took over a code stops marking its numbers once it has caught up with somebody.
@@ -289,4 +314,8 @@ enum TurnError {
     Replica(#[from] ReplicaError),
     #[error(transparent)]
     View(#[from] ViewError),
+    #[error("the file of passwords and tokens failed: {0}")]
+    Local(#[from] anyhow::Error),
+    #[error(transparent)]
+    Store(#[from] sync::store::StoreError),
 }

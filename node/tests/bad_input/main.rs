@@ -12,4 +12,5 @@ mod configuration;
 mod documentation;
 mod import;
 mod invitation;
+#[path = "../common/mod.rs"]
 mod site;

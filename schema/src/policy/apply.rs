@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{AuthorityError, Policy, Revocation, Structure, is_admin};
 use crate::authority::{Body, Cut, DeviceEntry, ServiceEntry, SiteEntry, Standing, UserEntry};
 use crate::fold::fold;
-use crate::id::{DeviceId, ServiceId, SiteId, StructureId, UserId, scope_of};
+use crate::id::{DeviceId, GenerationId, ServiceId, SiteId, StructureId, UserId, scope_of};
 
 /// What a statement put in the place of what: enough to go back from the state after it to the one before.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub(super) enum Undo {
     Structure(StructureId, Option<Arc<Structure>>),
     Site(SiteId, Option<Arc<SiteEntry>>),
     User(UserId, Option<Arc<UserEntry>>),
+    Copied((UserId, SiteId), Option<(GenerationId, u64)>, Option<Arc<UserEntry>>),
     Addresses(SiteId, Option<Arc<Vec<String>>>),
     Device(DeviceId, Option<Arc<DeviceEntry>>),
     Service(ServiceId, Option<Arc<ServiceEntry>>),
@@ -53,9 +54,16 @@ impl Policy {
                 self.sites.insert_mut(entry.site, Arc::new(entry.clone()));
                 Ok(Undo::Site(entry.site, before))
             }
-            Body::User(entry) | Body::Copied { user: entry, .. } => {
+            Body::User(entry) => {
                 self.check_user(entry)?;
                 Ok(Undo::User(entry.user, self.set_user(entry.user, Some(Arc::new(entry.clone())))))
+            }
+            Body::Copied { site, generation, seq, user: entry } => {
+                self.check_user(entry)?;
+                let from = (entry.user, *site);
+                let before = self.copied.get(&from).copied();
+                self.copied.insert_mut(from, (*generation, *seq));
+                Ok(Undo::Copied(from, before, self.set_user(entry.user, Some(Arc::new(entry.clone())))))
             }
             Body::Version(version) if *version < self.schema => {
                 Err(AuthorityError::Rule("the schema version never decreases"))
@@ -94,6 +102,10 @@ impl Policy {
             Undo::Structure(id, before) => drop(self.set_structure(*id, before.clone())),
             Undo::Site(id, before) => restore(&mut self.sites, id, before),
             Undo::User(id, before) => drop(self.set_user(*id, before.clone())),
+            Undo::Copied(from, place, before) => {
+                restore(&mut self.copied, from, place);
+                drop(self.set_user(from.0, before.clone()));
+            }
             Undo::Addresses(id, before) => restore(&mut self.addresses, id, before),
             Undo::Device(id, before) => restore(&mut self.devices, id, before),
             Undo::Service(id, before) => restore(&mut self.services, id, before),

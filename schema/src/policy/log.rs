@@ -190,6 +190,10 @@ impl AuthorityLog {
                 if statement.signer != last.sequencer {
                     return Err(AuthorityError::Signer { at: statement.at });
                 }
+                // The same key, and another history behind it: somebody used it twice.
+                if self.statements.last().is_some_and(|stated| stated.hash != statement.previous) {
+                    return Err(AuthorityError::Forked { at: statement.at });
+                }
                 self.clone().append(signed, body.as_ref())?
             }
         };
@@ -220,6 +224,7 @@ impl AuthorityLog {
             sites: Map::new_sync(),
             addresses: Map::new_sync(),
             users: Map::new_sync(),
+            copied: Map::new_sync(),
             logins: Map::new_sync(),
             admins: Map::new_sync(),
             devices: Map::new_sync(),

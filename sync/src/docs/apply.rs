@@ -7,13 +7,15 @@ use automerge::{Automerge, Change};
 use schema::codec::Canonical;
 use schema::id::{DocId, ScopeId};
 use schema::policy::AuthorityLog;
+use schema::record::BodyName;
 
+use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::{DocChanged, load, row};
 use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
 use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
-use crate::store::rows::{Arrival, DocRow, IndexEntry, Verdict, Wait};
+use crate::store::rows::{Arrival, DocRow, IndexEntry, Said, Verdict, Wait};
 use crate::store::tables::{
     LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_prefix, read_record_key, record_key,
 };
@@ -28,6 +30,7 @@ pub struct Materializer<'a> {
     /// Records judged again in this pass.
     woken: usize,
     leaves_due: bool,
+    enrolled: bool,
     /// What this pass judged, by reason: for metrics and the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
 }
@@ -36,7 +39,16 @@ impl<'a> Materializer<'a> {
     /// A pass that judges by these statements.
     pub fn new(authority: &'a AuthorityLog) -> Self {
         let (touched, ready, wake) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Self { authority, touched, ready, wake, woken: 0, leaves_due: false, verdicts: BTreeMap::new() }
+        Self {
+            authority,
+            touched,
+            ready,
+            wake,
+            woken: 0,
+            leaves_due: false,
+            enrolled: false,
+            verdicts: BTreeMap::new(),
+        }
     }
 
     /// Judges the next arrivals of a scope, at most `limit`. Returns how many there were.
@@ -97,6 +109,11 @@ impl<'a> Materializer<'a> {
     /// Whether this pass left records for a later portion.
     pub fn leaves_due(&self) -> bool {
         self.leaves_due
+    }
+
+    /// Whether this pass took what a site says of its people.
+    pub fn enrolled(&self) -> bool {
+        self.enrolled
     }
 
     /// Judges again at most `limit` of the records that are due, from the first range on. `false`: none is due.
@@ -170,7 +187,13 @@ impl<'a> Materializer<'a> {
                 let site = record.record.header.log.site;
                 let user = enrolment.user;
                 let place = [enrolment_prefix(&user, &site).as_slice(), &key].concat();
-                writing.put(Table::Enrolments, &place, &enrolment.to_bytes())?;
+                let header = &record.record.header;
+                let (hlc, at, pin) = (header.hlc, (header.log.generation, seq), header.pin);
+                writing.put(Table::Enrolments, &place, &Said { hlc, place: at, pin, enrolment }.to_bytes())?;
+                if let Some(policy) = self.authority.current() {
+                    note_uncopied(writing, policy, &user, &site)?;
+                }
+                self.enrolled = true;
                 answered.push(Wait::Enrolment(user, site));
             }
         }
@@ -317,7 +340,7 @@ fn applied(writing: &Writing<'_>, doc: &DocId, changes: Vec<Change>) -> Result<O
 pub fn rebuild(source: &impl Source, doc: &DocId) -> Result<Option<Vec<u8>>, StoreError> {
     let mut changes = Vec::new();
     for entry in super::entries(source, doc)? {
-        let body = crate::admission::read_body(source, &entry.facts.hash.0)?;
+        let body = crate::admission::read_body(source, &BodyName::Change(entry.facts.hash))?;
         let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
         changes.extend(Change::from_bytes(body).ok());
     }

@@ -11,6 +11,7 @@ use super::load;
 use crate::admission::read_body;
 use crate::store::tables::LogNo;
 use crate::store::{Source, StoreError};
+use schema::record::BodyName;
 
 /// One key that one change wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError>
     let mut seen: BTreeMap<(u64, Vec<u8>), Option<String>> = BTreeMap::new();
     let mut steps = Vec::new();
     for (by, stamp) in view.changes.iter().enumerate() {
-        let body = read_body(source, &stamp.change.0)?.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        let body = read_body(source, &BodyName::Change(stamp.change))?
+            .ok_or(StoreError::Missing { what: "the body of a change" })?;
         let Ok(change) = Change::from_bytes(body) else {
             return Err(StoreError::Damaged { table: "bodies-1" });
         };

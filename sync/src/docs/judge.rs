@@ -8,23 +8,24 @@ use std::collections::BTreeSet;
 
 use schema::access::{self, Write};
 use schema::author::Author;
-use schema::authority::{Enrolment, SiteSelector, Standing, UserEntry};
+use schema::authority::{Enrolment, UserEntry};
 use schema::codec::Canonical;
 use schema::doc::{DocKind, GenesisFacts};
-use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId, scope_of};
+use schema::id::{ChangeHash, DocId, ScopeId, SiteId, scope_of};
 use schema::policy::{AuthorityLog, Pinned, Policy};
 use schema::record::{self, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, item_id};
 use schema::time::Hlc;
 
+use super::enrolments::enrolled;
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{RecordWithBodies, record_naming};
+use crate::admission::{RecordWithBodies, read_body, record_naming};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, judge as judge_change,
     parse,
 };
 use crate::store::rows::{Birth, DocRow, Verdict, Wait};
-use crate::store::tables::{LogNo, enrolment_prefix, record_key};
-use crate::store::{Source, StoreError, Table, decode};
+use crate::store::tables::{LogNo, record_key};
+use crate::store::{Source, StoreError, Table};
 
 /// A change that may be applied.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ impl From<StoreError> for Stop {
 }
 
 /// Why a record is void, beside the reasons of [`crate::change::Reason`] and of [`access::Refusal`].
-pub const REASONS: [&str; 12] = [
+pub const REASONS: [&str; 13] = [
+    "body-length",
     "depends-on-void",
     "doubled-key",
     "edit-shape",
@@ -120,14 +122,20 @@ pub fn judge(
 }
 
 /// The policy that the record is judged by, once everything that it is made of is here and understood.
-fn pinned(authority: &AuthorityLog, with: &RecordWithBodies) -> Result<std::sync::Arc<Policy>, Stop> {
+fn pinned(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    with: &RecordWithBodies,
+) -> Result<std::sync::Arc<Policy>, Stop> {
     let header = &with.record.header;
     if header.schema > SCHEMA_VERSION || !with.record.is_understood() {
         return Err(wait(Wait::Version));
     }
-    for ((hash, _), body) in with.record.bodies().zip(&with.bodies) {
-        if body.is_none() {
-            return Err(wait(Wait::Body(hash)));
+    for ((name, _), body) in with.record.bodies().zip(&with.bodies) {
+        match body {
+            Some(_) => {}
+            None if read_body(source, &name)?.is_some() => return Err(void("body-length")),
+            None => return Err(wait(Wait::Body(name))),
         }
     }
     match authority.pinned(header.pin) {
@@ -143,7 +151,7 @@ fn judge_edit(
     with: &RecordWithBodies,
 ) -> Result<Vec<Accepted>, Stop> {
     let (header, skeleton) = (&with.record.header, &with.record.skeleton);
-    let policy = pinned(authority, with)?;
+    let policy = pinned(source, authority, with)?;
     for entry in &skeleton.entries {
         earlier_first(source, no, header.seq, &entry.doc)?;
     }
@@ -213,37 +221,29 @@ fn speaker(source: &impl Source, policy: &Policy, site: &SiteId, author: &Author
     }
 }
 
-/// Somebody as a site's own logs say: every role that they ever gave. What they take away holds at that site alone,
-/// until the authority log says it (R15): two sites that hold different records of it must not judge apart.
-pub fn enrolled(source: &impl Source, user: &UserId, site: &SiteId) -> Result<Option<UserEntry>, StoreError> {
-    let mut entry: Option<UserEntry> = None;
-    for (_, bytes) in source.prefixed(Table::Enrolments, &enrolment_prefix(user, site))? {
-        let Enrolment { user, login, grants, .. } = decode(Table::Enrolments, &bytes)?;
-        let sites = vec![SiteSelector::Site(*site)];
-        let known = entry.get_or_insert(UserEntry { user, login, grants: vec![], sites, standing: Standing::Active });
-        known.grants.extend(grants);
-        known.grants.sort_unstable();
-        known.grants.dedup();
-    }
-    Ok(entry)
-}
-
-/// The first enrolment of somebody stands at the place that their id names; later ones of the same site need it.
+/// The first enrolment of somebody stands at the place that their id names; later ones of the same site need it, or
+/// that the authority log knows them.
 fn judge_enrolment(source: &impl Source, authority: &AuthorityLog, with: &RecordWithBodies) -> Result<Enrolment, Stop> {
     let (header, skeleton) = (&with.record.header, &with.record.skeleton);
-    let policy = pinned(authority, with)?;
+    let policy = pinned(source, authority, with)?;
     let body = match with.bodies.as_slice() {
         [Some(body)] if skeleton.opaque.is_some() && skeleton.origin.is_none() => body,
         _ => return Err(void("enrolment-body")),
     };
     let enrolment = Enrolment::from_bytes(body).map_err(|_| void("enrolment-body"))?;
-    let site = header.log.site;
-    if enrolment.user != enrolled_user(&header.log, header.seq) && enrolled(source, &enrolment.user, &site)?.is_none() {
-        // Nobody else's log can ever say who this is: their id names a place in one of this site's logs, or nowhere.
-        return Err(wait(Wait::Enrolment(enrolment.user, site)));
-    }
-    access::may_enrol(&policy, &site, &header.log.scope, &skeleton.author, &enrolment.grants)
-        .map_err(|refusal| void(refusal.code()))?;
+    let (site, scope, author) = (header.log.site, &header.log.scope, &skeleton.author);
+    let judged = match policy.users.get(&enrolment.user) {
+        Some(known) => access::may_restate(&policy, &site, scope, author, known, &enrolment.grants),
+        None => {
+            let is_first = enrolment.user == enrolled_user(&header.log, header.seq);
+            if !is_first && enrolled(source, &enrolment.user, &site)?.is_none() {
+                // Their id names a place in one of this site's logs, or nowhere.
+                return Err(wait(Wait::Enrolment(enrolment.user, site)));
+            }
+            access::may_enrol(&policy, &site, scope, author, &enrolment.grants)
+        }
+    };
+    judged.map_err(|refusal| void(refusal.code()))?;
     Ok(enrolment)
 }
 

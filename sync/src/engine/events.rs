@@ -125,15 +125,13 @@ pub enum Effect {
     /// Send these announcements whole, as far as they are held.
     SendFrontiers(SessionId, Vec<(SiteId, ScopeId)>),
     /// Send bodies that a peer lacks, as far as they are held and of this scope.
-    SendBodies(SessionId, ScopeId, Vec<[u8; 32]>),
+    SendBodies(SessionId, ScopeId, Vec<(SiteId, GenerationId, u64)>),
     /// Keep bodies that were asked for.
     AdmitBodies(ScopeId, Vec<Vec<u8>>),
     /// Remember which store a peer has.
     KeepStore(SiteId, StoreId),
     /// A peer's authority log ends here, which is no later than this site's.
     AuthorityHeard(Pin),
-    /// Two statements of the authority log stand at one position, here and there (R14).
-    AuthorityForked(SessionId),
     /// End the session.
     Close(SessionId, &'static str),
     /// Documents differ although the records are the same (R22).

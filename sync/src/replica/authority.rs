@@ -5,6 +5,7 @@ use schema::codec::Canonical;
 use schema::time::Timestamp;
 
 use super::{Output, Replica, ReplicaError, forget_derived};
+use crate::docs::enrolments::note_uncopied;
 use crate::engine::Event;
 use crate::store::rows::Wait;
 use crate::store::{Durability, Source, StoreError, Table, decode};
@@ -41,12 +42,12 @@ impl Replica {
         self.hlc = self.hlc.tick(now);
         let next = AuthorityRef { epoch: at.epoch, position: at.position + 1 };
         let signed = Signed::new(policy.org, next, previous, self.hlc, body, sequencer);
-        self.keep_statements(vec![signed])
+        self.keep_statements(now, vec![signed])
     }
 
     /// Takes the first statements of an organisation: at `init`, or from an inviter.
-    pub fn bootstrap(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
-        self.keep_statements(statements)
+    pub fn bootstrap(&mut self, now: Timestamp, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+        self.keep_statements(now, statements)
     }
 
     /// Statements from `position` on.
@@ -56,7 +57,7 @@ impl Replica {
     }
 
     /// Checks statements and keeps those that are new, in one transaction with whatever they make to be judged again.
-    pub(super) fn keep_statements(&mut self, statements: Vec<Signed>) -> Result<(), ReplicaError> {
+    pub(super) fn keep_statements(&mut self, now: Timestamp, statements: Vec<Signed>) -> Result<(), ReplicaError> {
         let mut authority = self.authority.clone();
         let mut kept = Vec::new();
         for signed in statements {
@@ -80,6 +81,15 @@ impl Replica {
                 }
                 writing.put(Table::Authority, &position, &signed.to_bytes())?;
             }
+            if let Some(policy) = authority.current() {
+                for signed in &kept {
+                    if let Ok(Some(Body::Copied { site, user, .. })) =
+                        Body::from_bytes(signed.statement.kind, &signed.body)
+                    {
+                        note_uncopied(writing, policy, &user.user, &site)?;
+                    }
+                }
+            }
             writing.count_statements()?;
             let (from, end) = Wait::for_authority(head);
             if handed_over {
@@ -88,13 +98,10 @@ impl Replica {
             }
             writing.put(Table::Due, &from, &end)
         })?;
-        let now = last.statement.hlc.timestamp();
         self.hlc = self.hlc.observe(last.statement.hlc, now);
         self.authority = authority;
         self.due = true;
-        if handed_over {
-            self.enrolments_seen = 0;
-        }
+        self.note_disabled()?;
         Ok(())
     }
 

@@ -1,25 +1,26 @@
 //! Carrying out what the engine decided.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use schema::authority::{Signed, pin};
 use schema::codec::Canonical;
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::{AuthorityError, Policy};
+use schema::record::BodyName;
 use schema::time::{Hlc, Timestamp};
 
 use super::fetch::Wanted;
 use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Reject, Run, admit, hashes_of, put_body, read_body, stored};
+use crate::admission::{Admitted, Reject, Run, admit, names_of, put_body, stored, with_bodies};
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED, WANT_INTERVAL,
+    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED,
+    WANT_INTERVAL,
 };
 use crate::store::log_index::HeldSeqs;
-use crate::store::rows::{StoredRecord, Wait};
-use crate::store::tables::{RECORD_KEY_BYTES, read_record_key};
+use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Durability, Source, StoreError, Table, Writing};
 use crate::wire::layout::RunHead;
 use crate::wire::runs::UnpackError;
@@ -38,6 +39,8 @@ struct Received {
     /// Logs that go on from another record than the one held.
     torn: std::collections::BTreeSet<LogId>,
     slowed: Vec<SiteId>,
+    /// Whether records wait to be judged again.
+    due: bool,
     /// Sites that began a log.
     begun: std::collections::BTreeSet<SiteId>,
 }
@@ -95,9 +98,14 @@ impl Replica {
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
             Effect::AuthorityHeard(theirs) => {
                 let stands = self.authority.hash_at(theirs.at.position).map(|hash| pin(theirs.at, &hash));
-                self.authority_heard |= stands == Some(theirs);
+                let is_same = stands == Some(theirs);
+                self.authority_heard |= is_same;
+                // Both go on with what they hold; which statement stands an admin has to say (R14).
+                let epoch = self.authority.head().map(|(at, _)| at.epoch);
+                if !is_same && epoch == Some(theirs.at.epoch) {
+                    self.authority_forked(now);
+                }
             }
-            Effect::AuthorityForked(_) => self.authority_forked(now),
             Effect::Close(session, code) => {
                 self.send(session, &Message::Bye(code.to_owned()));
                 self.out.push_back(Output::Close(session, code));
@@ -151,7 +159,12 @@ impl Replica {
                     continue;
                 }
                 let known = writing.log(&log)?.is_some_and(|state| state.seq > 0);
-                let Some(run) = unpack(writing, &policy, scope, runs, head)? else {
+                let run = match unpack(writing, &policy, scope, runs, head) {
+                    // It may refer to what was left out.
+                    Err(Reject::Reference) if received.partly => continue,
+                    unpacked => unpacked?,
+                };
+                let Some(run) = run else {
                     received.partly = true;
                     received.torn.insert(log);
                     continue;
@@ -178,6 +191,7 @@ impl Replica {
             if !received.partly {
                 writing.put(Table::Cursors, &cursor_key(&store, &scope, lane), &cursor.to_bytes())?;
             }
+            received.due = is_due(writing)?;
             Ok::<_, Reject>(received)
         });
         match outcome {
@@ -205,6 +219,7 @@ impl Replica {
         received: Received,
     ) -> Admission {
         self.hlc = self.hlc.observe(received.latest, now);
+        self.due |= received.due;
         // Lost by this disk and come back (R1). That a second copy runs is said by its announcements, which name this
         // generation.
         if received.own.iter().any(|(generation, known)| *generation != self.generation && !known) {
@@ -234,7 +249,7 @@ impl Replica {
         statements: Vec<Signed>,
     ) -> Result<Option<Event>, ReplicaError> {
         let before = self.authority.head();
-        match self.keep_statements(statements) {
+        match self.keep_statements(now, statements) {
             Ok(()) if self.authority.head() == before => Ok(None),
             Ok(()) => {
                 // What came goes on from what this site said itself: nobody who holds it holds more that it forgot.
@@ -312,18 +327,29 @@ impl Replica {
         Ok(())
     }
 
-    /// Sends the bodies that a peer lacks of records of a scope. What is not held, or of another scope, is left out.
-    fn send_bodies(&mut self, session: SessionId, scope: ScopeId, wanted: &[[u8; 32]]) -> Result<(), StoreError> {
+    /// Sends the bodies that a peer lacks of records of a scope, up to a frame; it asks for the rest again. What is
+    /// not held, or of another scope, is left out.
+    fn send_bodies(
+        &mut self,
+        session: SessionId,
+        scope: ScopeId,
+        wanted: &[(SiteId, GenerationId, u64)],
+    ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
-        let mut bodies = Vec::new();
-        for hash in wanted.iter().take(MAX_WANTED) {
-            let named = crate::admission::record_naming(&reading, &schema::id::ChangeHash(*hash))?;
-            let Some((no, seq)) = named else {
+        let (mut bodies, mut bytes) = (Vec::new(), 0);
+        for (site, generation, seq) in wanted.iter().take(MAX_WANTED) {
+            let id = LogId { site: *site, generation: *generation, scope };
+            let log = self.store.log_index().log(&reading, &id)?;
+            let Some(log) = log.filter(|log| (1..=log.seq).contains(seq)) else {
                 continue;
             };
-            let StoredRecord { record, .. } = stored(&reading, no, seq)?;
-            if record.header.log.scope == scope {
-                bodies.extend(read_body(&reading, hash)?);
+            let held = with_bodies(&reading, stored(&reading, log.no, *seq)?)?.bodies;
+            for body in held.into_iter().flatten().take(MAX_WANTED - bodies.len()) {
+                bytes += body.len();
+                bodies.push(body);
+            }
+            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED {
+                break;
             }
         }
         if !bodies.is_empty() {
@@ -332,43 +358,47 @@ impl Replica {
         Ok(())
     }
 
-    /// Keeps bodies that records held here wait for, and judges those again.
+    /// Keeps bodies that records of this scope lack here, and judges those again.
     fn admit_bodies(&mut self, scope: &ScopeId, bodies: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        let due = self.store.write(Durability::Durable, |writing| {
-            let mut due = false;
+        self.due |= self.store.write(Durability::Durable, |writing| {
             for body in &bodies {
-                for hash in hashes_of(body) {
-                    due |= keep_body(writing, scope, &hash, body)?;
+                for name in names_of(body) {
+                    if is_lacking(writing, scope, &name, body.len())? {
+                        put_body(writing, &name, body)?;
+                    }
                 }
             }
-            Ok::<_, StoreError>(due)
+            is_due(writing)
         })?;
-        self.due |= due;
         Ok(())
     }
 
-    /// Asks one session for bodies that are lacking here. Linear in `MAX_WANTED`.
+    /// Asks for bodies that are lacking here, others each time: what nobody gives holds up nothing else. Linear in
+    /// `MAX_WANTED`.
     pub(super) fn want_bodies(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         if !self.lacks_bodies || (now >= self.wanted && now.since(self.wanted) < WANT_INTERVAL) {
             return Ok(());
         }
         self.wanted = now;
         let reading = self.store.read()?;
-        let (from, end) = Wait::for_bodies();
-        let mut wanted: std::collections::BTreeMap<ScopeId, Vec<[u8; 32]>> = Default::default();
-        for (key, _) in reading.range(Table::Waiting, &from, Some(&end), MAX_WANTED)? {
+        let rows = reading.range(Table::NamedOnly, &self.wanted_from, None, MAX_WANTED)?;
+        self.lacks_bodies = !(rows.is_empty() && self.wanted_from.is_empty());
+        self.wanted_from = match rows.last().filter(|_| rows.len() == MAX_WANTED) {
+            Some((last, _)) => [last.as_slice(), &[0]].concat(),
+            None => Vec::new(),
+        };
+        let mut wanted: BTreeMap<ScopeId, Vec<(SiteId, GenerationId, u64)>> = BTreeMap::new();
+        for (key, _) in &rows {
             let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
-            if let (Some(hash), Some((no, seq))) = (Wait::body_of(&key), place) {
-                let scope = stored(&reading, no, seq)?.record.header.log.scope;
-                wanted.entry(scope).or_default().push(hash);
-            }
+            let (no, seq) = place.ok_or(StoreError::Damaged { table: Table::NamedOnly.name() })?;
+            let log = stored(&reading, no, seq)?.record.header.log;
+            wanted.entry(log.scope).or_default().push((log.site, log.generation, seq));
         }
-        self.lacks_bodies = !wanted.is_empty();
-        for (scope, bodies) in wanted {
+        for (scope, records) in wanted {
             let carries = |(id, session): (&SessionId, &SyncSession)| session.scope(&scope).is_some().then_some(*id);
             let sessions: Vec<SessionId> = self.engine.sessions().iter().filter_map(carries).collect();
             for session in sessions {
-                self.send(session, &Message::Want { scope, bodies: bodies.clone() });
+                self.send(session, &Message::Want { scope, records: records.clone() });
             }
         }
         Ok(())
@@ -383,30 +413,25 @@ impl Replica {
     }
 }
 
-/// Keeps a body under one of its hashes if a record of the scope waits for it.
-fn keep_body(writing: &mut Writing<'_>, scope: &ScopeId, hash: &[u8; 32], body: &[u8]) -> Result<bool, StoreError> {
-    let key = Wait::Body(*hash).key();
-    let end = crate::store::tables::after_prefix(&key);
-    let mut wanted = false;
-    for (row, _) in writing.range(Table::Waiting, &key, end.as_deref(), MAX_WANTED)? {
+/// Whether one of the first records that name a body here and lack it is of this scope, and of this length.
+fn is_lacking(source: &impl Source, scope: &ScopeId, name: &BodyName, length: usize) -> Result<bool, StoreError> {
+    let key = name.to_bytes();
+    for (row, _) in source.range(Table::NamedOnly, &key, after_prefix(&key).as_deref(), MAX_WANTED)? {
         let Some((no, seq)) = row.get(key.len()..).and_then(read_record_key) else {
             continue;
         };
-        let record = stored(writing, no, seq)?.record;
-        if record.header.log.scope != *scope {
-            continue;
+        let record = stored(source, no, seq)?.record;
+        let is_its = |(of, promised): (BodyName, u32)| of == *name && promised as usize == length;
+        if record.header.log.scope == *scope && record.bodies().any(is_its) {
+            return Ok(true);
         }
-        let place = crate::store::tables::record_key(no, seq);
-        for entry in record.skeleton.entries.iter().filter(|entry| entry.change.0 == *hash) {
-            crate::admission::note_name(writing, &record.header.log, entry, &place, body)?;
-        }
-        wanted = true;
     }
-    if wanted {
-        put_body(writing, hash, body)?;
-        writing.put(Table::Due, &key, &end.unwrap_or_default())?;
-    }
-    Ok(wanted)
+    Ok(false)
+}
+
+/// Whether records are due to be judged again.
+fn is_due(source: &impl Source) -> Result<bool, StoreError> {
+    Ok(!source.range(Table::Due, &[], None, 1)?.is_empty())
 }
 
 /// Whether a log may begin now: a site with many open logs begins one a minute (R1).

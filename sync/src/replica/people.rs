@@ -1,104 +1,141 @@
 //! People as sites enrol them (R15), and the sequencer that copies them into the authority log.
 
-use schema::authority::{Body, Enrolment, UserEntry};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use schema::authority::{Body, Enrolment, Grant, SiteSelector, Standing, UserEntry};
 use schema::id::{SiteId, UserId};
-use schema::time::{Hlc, Timestamp};
+use schema::policy::{AuthorityError, Pinned};
+use schema::time::Timestamp;
 
 use super::{Replica, ReplicaError, id_at};
-use crate::admission::stored;
-use crate::docs::judge::enrolled;
+use crate::docs::enrolments::last_said;
 use crate::limits::COPIED_AT_ONCE;
-use crate::store::tables::{enrolment_prefix, read_record_key};
-use crate::store::{Source, StoreError, Table, decode};
+use crate::store::{Durability, Source, StoreError, Table};
 
 impl Replica {
     /// The sequencer copies what sites said of their people (R15), a few at a time. Of two equal logins the one copied
-    /// first stays, the other gets the site's code and a number behind it.
+    /// first stays, the other gets the site's code and a number behind it. Linear in what is not copied yet.
     pub(super) fn copy_enrolments(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         if !self.may_say() {
             return Ok(());
         }
-        let Some(policy) = self.policy().cloned() else {
-            return Ok(());
-        };
-        let reading = self.store.read()?;
-        let count = reading.count(Table::Enrolments)?;
-        if count == self.enrolments_seen {
-            return Ok(());
-        }
-        let (mut copied, mut left) = (0, false);
-        for (key, bytes) in reading.prefixed(Table::Enrolments, &[])? {
-            let (Some(user), Some(site)) = (id_at::<16>(&key, 0), id_at::<32>(&key, 16)) else {
+        let rows = self.store.read()?.range(Table::Uncopied, &[], None, COPIED_AT_ONCE)?;
+        let mut dropped = Vec::new();
+        let mut copied = false;
+        for (key, _) in &rows {
+            let (Some(user), Some(site)) = (id_at::<16>(key, 0), id_at::<32>(key, 16)) else {
                 continue;
             };
-            let (user, site) = (UserId(user), SiteId(site));
-            let known = self.authority.current().is_some_and(|policy| policy.users.contains_key(&user));
-            // A site that may no longer enrol is not spoken for by the sequencer either.
-            let Enrolment { login, grants, .. } = decode(Table::Enrolments, &bytes)?;
-            let may = grants.iter().all(|grant| grant.structure.is_some_and(|id| policy.enrols(&site, id)));
-            if known || !may {
-                continue;
-            }
-            if copied == COPIED_AT_ONCE {
-                left = true;
-                break;
-            }
-            let code = policy.sites.get(&site).map(|site| site.code.to_lowercase()).unwrap_or_default();
-            let taken = |login: &str| self.policy().is_some_and(|policy| policy.logins.contains_key(login));
-            let login = free_login(&login, &code, taken);
-            let Some(entry) = enrolled(&reading, &user, &site)? else {
-                continue;
+            let said = match self.restated(&UserId(user), &SiteId(site))? {
+                Some(body) => self.say_quietly(now, &body),
+                None => Err(AuthorityError::Rule("a site says it of people whom it enrols").into()),
             };
-            let place = key.get(48..).and_then(read_record_key).ok_or(StoreError::Missing { what: "an enrolment" })?;
-            let record = stored(&reading, place.0, place.1)?.record;
-            let (generation, seq) = (record.header.log.generation, record.header.seq);
-            let body = Body::Copied { site, generation, seq, user: UserEntry { login, ..entry } };
-            match self.say_quietly(now, &body) {
-                Ok(()) => copied += 1,
-                Err(ReplicaError::Authority(error)) => tracing::warn!(%user, %error, "an enrolment was not copied"),
+            match said {
+                Ok(()) => copied = true,
+                Err(ReplicaError::Authority(error)) => {
+                    tracing::warn!(user = %UserId(user), %error, "what a site said of somebody was not copied");
+                    dropped.push(key);
+                }
                 Err(error) => return Err(error),
             }
         }
-        if !left {
-            self.enrolments_seen = count;
+        if !dropped.is_empty() {
+            self.store.write(Durability::Derived, |writing| {
+                dropped.iter().try_for_each(|key| writing.remove(Table::Uncopied, key))
+            })?;
         }
-        if copied > 0 {
+        if copied {
             let outputs = self.authority_grown(now)?;
             self.out.extend(outputs);
         }
         Ok(())
     }
 
-    /// Whether somebody may act through this site now: as the authority log or this site's own log says. What this
-    /// site said last of somebody whom only it knows holds here at once (R15).
-    pub fn user(&self, user: &UserId) -> Result<Option<UserEntry>, StoreError> {
-        if let Some(entry) = self.policy().and_then(|policy| policy.users.get(user)) {
-            return Ok(Some(UserEntry::clone(entry)));
-        }
-        let (reading, me) = (self.store.read()?, self.me());
-        let Some(entry) = enrolled(&reading, user, &me)? else {
+    /// The statement that copies what a site said of somebody last; `None` if the site may not say it by now. Of
+    /// somebody known it takes what the site changed, and leaves what was said elsewhere meanwhile.
+    fn restated(&self, user: &UserId, site: &SiteId) -> Result<Option<Body>, ReplicaError> {
+        let reading = self.store.read()?;
+        let (Some(policy), Some(said)) = (self.policy(), last_said(&reading, user, site)?) else {
             return Ok(None);
         };
-        let mut last: Option<(Hlc, Enrolment)> = None;
-        for (key, bytes) in reading.prefixed(Table::Enrolments, &enrolment_prefix(user, &me))? {
-            let place = key.get(48..).and_then(read_record_key).ok_or(StoreError::Missing { what: "an enrolment" })?;
-            let at = stored(&reading, place.0, place.1)?.record.header.hlc;
-            if last.as_ref().is_none_or(|(before, _)| *before < at) {
-                last = Some((at, decode(Table::Enrolments, &bytes)?));
+        let (generation, seq) = said.place;
+        let Enrolment { login, grants, standing, .. } = said.enrolment;
+        let enrols = |grants: &[Grant]| {
+            grants.iter().all(|grant| grant.structure.is_some_and(|structure| policy.enrols(site, structure)))
+        };
+        if !enrols(&grants) {
+            return Ok(None);
+        }
+        let entry = match policy.users.get(user) {
+            None => {
+                let code = policy.sites.get(site).map(|site| site.code.to_lowercase()).unwrap_or_default();
+                let login = free_login(&login, &code, |login| policy.logins.contains_key(login));
+                UserEntry { user: *user, login, grants, sites: vec![SiteSelector::Site(*site)], standing }
+            }
+            Some(known) if !enrols(&known.grants) || !policy.speaks(site, &known.sites) => return Ok(None),
+            Some(known) => {
+                let before = match self.authority.pinned(said.pin) {
+                    Pinned::Known(policy) => policy.users.get(user).cloned(),
+                    Pinned::Ahead => None,
+                };
+                let mut entry = UserEntry::clone(known);
+                if before.as_ref().is_none_or(|before| before.grants != grants) {
+                    entry.grants = grants;
+                }
+                if before.as_ref().is_none_or(|before| before.standing != standing) {
+                    entry.standing = standing;
+                }
+                entry
+            }
+        };
+        Ok(Some(Body::Copied { site: *site, generation, seq, user: entry }))
+    }
+
+    /// People whom this site disabled in its own log, which the authority log does not say yet: they are out here at
+    /// once, and everywhere when the sequencer has copied it (R15).
+    pub fn disabled_here(&self) -> Arc<BTreeSet<UserId>> {
+        self.disabled_here.clone()
+    }
+
+    /// Reads who is disabled here. Linear in what is not copied yet.
+    pub(super) fn note_disabled(&mut self) -> Result<(), StoreError> {
+        let (reading, me) = (self.store.read()?, self.me());
+        let mut disabled = BTreeSet::new();
+        for (key, _) in reading.prefixed(Table::Uncopied, &[])? {
+            let Some(user) = id_at::<16>(&key, 0).map(UserId).filter(|_| id_at::<32>(&key, 16) == Some(me.0)) else {
+                continue;
+            };
+            if last_said(&reading, &user, &me)?.is_some_and(|said| said.enrolment.standing == Standing::Ended) {
+                disabled.insert(user);
             }
         }
-        Ok(last.map(|(_, said)| UserEntry { login: said.login, grants: said.grants, standing: said.standing, ..entry }))
+        self.disabled_here = Arc::new(disabled);
+        Ok(())
+    }
+
+    /// Somebody whom only this site's own log knows, as it says last: that holds here at once (R15).
+    pub fn enrolled_here(&self, user: &UserId) -> Result<Option<UserEntry>, StoreError> {
+        let me = self.me();
+        let said = last_said(&self.store.read()?, user, &me)?;
+        Ok(said.map(|said| {
+            let Enrolment { user, login, grants, standing } = said.enrolment;
+            UserEntry { user, login, grants, sites: vec![SiteSelector::Site(me)], standing }
+        }))
     }
 
     /// The user whom this site enrolled with this folded login, if the authority log does not know them yet. Linear in
     /// those.
     pub fn enrolled_login(&self, login: &str) -> Result<Option<UserId>, StoreError> {
-        let me = self.me();
-        for (key, bytes) in self.store.read()?.prefixed(Table::Enrolments, &[])? {
-            let enrolment: Enrolment = decode(Table::Enrolments, &bytes)?;
-            let copied = self.policy().is_some_and(|policy| policy.users.contains_key(&enrolment.user));
-            if !copied && id_at::<32>(&key, 16) == Some(me.0) && schema::fold::fold(&enrolment.login) == login {
-                return Ok(Some(enrolment.user));
+        let (reading, me) = (self.store.read()?, self.me());
+        for (key, _) in reading.prefixed(Table::Uncopied, &[])? {
+            let Some(user) = id_at::<16>(&key, 0).map(UserId).filter(|_| id_at::<32>(&key, 16) == Some(me.0)) else {
+                continue;
+            };
+            let is_known = self.policy().is_some_and(|policy| policy.users.contains_key(&user));
+            let said = last_said(&reading, &user, &me)?.filter(|_| !is_known);
+            if said.is_some_and(|said| schema::fold::fold(&said.enrolment.login) == login) {
+                return Ok(Some(user));
             }
         }
         Ok(None)

@@ -78,7 +78,7 @@ impl Replica {
             true => Durability::Derived,
             false => Durability::Durable,
         };
-        let (value, changed, verdicts, due) = self.store.write(durability, |writing| {
+        let (value, changed, verdicts, due, enrolled) = self.store.write(durability, |writing| {
             forget_projected(writing, noted)?;
             let mut batch = Batch {
                 pass: Materializer::new(authority),
@@ -101,14 +101,17 @@ impl Replica {
             batch.sign_all()?;
             let Batch { mut pass, writing, .. } = batch;
             let verdicts = std::mem::take(&mut pass.verdicts);
-            let due = pass.leaves_due();
-            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts, due))
+            let (due, enrolled) = (pass.leaves_due(), pass.enrolled());
+            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts, due, enrolled))
         })?;
         self.due |= due;
         self.hlc = hlc;
         self.noted.clear();
         self.count(verdicts);
         self.changed.extend(changed);
+        if enrolled {
+            self.note_disabled()?;
+        }
         let outputs = self.run(now, Event::Arrived).map_err(|error| match error {
             ReplicaError::Store(error) => WriteError::Store(error),
             _ => WriteError::NotJoined,

@@ -1,12 +1,12 @@
 //! The values that tables hold, with their canonical encodings.
 
 use schema::author::Author;
-use schema::authority::AuthorityRef;
+use schema::authority::{AuthorityRef, Enrolment, Pin};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::doc::{DocKind, GenesisFacts};
-use schema::id::{ChangeHash, DocId, ScopeId, SiteId, UserId};
+use schema::id::{ChangeHash, DocId, GenerationId, ScopeId, SiteId, UserId};
 use schema::identity::Signature;
-use schema::record::Record;
+use schema::record::{BodyName, Record};
 use schema::time::Hlc;
 
 use super::tables::{LogNo, record_key};
@@ -59,6 +59,37 @@ impl Canonical for Arrival {
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self { log: input.u32("log")?, seq: input.u64("seq")?, chain: input.array("chain")? })
+    }
+}
+
+/// What a site said of somebody in its own log (R15), and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The record's time.
+    pub hlc: Hlc,
+    /// The generation and seq of the record in the site's log of the organisation's scope.
+    pub place: (GenerationId, u64),
+    /// What the record was judged by.
+    pub pin: Pin,
+    /// What it says.
+    pub enrolment: Enrolment,
+}
+
+impl Canonical for Said {
+    fn write(&self, out: &mut Writer) {
+        self.hlc.write(out);
+        self.place.0.write(out);
+        out.u64(self.place.1);
+        self.pin.write(out);
+        self.enrolment.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            hlc: Canonical::read(input)?,
+            place: (Canonical::read(input)?, input.u64("seq")?),
+            pin: Canonical::read(input)?,
+            enrolment: Canonical::read(input)?,
+        })
     }
 }
 
@@ -203,7 +234,7 @@ pub enum Wait {
     /// Earlier records of the same log on this document, which wait themselves.
     Earlier(DocId, LogNo),
     /// A body that is named only (R2).
-    Body([u8; 32]),
+    Body(BodyName),
 }
 
 impl Wait {
@@ -230,7 +261,7 @@ impl Wait {
             Self::Version => vec![VERSION],
             Self::Enrolment(user, site) => [&[4], user.0.as_slice(), site.0.as_slice()].concat(),
             Self::Earlier(doc, log) => [&[5], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
-            Self::Body(hash) => [&[BODY], hash.as_slice()].concat(),
+            Self::Body(name) => [&[BODY], name.to_bytes().as_slice()].concat(),
         }
     }
 
@@ -243,16 +274,6 @@ impl Wait {
         "waiting-earlier",
         "waiting-body",
     ];
-
-    /// The keys under which every record stands that waits for a body, and the body that such a key names.
-    pub fn for_bodies() -> (Vec<u8>, Vec<u8>) {
-        (vec![BODY], vec![BODY + 1])
-    }
-
-    /// The hash of the body that a waiting row's key names.
-    pub fn body_of(key: &[u8]) -> Option<[u8; 32]> {
-        key.strip_prefix(&[BODY])?.get(..32)?.try_into().ok()
-    }
 
     /// The keys under which every record stands that waits for the authority log up to this place.
     pub fn for_authority(head: AuthorityRef) -> (Vec<u8>, Vec<u8>) {
@@ -316,9 +337,9 @@ impl Canonical for Verdict {
                 doc.write(out);
                 out.u32(*log);
             }
-            Self::Waiting(Wait::Body(hash)) => {
+            Self::Waiting(Wait::Body(name)) => {
                 out.u8(6);
-                out.raw(hash);
+                name.write(out);
             }
         }
     }
@@ -330,7 +351,7 @@ impl Canonical for Verdict {
             3 => Self::Waiting(Wait::Version),
             4 => Self::Waiting(Wait::Enrolment(Canonical::read(input)?, Canonical::read(input)?)),
             5 => Self::Waiting(Wait::Earlier(Canonical::read(input)?, input.u32("log number")?)),
-            6 => Self::Waiting(Wait::Body(input.array("body hash")?)),
+            6 => Self::Waiting(Wait::Body(Canonical::read(input)?)),
             _ => return Err(CodecError::Invalid { what: "verdict" }),
         })
     }

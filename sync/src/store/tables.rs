@@ -21,8 +21,10 @@ pub enum Table {
     /// Scope 16, counter u64 -> log number u32, seq u64, chain 16: the order in which records came here
     /// (R21), with a hash chain that ties a peer's cursor to this very order.
     Arrivals,
-    /// Change hash or body hash 32 -> bytes. Truth, until a document holds them.
+    /// `BodyName` 33 -> bytes. Truth, until a document holds them.
     Bodies,
+    /// `BodyName` 33, log number u32, seq u64 -> nothing: records held here whose body is not (R2).
+    NamedOnly,
     /// Change hash 32 -> log number u32, seq u64: the earliest record of its own author's log that names it, which
     /// decides it (R8). Copies in other logs decide nothing and are not listed.
     Named,
@@ -46,8 +48,10 @@ pub enum Table {
     Due,
     /// Position u64 -> signed statement of the authority log. Truth.
     Authority,
-    /// User 16, site 32, log number u32, seq u64 -> `Enrolment`: what that site's logs say (R15). A cache of the records.
+    /// User 16, site 32, log number u32, seq u64 -> `Said`: what that site's logs say (R15). A cache of the records.
     Enrolments,
+    /// User 16, site 32 -> nothing: what that site said of them last is not in the authority log yet (R15).
+    Uncopied,
     /// Site 32, scope 16 -> newest signed frontier announcement (R17).
     Frontiers,
     /// Peer's store 16, scope 16, lane u8 -> counter u64, chain 16: how far its arrivals are held here.
@@ -60,7 +64,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -68,6 +72,7 @@ impl Table {
         Self::Records,
         Self::Arrivals,
         Self::Bodies,
+        Self::NamedOnly,
         Self::Named,
         Self::DocRecords,
         Self::Docs,
@@ -80,6 +85,7 @@ impl Table {
         Self::Due,
         Self::Authority,
         Self::Enrolments,
+        Self::Uncopied,
         Self::Frontiers,
         Self::Cursors,
         Self::Commands,
@@ -96,6 +102,7 @@ impl Table {
             Self::Records => "records-1",
             Self::Arrivals => "arrivals-1",
             Self::Bodies => "bodies-1",
+            Self::NamedOnly => "named-only-1",
             Self::Named => "named-1",
             Self::DocRecords => "doc-records-1",
             Self::Docs => "docs-1",
@@ -108,6 +115,7 @@ impl Table {
             Self::Due => "due-1",
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
+            Self::Uncopied => "uncopied-1",
             Self::Frontiers => "frontiers-1",
             Self::Cursors => "cursors-1",
             Self::Commands => "commands-1",
@@ -121,7 +129,7 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 9] = [
+    pub const DERIVED: [Self; 10] = [
         Self::Docs,
         Self::Snapshots,
         Self::Changes,
@@ -130,6 +138,7 @@ impl Table {
         Self::Waiting,
         Self::Due,
         Self::Enrolments,
+        Self::Uncopied,
         Self::Commands,
     ];
 }

@@ -156,7 +156,7 @@ impl Fleet {
         let disks: Vec<Disk> = (0..count).map(|_| Disk::default()).collect();
         let site = |(site, disk): (usize, &Disk)| {
             let mut replica = open(site, disk, site as u8 + 1, NOW);
-            replica.bootstrap(signed.clone()).unwrap();
+            replica.bootstrap(NOW, signed.clone()).unwrap();
             replica
         };
         Self {

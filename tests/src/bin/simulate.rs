@@ -40,10 +40,11 @@ const MUST_OCCUR: [&str; 26] = [
 ];
 
 /// Reasons that no scenario can reach, and why.
-const UNREACHABLE: [(&str, &str); 4] = [
+const UNREACHABLE: [(&str, &str); 5] = [
     ("not-a-chunk", "log admission refuses such bytes"),
     ("panics-on-decode", "no bytes are known that reach it"),
     ("waiting-body", "a body is lacking only after damage or erasure; `sync` has a test of its own"),
+    ("body-length", "needs a record that is named only; `sync` has a test of its own"),
     ("genesis-id", "the wire leaves the id out and receivers compute it; an own one is never wrong"),
 ];
 

@@ -100,7 +100,7 @@ impl World {
             let store = Store::open_on(self.sites[at].disk.clone())?;
             let mut replica = Replica::open(store, start)?;
             if replica.policy().is_none() {
-                replica.bootstrap(statements)?;
+                replica.bootstrap(now, statements)?;
             }
             let mut views = ReadModel::in_memory()?;
             while replica.catch_up(now)? {}

@@ -40,7 +40,7 @@ pub fn sites(folder: &Path, now: Timestamp) -> anyhow::Result<[Replica; 2]> {
             now,
         };
         let mut replica = Replica::open(Store::open(&folder.join(format!("site{number}.redb")))?, start)?;
-        replica.bootstrap(statements.clone())?;
+        replica.bootstrap(now, statements.clone())?;
         Ok(replica)
     };
     Ok([site(0)?, site(1)?])

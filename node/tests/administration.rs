@@ -1,0 +1,148 @@
+//! What an administrator does on the command line of a running site, and what people notice of it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{Node, PASSWORD, TestFolder, run};
+use serde_json::{Value, json};
+
+/// How soon a disabled account is out (R16).
+const OUT: Duration = Duration::from_secs(1);
+
+fn done(folder: &Path, arguments: &str, input: &str) -> String {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = run(folder, &arguments, input.as_bytes());
+    assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.err);
+    output.out.trim().to_owned()
+}
+
+/// The status of a request, and its answer.
+fn ask(node: &Node, method: &str, path: &str, cookie: Option<&str>, body: Option<&Value>) -> (u16, Value, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", node.address));
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
+    let request = request.header("content-type", "application/json").body(bytes).unwrap();
+    let mut answer = agent.run(request).unwrap();
+    let set = answer.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let cookie = set.split(';').next().unwrap_or_default().to_owned();
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null), cookie)
+}
+
+fn log_in(node: &Node, login: &str) -> (u16, String) {
+    let given = json!({ "login": login, "password": PASSWORD });
+    let (status, _, cookie) = ask(node, "POST", "/api/v1/sessions", None, Some(&given));
+    (status, cookie)
+}
+
+fn is_in(node: &Node, cookie: &str) -> bool {
+    ask(node, "GET", "/api/v1/session", Some(cookie), None).0 == 200
+}
+
+/// Waits until a session is refused, and says how long that took.
+fn out_after(node: &Node, cookie: &str) -> Duration {
+    let begun = Instant::now();
+    while is_in(node, cookie) && begun.elapsed() < 10 * OUT {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed()
+}
+
+#[test]
+fn people_are_enrolled_disabled_and_let_in_again() {
+    let temp = TestFolder::new("people");
+    let paris = temp.founded("paris");
+    let node = Node::start(&paris);
+    done(&paris, "user add --login tom --name Tom --role technician --structure IT", PASSWORD);
+    let (status, session) = log_in(&node, "tom");
+    assert_eq!(status, 201, "who was enrolled may log in at once");
+    assert!(is_in(&node, &session));
+
+    done(&paris, "user disable --login tom", "");
+    let took = out_after(&node, &session);
+    assert!(took < OUT, "a session ends within a second of the news: {took:?}");
+    assert_eq!(log_in(&node, "tom").0, 401, "and no new one begins");
+
+    done(&paris, "user enable --login tom", "");
+    assert_eq!(log_in(&node, "tom").0, 201);
+    assert!(!is_in(&node, &session), "what was open before stays ended");
+
+    done(&paris, "user role --login tom --role admin", "");
+    let (_, who, _) = ask(&node, "GET", "/api/v1/session", Some(&log_in(&node, "tom").1), None);
+    assert_eq!(who["user"]["role"], "admin");
+    run(&paris, &["user", "role", "--login", "tom", "--role", "king"], b"").refused("BODY-FORM", "no such role");
+    run(&paris, &["user", "disable", "--login", "nobody"], b"").refused("FIELD-INVALID", "nobody of this login");
+    done(&paris, "user disable --login tom", "");
+    run(&paris, &["user", "disable", "--login", "ana"], b"").refused("RULE-REFUSED", "the last admin stays");
+}
+
+#[test]
+fn structures_and_sites_come_and_go() {
+    let temp = TestFolder::new("sites");
+    let paris = temp.founded("paris");
+    let node = Node::start(&paris);
+    let id = done(&paris, "structure add --name RH --parent IT", "");
+    let (_, session) = log_in(&node, "ana");
+    let (_, known, _) = ask(&node, "GET", "/api/v1/structures", Some(&session), None);
+    assert!(known["items"].as_array().unwrap().iter().any(|item| item["id"] == id && item["label"] == "RH"));
+    run(&paris, &["structure", "add", "--name", "RH", "--parent", "XX"], b"").refused("STRUCTURE-UNKNOWN", "no parent");
+
+    done(&paris, "site rename --code PAR --name Lutece", "");
+    let (_, sites, _) = ask(&node, "GET", "/api/v1/sites", Some(&session), None);
+    assert_eq!(sites["items"][0]["name"], "Lutece");
+    run(&paris, &["site", "retire", "--code", "PAR"], b"").refused("RULE-REFUSED", "the only site");
+    run(&paris, &["site", "retire", "--code", "ZZZ"], b"").refused("FIELD-INVALID", "no such site");
+    done(&paris, "sequencer confirm", "");
+}
+
+#[test]
+fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
+    let temp = TestFolder::new("cut");
+    let paris = temp.founded("paris");
+    let first = Node::start(&paris);
+    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+    let dakar = temp.at("dakar");
+    std::fs::create_dir_all(&dakar).unwrap();
+    std::fs::write(dakar.join("archipel.toml"), "http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:0\"\n").unwrap();
+    done(&dakar, &format!("join {line}"), "");
+    done(&dakar, "password --login ana", PASSWORD);
+    let second = Node::start(&dakar);
+    done(&dakar, "user add --login awa --name Awa --role technician --structure IT", PASSWORD);
+    let known = || run(&paris, &["user", "enable", "--login", "awa"], b"").code == Some(0);
+    let begun = Instant::now();
+    while !known() && begun.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(known(), "the first site took the enrolment over");
+
+    drop(first);
+    let (status, session) = log_in(&second, "awa");
+    assert_eq!(status, 201);
+    done(&dakar, "user disable --login awa", "");
+    let took = out_after(&second, &session);
+    assert!(took < OUT, "the cut site does not wait for the first one: {took:?}");
+    run(&dakar, &["user", "sites", "--login", "awa", "--site", "*"], b"")
+        .refused("NOT-SEQUENCER", "not its own to say");
+
+    let first = Node::start(&paris);
+    done(&paris, "password --login awa", PASSWORD);
+    done(&paris, "sequencer confirm", "");
+    let is_out = || {
+        let path = "/api/v1/users/awa";
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("http://{}{path}", first.address);
+        let mut answer = agent.get(&url).header("authorization", &format!("Bearer {}", first.token)).call().unwrap();
+        answer.body_mut().read_json::<Value>().unwrap()["active"] == false
+    };
+    let begun = Instant::now();
+    while !is_out() && begun.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_out(), "what the cut site said of its people holds everywhere");
+}

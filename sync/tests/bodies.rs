@@ -1,0 +1,165 @@
+//! Records whose bodies come later, elsewhere, or never (R2), and members that make something of it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod common;
+
+use common::member::Member;
+use common::{Fleet, NOW};
+use schema::author::Author;
+use schema::authority::{Body, Grant, Role, SiteSelector, Standing, UserEntry};
+use schema::doc::{Edits, Value};
+use schema::id::{ChangeHash, DocId, GenerationId, UserId};
+use schema::record::{CommandName, Entry, Previous, Skeleton, body_hash};
+use sync::admission::RecordWithBodies;
+use sync::wire::{Message, encode};
+
+const GENERATION: GenerationId = GenerationId([0x33; 16]);
+
+fn title(text: &str) -> Edits {
+    let mut edits = Edits::default();
+    edits.put("title", Value::Text(text.into()));
+    edits
+}
+
+/// A fleet with a ticket that all hold, and its third site in other hands.
+fn fleet() -> (Fleet, DocId, Member) {
+    let mut fleet = Fleet::new(3);
+    let ticket = fleet.ticket(0, "lampe");
+    fleet.meet_all();
+    let member = Member::of(&fleet, 2);
+    (fleet, ticket, member)
+}
+
+fn bare(record: &RecordWithBodies) -> RecordWithBodies {
+    RecordWithBodies { bodies: vec![None; record.bodies.len()], ..record.clone() }
+}
+
+#[test]
+fn r2_a_record_named_only_waits_for_its_body_and_asks_for_it() {
+    let mut fleet = Fleet::new(3);
+    let ticket = fleet.ticket(0, "lampe");
+    fleet.meet_all();
+    let mut member = Member::of(&fleet, 2);
+    let generation = GenerationId([0x33; 16]);
+    let body = member.change(&fleet.sites[0], generation, &ticket, &title("complete"));
+    let (whole, _) = member.record(generation, Previous::First, 1, Author::Site, ticket, body);
+    let mut bare = whole.clone();
+    bare.bodies = vec![None];
+    let now = fleet.now;
+    let (without, with) = (member.frame(&[member.run(vec![bare])]), member.frame(&[member.run(vec![whole])]));
+    let (alarms, closed) = member.visit(&mut fleet.sites[0], now, &[without]);
+    assert_eq!((alarms, closed), (vec![], None), "header and skeleton verify without it");
+    assert_eq!(fleet.sites[0].verdicts["waiting-body"], 1, "its effect waits");
+    member.visit(&mut fleet.sites[1], now, &[with]);
+    fleet.meet(0, 1);
+    fleet.sites.truncate(2);
+    assert_eq!(fleet.view(0, &ticket).unwrap().text("title"), Some("complete"), "the other site had the body");
+    fleet.agree();
+    fleet.calm();
+}
+
+#[test]
+fn a_change_is_named_by_the_hash_of_its_chunk_and_by_no_other() {
+    let (mut fleet, ticket, mut member) = fleet();
+    let body = member.change(&fleet.sites[0], GENERATION, &ticket, &title("by another name"));
+    let entry = Entry { doc: ticket, genesis: None, change: ChangeHash(body_hash(&body)), length: body.len() as u32 };
+    let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(CommandName::Place, Author::Site) };
+    let (record, _) = member.sealed(GENERATION, Previous::First, 1, skeleton, vec![None]);
+    let now = fleet.now;
+    let frames = [
+        member.frame(&[member.run(vec![record])]),
+        encode(&Message::Bodies { scope: member.scope, bodies: vec![body] }),
+    ];
+    let (alarms, closed) = member.visit(&mut fleet.sites[0], now, &frames);
+    assert_eq!((alarms, closed), (vec![], None));
+    fleet.sites.truncate(2);
+    fleet.meet_all();
+    fleet.put(1, ticket, "urgency", "low");
+    fleet.meet_all();
+    fleet.agree();
+    let shown = fleet.view(0, &ticket).unwrap();
+    assert_eq!((shown.text("title"), shown.text("urgency")), (Some("lampe"), Some("low")), "no edit builds on it");
+    fleet.restart(0, None);
+    fleet.agree();
+}
+
+#[test]
+fn a_body_of_another_length_than_the_record_says_is_void_and_passed_on_without_blame() {
+    let (mut fleet, ticket, mut member) = fleet();
+    let body = member.change(&fleet.sites[0], GENERATION, &ticket, &title("once"));
+    let (whole, end) = member.record(GENERATION, Previous::First, 1, Author::Site, ticket, body.clone());
+    let entry = Entry { length: body.len() as u32 + 1, ..whole.record.skeleton.entries[0].clone() };
+    let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(CommandName::Place, Author::Site) };
+    let (longer, _) = member.sealed(GENERATION, Previous::Record(end.hash), 2, skeleton, vec![None]);
+    let now = fleet.now;
+    let frame = member.frame(&[member.run(vec![whole, longer])]);
+    let (alarms, closed) = member.visit(&mut fleet.sites[0], now, &[frame]);
+    assert_eq!((alarms, closed), (vec![], None));
+    assert_eq!(fleet.sites[0].verdicts["body-length"], 1);
+    fleet.sites.truncate(2);
+    fleet.meet_all();
+    fleet.agree();
+    fleet.calm();
+    assert_eq!(fleet.sites[1].verdicts["body-length"], 1, "and is void there for the same reason");
+    assert_eq!(fleet.view(1, &ticket).unwrap().text("title"), Some("once"));
+}
+
+#[test]
+fn the_earliest_record_that_names_a_change_decides_it_however_its_bytes_came() {
+    let (mut fleet, ticket, mut member) = fleet();
+    let ben = UserEntry {
+        user: UserId([9; 16]),
+        login: "ben".into(),
+        grants: vec![Grant { structure: None, role: Role::Admin }],
+        sites: vec![SiteSelector::Site(fleet.id(0))],
+        standing: Standing::Active,
+    };
+    fleet.sites[0].say(NOW, &Body::User(ben.clone())).unwrap();
+    fleet.meet_all();
+    member.pin = fleet.sites[0].policy().unwrap().pin;
+    let body = member.change(&fleet.sites[0], GENERATION, &ticket, &title("by nobody"));
+    let author = Author::User(ben.user);
+    let (void, end) = member.record(GENERATION, Previous::First, 1, author, ticket, body.clone());
+    let (good, _) = member.record(GENERATION, Previous::Record(end.hash), 2, Author::Site, ticket, body);
+    let now = fleet.now;
+    let split =
+        [member.frame(&[member.run(vec![bare(&void)])]), member.frame(&[member.run(vec![bare(&void), good.clone()])])];
+    member.visit(&mut fleet.sites[0], now, &split);
+    let frame = member.frame(&[member.run(vec![void, good])]);
+    member.visit(&mut fleet.sites[1], now, &[frame]);
+    fleet.sites.truncate(2);
+    fleet.meet_all();
+    fleet.agree();
+    for site in 0..2 {
+        assert_eq!(fleet.view(site, &ticket).unwrap().text("title"), Some("lampe"), "void at {site}, as a whole");
+        assert_eq!(fleet.sites[site].verdicts["named-before"], 1);
+    }
+}
+
+#[test]
+fn what_nobody_gives_holds_up_nothing_else() {
+    let (mut fleet, ticket, mut member) = fleet();
+    let mut previous = Previous::First;
+    let mut withheld = Vec::new();
+    for number in 1..=sync::limits::MAX_WANTED as u64 + 8 {
+        let entry = Entry { doc: ticket, genesis: None, change: ChangeHash([number as u8; 32]), length: 100 };
+        let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(CommandName::Place, Author::Site) };
+        let (record, end) = member.sealed(GENERATION, previous, number, skeleton, vec![None]);
+        previous = Previous::Record(end.hash);
+        withheld.push(record);
+    }
+    let other = GenerationId([0x44; 16]);
+    let body = member.change(&fleet.sites[0], other, &ticket, &title("given"));
+    // The last of all names.
+    let (given, _) = member.record(other, Previous::First, 1, Author::Site, ticket, body);
+    let now = fleet.now;
+    let without = member.frame(&[member.run(withheld), member.run(vec![bare(&given)])]);
+    member.visit(&mut fleet.sites[0], now, &[without]);
+    let with = member.frame(&[member.run(vec![given])]);
+    member.visit(&mut fleet.sites[1], now, &[with]);
+    fleet.sites.truncate(2);
+    fleet.meet(0, 1);
+    fleet.meet(0, 1);
+    assert_eq!(fleet.view(0, &ticket).unwrap().text("title"), Some("given"), "every one is asked for in its turn");
+}
