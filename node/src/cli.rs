@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use schema::authority::AuthorityRef;
+
 use crate::clock::now;
 use crate::config::Config;
 use crate::credentials::{Credentials, TokenKind};
@@ -86,6 +88,19 @@ enum Command {
     },
     /// Serve the site.
     Run,
+    /// Give the organisation's rules to this site, with the recovery kit: the site that kept them is lost, or its key was
+    /// used twice. The passphrase is read from standard input. The node must not be running.
+    Recover {
+        /// The kit's file.
+        #[arg(long)]
+        kit: PathBuf,
+        /// An administrator who may log in here from then on.
+        #[arg(long)]
+        login: Option<String>,
+    },
+    /// The recovery kit.
+    #[command(subcommand)]
+    Kit(Kit),
     /// People who may log in. The node must be running.
     #[command(subcommand)]
     User(User),
@@ -201,6 +216,16 @@ enum StructureCommand {
 }
 
 #[derive(Subcommand)]
+enum Kit {
+    /// Check that a kit opens, and say whose it is. The passphrase is read from standard input.
+    Open {
+        /// The kit's file.
+        #[arg(long)]
+        kit: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
 enum Sequencer {
     /// Say, after a restore, that no other site knows more of the organisation's rules than this one.
     Confirm,
@@ -289,6 +314,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
+        Command::Recover { kit, login } => {
+            let root = crate::kit::open(&kit, &read_secret("Passphrase of the kit: ")?)?;
+            let recovered = membership::recover(&cli.data, &root, login.as_deref())?;
+            let AuthorityRef { epoch, position } = recovered.base;
+            println!("This site keeps the organisation's rules from now on, after statement {epoch}.{position}.");
+            println!("{} documents made again. Start it with `archipel run`.", recovered.documents);
+            Ok(())
+        }
+        Command::Kit(Kit::Open { kit }) => {
+            let root = crate::kit::open(&kit, &read_secret("Passphrase of the kit: ")?)?;
+            println!("The kit opens. Fingerprint: {}", schema::identity::organisation(&root.public()).short());
+            Ok(())
+        }
         Command::User(User::Add { login, name, roles, sites }) => {
             let password = read_secret("Password for this login at this site: ")?;
             running::add_user(&folder, [&login, &name, &password], &roles, &sites)

@@ -162,14 +162,19 @@ impl Credentials {
         Ok(())
     }
 
-    /// Takes an invitation: it is good once.
-    pub fn take_invitation(&self, token: &[u8; 16], now: Timestamp) -> anyhow::Result<Option<String>> {
+    /// An invitation that stands open.
+    pub fn invitation(&self, token: &[u8; 16], now: Timestamp) -> anyhow::Result<Option<String>> {
         let hash = token_hash(&data_encoding::HEXLOWER.encode(token));
         let conn = self.lock();
         let mut found = conn.prepare_cached("SELECT content FROM invitations WHERE token = ? AND expires > ?")?;
-        let content = found.query_row(params![hash, now.0 as i64], |row| row.get(0)).optional()?;
-        conn.execute("DELETE FROM invitations WHERE token = ?", [hash])?;
-        Ok(content)
+        Ok(found.query_row(params![hash, now.0 as i64], |row| row.get(0)).optional()?)
+    }
+
+    /// Ends an invitation: it is good once.
+    pub fn end_invitation(&self, token: &[u8; 16]) -> anyhow::Result<()> {
+        let hash = token_hash(&data_encoding::HEXLOWER.encode(token));
+        self.lock().execute("DELETE FROM invitations WHERE token = ?", [hash])?;
+        Ok(())
     }
 }
 

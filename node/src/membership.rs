@@ -7,9 +7,6 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use argon2::Argon2;
-use chacha20poly1305::aead::{Aead, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use schema::author::Author;
 use schema::authority::{
     AuthorityRef, Body, Grant, MAX_NAME_BYTES, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing,
@@ -20,17 +17,18 @@ use schema::fold::fold;
 use schema::id::{OrgId, SiteId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
 use schema::invitation::{Invitation, InvitationError};
-use schema::policy::{AuthorityLog, Policy};
+use schema::policy::{AuthorityLog, Policy, is_admin};
 use schema::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use sync::net::{JoinError, JoinRequest, Net, NetConfig};
-use sync::replica::{Output, Replica};
+use sync::replica::Replica;
 
 use crate::clock::{now, rfc3339};
 use crate::commands::{self, TicketNumbers};
 use crate::config::Config;
 use crate::credentials::{Credentials, long_enough};
-use crate::folder::{Folder, random, write_private};
+use crate::folder::{Folder, random};
+use crate::kit::{self, Written};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site::{self, Core};
 
@@ -58,18 +56,9 @@ pub struct Founding {
     pub kit: std::path::PathBuf,
 }
 
-/// What `init` made.
-#[derive(Debug)]
-pub struct Founded {
-    /// Opens the kit; told once.
-    pub passphrase: String,
-    /// Names the root key.
-    pub fingerprint: String,
-}
-
 /// Founds an organisation in an empty folder.
 /// Errors: what is given does not fit, the folder is used, the disk does not take it. The folder is as it was then.
-pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result<Founded> {
+pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result<Written> {
     let folder = Folder::new(path);
     is_site(&founding.code, &founding.site)?;
     long_enough(&founding.password)?;
@@ -86,16 +75,16 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         return Err(Refusal::with(&codes::KIT_EXISTS, founding.kit.display()).into());
     }
     in_empty_folder(path, &folder)?;
-    let made = || -> anyhow::Result<Founded> {
+    let made = || -> anyhow::Result<Written> {
         // First of all: a site whose root key is nowhere could never be given another sequencer.
-        let founded = write_kit(&founding.kit, &founding.organisation, &root)?;
+        let written = kit::write(&founding.kit, &founding.organisation, &root)?;
         folder.keep_sequencer(&sequencer)?;
         folder.keep_key(&key)?;
         let mut opened = site::make(path)?;
         opened.replica().bootstrap(now(), signed)?;
         name_person(opened.replica(), &user, &founding.person)?;
         opened.credentials().set_password(&user, &founding.password)?;
-        Ok(founded)
+        Ok(written)
     };
     made().inspect_err(|_| {
         folder.unmake();
@@ -197,33 +186,59 @@ pub fn name_person(replica: &mut Replica, user: &UserId, name: &str) -> anyhow::
     Ok(())
 }
 
-/// Encrypts the root key under a fresh passphrase (Argon2id, ChaCha20-Poly1305) and writes the kit.
-fn write_kit(path: &Path, organisation: &str, root: &Secret) -> anyhow::Result<Founded> {
-    let letters = data_encoding::BASE32_NOPAD.encode(&random::<20>()?).to_lowercase();
-    let groups: Vec<&str> = (0..8).map(|group| &letters[group * 4..group * 4 + 4]).collect();
-    let passphrase = groups.join("-");
-    let (salt, nonce) = (random::<16>()?, random::<12>()?);
-    let mut key = [0; 32];
-    Argon2::default()
-        .hash_password_into(passphrase.as_bytes(), &salt, &mut key)
-        .map_err(|error| anyhow::anyhow!("cannot derive a key: {error}"))?;
-    let cipher = ChaCha20Poly1305::new(&Key::from(key));
-    let sealed = cipher
-        .encrypt(&Nonce::from(nonce), root.to_bytes().as_slice())
-        .map_err(|_| anyhow::anyhow!("cannot seal the root key"))?;
-    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-    let fingerprint = schema::identity::organisation(&root.public()).short();
-    let text = format!(
-        "Archipel recovery kit\norganisation: {organisation}\nfingerprint:  {fingerprint}\n\
-         salt:   {}\nnonce:  {}\nsealed: {}\n\n\
-         This is the organisation's root key, sealed with the passphrase that was shown once.\n\
-         It names a new sequencer when the site that has it is lost. Print it; keep the passphrase elsewhere.\n",
-        hex(&salt),
-        hex(&nonce),
-        hex(&sealed)
-    );
-    write_private(path, text.as_bytes()).or_refuse(&codes::KIT_WRITE)?;
-    Ok(Founded { passphrase, fingerprint })
+/// What `recover` did.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The last statement that stands; what other sites heard beyond it is void.
+    pub base: AuthorityRef,
+    /// Documents made again.
+    pub documents: usize,
+}
+
+/// Gives the authority log to this site, by the root key (R14): where the site that kept it is lost, or its key was
+/// used twice. `login` names an administrator who may log in here from then on.
+/// Errors: the key is another organisation's; no such administrator; none may log in here and none is named.
+pub fn recover(path: &Path, root: &Secret, login: Option<&str>) -> anyhow::Result<Recovered> {
+    let mut opened = site::open(path)?;
+    let replica = opened.replica();
+    let policy = replica.policy().cloned().or_refuse(&codes::STORE_FOREIGN)?;
+    if organisation(&root.public()) != policy.org {
+        return Err(Refusal::new(&codes::KIT_FOREIGN).into());
+    }
+    let me = replica.me();
+    let admin = match login {
+        Some(login) => {
+            let known = policy.logins.get(&fold(login)).and_then(|user| policy.users.get(user));
+            let admin = known.filter(|user| is_admin(user));
+            Some(admin.ok_or_else(|| Refusal::with(&codes::ADMIN_UNKNOWN, login))?)
+        }
+        None => None,
+    };
+    let is_here = |user: &UserEntry| is_admin(user) && policy.speaks(&me, &user.sites);
+    if admin.is_none() && !policy.users.values().any(|user| is_here(user)) {
+        return Err(Refusal::new(&codes::ADMIN_ELSEWHERE).into());
+    }
+    let (base, base_hash) = replica.authority().head().or_refuse(&codes::STORE_FOREIGN)?;
+    // Before the statement that names it: run again, this makes another key and another statement.
+    let sequencer = Secret::from_bytes(random()?);
+    Folder::new(path).keep_sequencer(&sequencer)?;
+    let at = AuthorityRef { epoch: base.epoch + 1, position: base.position + 1 };
+    let body = Body::HandOver { base, base_hash, sequencer: sequencer.public() };
+    let signed = Signed::new(policy.org, at, base_hash, Hlc::at(now()), &body, root);
+    replica.bootstrap(now(), vec![signed])?;
+    drop(opened);
+    // Opened with the new key.
+    let mut opened = site::open(path)?;
+    if let Some(admin) = admin.filter(|admin| !is_here(admin)) {
+        let mut entry = UserEntry::clone(admin);
+        entry.sites.push(SiteSelector::Site(me));
+        entry.sites.sort_unstable();
+        let replica = opened.replica();
+        // Nobody else can have said anything in the epoch that begins here.
+        replica.trust_authority();
+        replica.say(now(), &Body::User(entry))?;
+    }
+    Ok(Recovered { base, documents: opened.rebuild()? })
 }
 
 /// What an invitation is for.
@@ -252,8 +267,7 @@ pub fn tell_addresses(core: &mut Core, wanted: Vec<String>) -> anyhow::Result<bo
     if !replica.may_say() {
         return Ok(!replica.is_sequencer());
     }
-    let outputs = replica.say(now(), &body)?;
-    core.send(outputs);
+    say(core, &body)?;
     Ok(true)
 }
 
@@ -289,17 +303,16 @@ impl Canonical for Question {
 }
 
 /// Answers somebody who shows an invitation's token. On the site's thread.
-pub fn answer(core: &mut Core, request: JoinRequest) -> Vec<Output> {
+pub fn answer(core: &mut Core, request: JoinRequest) {
     let JoinRequest { site, question, answer } = request;
     match admit(core, site, &question) {
-        Ok(outputs) => {
+        Ok(()) => {
             let statements = core.replica().statements(0).unwrap_or_default();
             let mut out = Writer::default();
             out.u8(0);
             out.list(&statements, |out, signed| signed.write(out));
             // The asker may have given up; its place in the log stays.
             let _ = answer.send(out.0);
-            outputs
         }
         Err(error) => {
             tracing::warn!(site = %site.short(), error = %error, "a join was refused");
@@ -309,18 +322,19 @@ pub fn answer(core: &mut Core, request: JoinRequest) -> Vec<Output> {
             out.u8(1);
             out.text(code.word);
             let _ = answer.send(out.0);
-            Vec::new()
         }
     }
 }
 
-fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<Output>> {
+fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<()> {
     let question = Question::from_bytes(question).context("the question is damaged")?;
-    let content = core.credentials().take_invitation(&question.token, now())?;
-    let content = content.or_refuse(&codes::INVITE_SPENT)?;
+    // A line is spent by what it brings about, and by nothing else.
+    let content = core.credentials().invitation(&question.token, now())?.or_refuse(&codes::INVITE_SPENT)?;
     let invited: Invited = serde_json::from_str(&content)?;
-    let replica = core.replica();
-    let policy = replica.policy().cloned().context("this site has not joined an organisation yet")?;
+    if !core.replica().may_say() {
+        return Err(Refusal::new(&codes::JOIN_LATER).into());
+    }
+    let policy = core.replica().policy().cloned().context("this site has not joined an organisation yet")?;
     let named = invited.structures.as_deref();
     let mut enrols: Vec<ScopeSelector> = match named {
         None => vec![ScopeSelector::All],
@@ -335,13 +349,12 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
     };
     let structure = named.and_then(|structures| structures.first().copied());
     let replaced = policy.site_by_code(&invited.code).filter(|old| old.site != site).cloned();
-    let mut outputs = Vec::new();
     if let Some(old) = &replaced {
         let retired = SiteEntry { standing: Standing::Ended, ..SiteEntry::clone(old) };
-        outputs.extend(replica.say(now(), &Body::Site(retired))?);
+        say(core, &Body::Site(retired))?;
     }
-    outputs.extend(replica.say(
-        now(),
+    say(
+        core,
         &Body::Site(SiteEntry {
             site,
             code: invited.code,
@@ -352,9 +365,9 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
             enrols,
             sealing: None,
         }),
-    )?);
+    )?;
     if let Some(body) = addresses_of(site, question.addresses) {
-        outputs.extend(replica.say(now(), &body)?);
+        say(core, &body)?;
     }
     // It speaks for those whom the invitation names, and for whom the site spoke whose place it takes (R11).
     for user in policy.users.values() {
@@ -364,10 +377,17 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<Vec<O
             entry.sites.push(SiteSelector::Site(site));
             entry.sites.sort_unstable();
             entry.sites.dedup();
-            outputs.extend(replica.say(now(), &Body::User(entry))?);
+            say(core, &Body::User(entry))?;
         }
     }
-    Ok(outputs)
+    core.credentials().end_invitation(&question.token)
+}
+
+/// Adds a statement; what others must hear of it is sent whatever comes after.
+fn say(core: &mut Core, body: &Body) -> anyhow::Result<()> {
+    let outputs = core.replica().say(now(), body)?;
+    core.send(outputs);
+    Ok(())
 }
 
 /// Joins the organisation that a line invites to, in an empty folder.

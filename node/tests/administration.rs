@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// How soon a disabled account is out (R16).
 const OUT: Duration = Duration::from_secs(1);
 
+/// How long the sites of a test may take to hear of one another.
+const HEARD: Duration = Duration::from_secs(30);
+
 fn done(folder: &Path, arguments: &str, input: &str) -> String {
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let output = run(folder, &arguments, input.as_bytes());
@@ -107,9 +110,7 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
     let paris = temp.founded("paris");
     let first = Node::start(&paris);
     let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-    let dakar = temp.at("dakar");
-    std::fs::create_dir_all(&dakar).unwrap();
-    std::fs::write(dakar.join("archipel.toml"), "http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:0\"\n").unwrap();
+    let dakar = temp.configured("dakar");
     done(&dakar, &format!("join {line}"), "");
     done(&dakar, "password --login ana", PASSWORD);
     let second = Node::start(&dakar);
@@ -145,4 +146,63 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(is_out(), "what the cut site said of its people holds everywhere");
+}
+
+#[test]
+fn the_first_machine_burns_and_another_site_takes_its_place() {
+    let temp = TestFolder::new("recover");
+    let paris = temp.founded("paris");
+    let (passphrase, fingerprint) = temp.kit("paris");
+    let kit = temp.at("paris-kit.txt").display().to_string();
+    let first = Node::start(&paris);
+    let dakar = temp.configured("dakar");
+    let line = done(&paris, "invite --code DAK --name Dakar", "");
+    done(&dakar, &format!("join {line}"), "");
+    drop(first);
+    std::fs::remove_dir_all(&paris).unwrap();
+    let begun = Instant::now();
+
+    let opened = done(&dakar, &format!("kit open --kit {kit}"), &passphrase.to_uppercase().replace('-', " "));
+    assert!(opened.ends_with(&fingerprint), "as `init` said it: {opened}");
+    let recover = |kit: &str, login: &str, passphrase: &str| {
+        let arguments = format!("recover --kit {kit}{login}");
+        run(&dakar, &arguments.split(' ').collect::<Vec<_>>(), passphrase.as_bytes())
+    };
+    recover(&kit, " --login ana", "aaaa-bbbb-cccc").refused("KIT-PASSPHRASE", "another passphrase");
+    recover(&format!("{kit}.old"), " --login ana", &passphrase).refused("KIT-READ", "no such file");
+    recover(&dakar.join("archipel.toml").display().to_string(), "", &passphrase).refused("KIT-DAMAGED", "no kit");
+    recover(&kit, "", &passphrase).refused("ADMIN-ELSEWHERE", "nobody could invite or enrol here");
+    recover(&kit, " --login tom", &passphrase).refused("ADMIN-UNKNOWN", "nobody of this login");
+    temp.founded("other");
+    let other = temp.at("other-kit.txt").display().to_string();
+    recover(&other, " --login ana", &temp.kit("other").0).refused("KIT-FOREIGN", "another organisation's kit");
+    let output = recover(&kit, " --login ana", &passphrase);
+    assert_eq!(output.code, Some(0), "{}", output.err);
+
+    done(&dakar, "password --login ana", PASSWORD);
+    let second = Node::start(&dakar);
+    assert_eq!(log_in(&second, "ana").0, 201, "the administrator goes on here");
+    let line = {
+        let begun = Instant::now();
+        loop {
+            let output = run(&dakar, &["invite", "--code", "PAR", "--name", "Paris", "--login", "ana"], b"");
+            if output.code == Some(0) {
+                break output.out.trim().to_owned();
+            }
+            assert!(begun.elapsed() < HEARD, "{}", output.err);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let rebuilt = temp.configured("rebuilt");
+    let output = run(&rebuilt, &["join", &line], b"");
+    if output.code != Some(0) {
+        output.refused("JOIN-LATER", "it has heard nobody, since nobody is left");
+        done(&dakar, "sequencer confirm", "");
+        done(&rebuilt, &format!("join {line}"), "");
+    }
+    done(&rebuilt, "password --login ana", PASSWORD);
+    let third = Node::start(&rebuilt);
+    assert_eq!(log_in(&third, "ana").0, 201, "a new machine stands in the place of the one that burnt");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(300), "within five minutes: {took:?}");
 }

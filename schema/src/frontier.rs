@@ -1,4 +1,4 @@
-//! Frontier announcements (R17): what a site holds durably of a scope, said by itself, newest wins.
+//! Frontier announcements (R17): what a site holds durably of a scope, said by itself; a later one of the same process takes the place of an earlier one.
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::id::{GenerationId, OrgId, ScopeId, SiteId};

@@ -1,6 +1,6 @@
-//! Bugs planted on purpose, so that the simulator shows that it would find them.
+//! Faults injected on purpose, so that the simulator shows that it would find them.
 //!
-//! Without the test-only feature `planted` every question here is answered "no" at compile time.
+//! Without the test-only feature `fault-injection` every question here is answered "no" at compile time.
 
 /// The bugs, by number, as the campaign names them.
 #[cfg(feature = "fault-injection")]

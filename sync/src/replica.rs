@@ -297,7 +297,7 @@ impl Replica {
         })
     }
     /// Documents that changed since this was last asked. Each stays listed in `Table::Stale` until
-    /// [`Replica::shown`] says that the read model has it.
+    /// [`Replica::projected`] says that the read model has it.
     pub fn take_changed(&mut self) -> Vec<DocChanged> {
         std::mem::take(&mut self.changed)
     }

@@ -68,6 +68,18 @@ codes! {
     KIT_EXISTS "KIT-EXISTS" NOTHING_CHANGED, "A file is where the recovery kit would go.", "Move it away, or choose another place with `--kit`.";
     /// The kit cannot be written.
     KIT_WRITE "KIT-WRITE" NOTHING_CHANGED, "The recovery kit cannot be written.", "Choose another place with `--kit`.";
+    /// The kit's file cannot be read.
+    KIT_READ "KIT-READ" NOTHING_CHANGED, "The recovery kit cannot be read.", "Name its file with `--kit`.";
+    /// Not a kit, or not all of it.
+    KIT_DAMAGED "KIT-DAMAGED" NOTHING_CHANGED, "The file is no recovery kit, or a part of it is missing or mistyped.", "Compare it with the printed one, line by line.";
+    /// It does not open.
+    KIT_PASSPHRASE "KIT-PASSPHRASE" NOTHING_CHANGED, "The recovery kit does not open with this passphrase.", "Compare both with the printed ones, letter by letter.";
+    /// Another organisation's.
+    KIT_FOREIGN "KIT-FOREIGN" NOTHING_CHANGED, "The recovery kit is another organisation's.", "Compare its fingerprint with that of this organisation.";
+    /// Not an administrator of the organisation.
+    ADMIN_UNKNOWN "ADMIN-UNKNOWN" NOTHING_CHANGED, "No active administrator of the whole organisation has this login.", "Name one with `--login`.";
+    /// None here.
+    ADMIN_ELSEWHERE "ADMIN-ELSEWHERE" NOTHING_CHANGED, "No administrator of the whole organisation may log in at this site.", "Name the one who shall with `--login`.";
     /// No password.
     PASSWORD_EMPTY "PASSWORD-EMPTY" NOTHING_CHANGED, "No password was given.", "Give it as a line on standard input.";
     /// Too short.
@@ -117,6 +129,8 @@ codes! {
     JOIN_ANSWER "JOIN-ANSWER" NOTHING_CHANGED, "The inviting site's answer cannot be understood.", "Use the version that the inviting site runs, with a new invitation.";
     /// It says no.
     JOIN_REFUSED "JOIN-REFUSED" NOTHING_CHANGED, "The inviting site could not let this one in.", "Read the log of the inviting site.";
+    /// Not yet.
+    JOIN_LATER "JOIN-LATER" NOTHING_CHANGED, "The inviting site has just started and has heard no other site yet.", "Use the line again in a minute; if the inviting site is alone, `archipel sequencer confirm` there.";
     /// Another organisation.
     JOIN_FOREIGN "JOIN-FOREIGN" NOTHING_CHANGED, "The inviting site belongs to another organisation than the invitation.", "Ask for a new line, from somebody you trust.";
     /// Not a member after all.

@@ -191,7 +191,10 @@ impl Core {
                     NetEvent::Connected(session, peer) => self.replica.connected(now(), session, peer)?,
                     NetEvent::Frame(session, frame) => self.replica.received(now(), session, &frame)?,
                     NetEvent::Closed(session) => self.replica.closed(now(), session)?,
-                    NetEvent::Join(request) => crate::membership::answer(self, request),
+                    NetEvent::Join(request) => {
+                        crate::membership::answer(self, request);
+                        Vec::new()
+                    }
                 }
             }
             Input::Write(_) | Input::Stop => Vec::new(),

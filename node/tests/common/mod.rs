@@ -32,13 +32,25 @@ impl TestFolder {
     }
     /// A founded site, reachable by others on this machine.
     pub fn founded(&self, name: &str) -> PathBuf {
+        let folder = self.configured(name);
+        let output = run(&folder, &founding(&self.at(&format!("{name}-kit.txt"))), PASSWORD.as_bytes());
+        assert_eq!(output.code, Some(0), "a site is founded: {}", output.err);
+        std::fs::write(self.at(&format!("{name}-said.txt")), output.out).unwrap();
+        folder
+    }
+    /// What `init` said once about the kit of a founded site: its passphrase and its fingerprint.
+    pub fn kit(&self, name: &str) -> (String, String) {
+        let said = std::fs::read_to_string(self.at(&format!("{name}-said.txt"))).unwrap();
+        let after = |head: &str| said.lines().find_map(|line| line.strip_prefix(head)).expect("said").to_owned();
+        (after("Its passphrase, shown once: "), after("Its fingerprint: "))
+    }
+    /// A folder for a site that others on this machine will reach.
+    pub fn configured(&self, name: &str) -> PathBuf {
         let folder = self.at(name);
         std::fs::create_dir_all(&folder).unwrap();
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!("http = \"127.0.0.1:0\"\nnet = \"127.0.0.1:{port}\"\n");
         std::fs::write(folder.join("archipel.toml"), config).unwrap();
-        let output = run(&folder, &founding(&self.at(&format!("{name}-kit.txt"))), PASSWORD.as_bytes());
-        assert_eq!(output.code, Some(0), "a site is founded: {}", output.err);
         folder
     }
 }

@@ -12,7 +12,7 @@ use super::NetEvent;
 
 /// The protocol's name on QUIC.
 pub(super) const ALPN: &[u8] = b"archipel/join/1";
-/// Bytes of a question: token, code, name, addresses.
+/// Bytes of a question: token and addresses.
 const MAX_QUESTION_BYTES: usize = 16 * 1024;
 /// Bytes of an answer: the whole authority log.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;

@@ -21,7 +21,7 @@ const BODY: u8 = 6;
 /// stored here must always be read again.
 const MAX_STORED_ITEMS: usize = 1 << 28;
 
-/// A record as stored: with the signature if it ends a run (R3), and where it stands in its scope's arrivals.
+/// A record as stored: with the signature if it ends a run (R3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
     /// Header and skeleton.

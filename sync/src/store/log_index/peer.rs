@@ -32,9 +32,11 @@ impl<'a, S: Source> PeerLogs<'a, S> {
         }
         // A walk forward along successors, with a stack of its own: chains of generations may be long.
         let mut stack = vec![name];
+        let mut on_stack = BTreeSet::from([name]);
         while let Some(top) = stack.last().copied() {
             if self.answer(top).is_some() {
                 stack.pop();
+                on_stack.remove(&top);
                 continue;
             }
             let id = LogId { site: top.0, generation: top.1, scope: self.scope };
@@ -47,12 +49,15 @@ impl<'a, S: Source> PeerLogs<'a, S> {
                     Some(0) => {}
                     Some(_) => held = held.max(successor.seq),
                     // What names itself in a circle holds nothing.
-                    None if stack.contains(&next) => {}
+                    None if on_stack.contains(&next) => {}
                     None => open = Some(next),
                 }
             }
             match open {
-                Some(next) => stack.push(next),
+                Some(next) => {
+                    on_stack.insert(next);
+                    stack.push(next);
+                }
                 None => drop(self.known.borrow_mut().insert(top, held)),
             }
         }
