@@ -5,8 +5,11 @@ use schema::record::Record;
 
 use crate::admission::stored;
 use crate::store::rows::Verdict;
-use crate::store::tables::read_record_key;
+use crate::store::tables::{RECORD_KEY_BYTES, read_record_key, record_key};
 use crate::store::{Source, StoreError, Table, decode};
+
+/// Names a record in this store, for as long as the store is the same.
+pub type RecordKey = [u8; RECORD_KEY_BYTES];
 
 /// A quarantined record and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,23 +20,44 @@ pub struct Quarantined {
     pub verdict: Verdict,
 }
 
-/// At most `limit` quarantined records of the scopes that `may_see` allows.
+/// One page of the list.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// What it shows, in the order of the store's logs.
+    pub items: Vec<Quarantined>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<RecordKey>,
+}
+
+/// Rows looked at for one page: a reader who may see few of many turns pages that are not full.
+const LOOKED_AT: usize = 4096;
+
+/// At most `limit` quarantined records of the scopes that `may_see` allows, from `from` on. Linear in the page, and in
+/// [`LOOKED_AT`].
 pub fn list(
     source: &impl Source,
+    from: Option<&RecordKey>,
     limit: usize,
     may_see: impl Fn(&ScopeId) -> bool,
-) -> Result<Vec<Quarantined>, StoreError> {
-    let mut found = Vec::new();
-    for (key, bytes) in source.prefixed(Table::Quarantine, &[])? {
-        if found.len() == limit {
-            break;
+) -> Result<Page, StoreError> {
+    let mut page = Page::default();
+    let from = from.map(RecordKey::as_slice).unwrap_or_default();
+    let rows = source.range(Table::Quarantine, from, None, LOOKED_AT)?;
+    let is_last = rows.len() < LOOKED_AT;
+    for (key, bytes) in &rows {
+        let key: RecordKey = key.as_slice().try_into().map_err(|_| StoreError::Missing { what: KEY })?;
+        if page.items.len() == limit {
+            page.next = Some(key);
+            return Ok(page);
         }
-        let (log, seq) =
-            read_record_key(&key).ok_or(StoreError::Missing { what: "the key of a quarantined record" })?;
+        let (log, seq) = read_record_key(&key).ok_or(StoreError::Missing { what: KEY })?;
         let record = stored(source, log, seq)?.record;
         if may_see(&record.header.log.scope) {
-            found.push(Quarantined { record, verdict: decode(Table::Quarantine, &bytes)? });
+            page.items.push(Quarantined { record, verdict: decode(Table::Quarantine, bytes)? });
         }
+        page.next = (!is_last).then(|| record_key(log, seq + 1));
     }
-    Ok(found)
+    Ok(page)
 }
+
+const KEY: &str = "the key of a quarantined record";

@@ -158,6 +158,18 @@ fn what_nobody_gives_holds_up_nothing_else() {
     member.visit(&mut fleet.sites[0], now, &[without]);
     let with = member.frame(&[member.run(vec![given])]);
     member.visit(&mut fleet.sites[1], now, &[with]);
+    let (mut from, mut listed) = (None, std::collections::BTreeSet::new());
+    loop {
+        let reading = fleet.sites[0].read().unwrap();
+        let page = sync::quarantine::list(&reading, from.as_ref(), 50, |_| true).unwrap();
+        assert!(page.items.len() <= 50);
+        listed.extend(page.items.iter().map(|held| held.record.hash()));
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed.len(), sync::limits::MAX_WANTED + 9, "pages list each held record, and end");
     fleet.sites.truncate(2);
     fleet.meet(0, 1);
     fleet.meet(0, 1);

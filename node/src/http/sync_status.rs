@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use schema::author::Author;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sync::quarantine::Page;
 use sync::replica::Alarm;
 use sync::store::rows::Verdict;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Principal;
+use super::errors::Query;
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
@@ -17,6 +19,8 @@ use crate::status::{PathWord, PeerStatus, Status};
 
 /// Held changes in one answer.
 const MAX_HELD: usize = 500;
+/// Of them in one page unless asked otherwise.
+const USUAL_HELD: usize = 100;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sync {
@@ -154,6 +158,17 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Quarantine {
     items: Vec<HeldRow>,
+    /// Given as `from` it brings the next page; absent at the end.
+    next: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeldPage {
+    /// Where the page begins, as the one before said.
+    from: Option<String>,
+    /// 1 to 500; 100 if absent.
+    limit: Option<usize>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -168,24 +183,32 @@ struct HeldRow {
 }
 
 /// Changes without effect, or without effect yet, of the scopes that the asker may read whole.
-#[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200, body = Quarantine)))]
-pub(super) async fn quarantine(State(app): State<App>, asker: Principal) -> Result<Json<Quarantine>, Problem> {
+#[utoipa::path(get, path = "/api/v1/quarantine", params(HeldPage), responses((status = 200, body = Quarantine)))]
+pub(super) async fn quarantine(
+    State(app): State<App>,
+    asker: Principal,
+    Query(page): Query<HeldPage>,
+) -> Result<Json<Quarantine>, Problem> {
+    let key = |text: String| data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
+    let from = page.from.map(|text| key(text).ok_or_else(|| Problem::field("from", "Unknown"))).transpose()?;
+    let limit = page.limit.unwrap_or(USUAL_HELD).clamp(1, MAX_HELD);
     let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
     let governs = schema::access::may_govern(&asker.actor.entry);
     let reader = app.site.reader.clone();
     let held = tokio::task::spawn_blocking(move || {
-        sync::quarantine::list(&reader.read()?, MAX_HELD, |scope| match policy.structure_of(scope) {
+        sync::quarantine::list(&reader.read()?, from.as_ref(), limit, |scope| match policy.structure_of(scope) {
             Some(structure) => reach.notes(&structure),
             None => governs,
         })
     });
-    let held = held.await.map_err(|_| Problem::internal())??;
+    let Page { items: held, next } = held.await.map_err(|_| Problem::internal())??;
     let policy = asker.policy;
     let items = app.site.views.read(move |conn| {
         let mut labels = Labels::new(conn);
         held.iter().map(|held| row(&policy, &mut labels, held)).collect::<rusqlite::Result<Vec<_>>>()
     });
-    Ok(Json(Quarantine { items: items.await? }))
+    let next = next.map(|key| data_encoding::HEXLOWER.encode(&key));
+    Ok(Json(Quarantine { items: items.await?, next }))
 }
 
 fn row(

@@ -32,7 +32,8 @@ export const refs = (kind: RefKind, q: string, signal?: AbortSignal) =>
 
 export const sites = () => request<{ items: Site[] }>('GET', `${V1}/sites`);
 export const sync = () => request<Sync>('GET', `${V1}/sync`);
-export const held = () => request<{ items: Held[] }>('GET', `${V1}/quarantine`);
+export const held = (from?: string) =>
+  request<{ items: Held[]; next: string | null }>('GET', `${V1}/quarantine${from ? `?from=${from}` : ''}`);
 export const links = () => request<{ items: Link[] }>('GET', `${V1}/links`);
 export const setLink = (code: string, up: boolean) =>
   request<void>('POST', `${V1}/links/${encodeURIComponent(code)}`, { body: { up } });
