@@ -87,6 +87,14 @@ impl ReadModel {
         Ok(())
     }
 
+    /// Writes what was applied so that a power cut takes none of it back; `false` if a reader is in the way, and then
+    /// some of it may still be lost. Commits alone are not synced (`synchronous=NORMAL`).
+    pub fn settle(&mut self) -> Result<bool, ViewError> {
+        let passed = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let (written, copied) = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], passed)?;
+        Ok(written == copied)
+    }
+
     /// Brings the tables up to the documents after a start: everything above the noted position is made again,
     /// and all of it if there is none.
     pub fn catch_up(&mut self, source: &impl Source, local: &LogIndex) -> Result<Vec<DocId>, ViewError> {

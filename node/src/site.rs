@@ -150,7 +150,9 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let mut views = ReadModel::open(&folder.views())?;
     // What arrived and is not judged yet is shown while people work already, however much it is.
     let shown = views.catch_up(&replica.read()?, replica.store().log_index())?;
-    replica.projected(shown);
+    if views.settle()? {
+        replica.projected(shown);
+    }
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());
     let highest = query::highest_number(views.conn(), &code.unwrap_or_default())?;
     let behind = replica.note("joining")?.is_some();

@@ -1,11 +1,13 @@
 //! The thread that owns a site's replica and read model.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use schema::authority::{Body, Standing};
 use schema::doc::{DocKind, View};
+use schema::id::DocId;
 use schema::time::Timestamp;
 use sync::docs::DocChanged;
 use sync::net::{Gate, Net, NetEvent};
@@ -36,6 +38,8 @@ pub struct Core {
     alone_since: Option<Timestamp>,
     outputs: Vec<Output>,
     credentials: Credentials,
+    /// Documents that the read model has taken, and might lose in a power cut.
+    applied: BTreeSet<DocId>,
     /// The position up to which the authority log's statements were looked at for people who are out.
     heard: u64,
 }
@@ -49,7 +53,17 @@ impl Core {
         credentials: Credentials,
     ) -> Self {
         let heard = replica.authority().head().map_or(0, |(at, _)| at.position + 1);
-        Self { replica, views, numbers, copied, alone_since: Some(now()), outputs: Vec::new(), credentials, heard }
+        Self {
+            replica,
+            views,
+            numbers,
+            copied,
+            alone_since: Some(now()),
+            outputs: Vec::new(),
+            credentials,
+            applied: BTreeSet::new(),
+            heard,
+        }
     }
 
     /// The site's own database.
@@ -141,6 +155,7 @@ impl Core {
             let outputs = self.replica.tick(now())?;
             self.send(outputs);
             self.settle_numbers()?;
+            self.settle_views()?;
         }
         news |= self.flush(site, net)?;
         if news || ticked {
@@ -211,7 +226,7 @@ impl Core {
         }
         let reading = self.replica.read().map_err(ReplicaError::from)?;
         self.views.apply(&reading, &changed, self.replica.store().log_index())?;
-        self.replica.projected(changed.iter().map(|changed| changed.doc));
+        self.applied.extend(changed.iter().map(|changed| changed.doc));
         for changed in changed {
             self.tell(site, &reading, changed);
         }
@@ -273,6 +288,15 @@ impl Core {
             }
         }
         self.heard = next;
+        Ok(())
+    }
+
+    /// Crosses off the documents that the read model has taken for good: one that is crossed off before that would
+    /// stay old after a power cut. Linear in what was applied since the last time.
+    fn settle_views(&mut self) -> Result<(), TurnError> {
+        if !self.applied.is_empty() && self.views.settle()? {
+            self.replica.projected(std::mem::take(&mut self.applied));
+        }
         Ok(())
     }
 
