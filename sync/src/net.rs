@@ -29,10 +29,14 @@ pub use join::{JoinAnswer, JoinError, JoinRequest};
 
 /// A connection attempt that takes longer is given up and tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// First pause after a failed attempt; it doubles up to `RETRY_MAX`, with a spread from the site's key.
+/// First pause after a failed attempt; it doubles, with a spread from the site's key.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause between attempts: a healed link is used within this.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Longest pause after sessions that end soon after they began: what one side refuses it will refuse again.
+const RETRY_REFUSED_MAX: Duration = Duration::from_secs(60);
+/// A session that lasted this long was a success.
+const STEADY: Duration = Duration::from_secs(10);
 /// The site with the larger key lets the other one dial first for this long.
 const YIELD: Duration = Duration::from_millis(1500);
 /// Events waiting for the site's thread; readers of sessions wait when it is full.
@@ -169,7 +173,7 @@ impl Net {
 
     async fn dial(self, peer: SiteId) {
         let me = SiteId(*self.endpoint.id().as_bytes());
-        let mut pause = RETRY_MIN;
+        let mut pause = Duration::ZERO;
         loop {
             self.gate.wait_until_wanted(&peer).await;
             if me > peer {
@@ -180,17 +184,24 @@ impl Net {
             }
             let address = peer_address(&peer, &self.gate.addresses(&peer));
             let attempt = tokio::time::timeout(CONNECT_TIMEOUT, self.endpoint.connect(address, ALPN)).await;
-            match attempt {
+            let begun = tokio::time::Instant::now();
+            let lasted = match attempt {
                 Ok(Ok(connection)) => {
-                    pause = RETRY_MIN;
                     self.clone().session(connection, true).await;
+                    Some(begun.elapsed())
                 }
-                Ok(Err(error)) => tracing::trace!(peer = %peer.short(), %error, "could not connect"),
-                Err(_) => tracing::trace!(peer = %peer.short(), "connecting took too long"),
-            }
+                Ok(Err(error)) => {
+                    tracing::trace!(peer = %peer.short(), %error, "could not connect");
+                    None
+                }
+                Err(_) => {
+                    tracing::trace!(peer = %peer.short(), "connecting took too long");
+                    None
+                }
+            };
+            pause = next_pause(pause, lasted);
             let spread = Duration::from_millis(u64::from(me.0[0]) % 100);
             self.gate.pause(pause + spread).await;
-            pause = (pause * 2).min(RETRY_MAX);
         }
     }
 
@@ -251,4 +262,32 @@ fn peer_address(peer: &SiteId, addresses: &[String]) -> EndpointAddr {
         }
     }
     found
+}
+
+/// The pause after an attempt: `lasted` is how long its session did, `None` if there was none.
+fn next_pause(pause: Duration, lasted: Option<Duration>) -> Duration {
+    let longest = match lasted {
+        Some(lasted) if lasted >= STEADY => return RETRY_MIN,
+        Some(_) => RETRY_REFUSED_MAX,
+        None => RETRY_MAX,
+    };
+    (pause * 2).clamp(RETRY_MIN, longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_asks_less_and_less_often_and_a_healed_link_is_used_soon() {
+        let after = |lasted: Option<Duration>, times: usize| {
+            (0..times).fold(Duration::ZERO, |pause, _| next_pause(pause, lasted))
+        };
+        let (short, steady) = (Some(Duration::from_secs(1)), Some(STEADY));
+        assert_eq!(after(None, 1), RETRY_MIN);
+        assert_eq!(after(None, 100), RETRY_MAX, "a site that is away is asked for every few seconds");
+        assert_eq!(after(short, 100), RETRY_REFUSED_MAX, "one that ends each session is not hammered");
+        assert_eq!(next_pause(after(short, 100), steady), RETRY_MIN, "a session that held makes up for all");
+        assert_eq!(next_pause(after(short, 100), None), RETRY_MAX);
+    }
 }
