@@ -365,10 +365,13 @@ impl Writing<'_> {
     ) -> Result<bool, StoreError> {
         let mut before = self.log_or_new(LogId { generation: closing.generation, ..by })?;
         let contradicts = closing.seq <= before.seq && hash_at(self, before.no, closing.seq)? != closing.hash;
-        if contradicts || before.successors.len() >= MAX_SUCCESSORS {
+        if contradicts {
             return Ok(false);
         }
         before.successors.push(Successor { seq: closing.seq, hash: closing.hash, generation: by.generation });
+        // The furthest of too many, and not the first to come: equal records make equal vectors.
+        before.successors.sort_unstable_by(|one, other| other.cmp(one));
+        before.successors.truncate(MAX_SUCCESSORS);
         self.put_log(before)?;
         Ok(true)
     }
