@@ -1,6 +1,8 @@
-//! Runs seeded scenarios: `simulate --seeds 300`, `simulate --seed 17`, `simulate --bugs`.
+//! Runs seeded scenarios: `simulate --seeds 300`, `simulate --seed 17`, `simulate --bugs`, and `simulate --seeds 100
+//! --append tests/campaign.txt`, which goes on where the file ends.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,6 +10,9 @@ use tests::world::{Options, World};
 
 /// From so many seeds on, everything must have occurred.
 const FULL_CAMPAIGN: u64 = 300;
+
+/// Seeds of one line of a file of results.
+const PORTION: u64 = 25;
 
 /// Each of these must occur in a full campaign: a fault or a verdict that never occurs is not tested.
 const MUST_OCCUR: [&str; 26] = [
@@ -72,8 +77,39 @@ fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--bugs") {
         return find_injected_bugs(from, count);
     }
+    let at = arguments.iter().position(|argument| argument == "--append");
+    if let Some(file) = at.and_then(|at| arguments.get(at + 1)) {
+        return match append(std::path::Path::new(file), count) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("simulate: {file}: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let passed = campaign(from, count, value("--seed").is_none() && value("--bug").is_none());
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Goes on with the seeds after those that a file names, and adds a line for each portion: the first seed, the one
+/// after the last, how many failed. `true` if all passed.
+fn append(file: &std::path::Path, count: u64) -> std::io::Result<bool> {
+    let before = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let ends = before.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let from = ends.max().unwrap_or(0);
+    let mut passed = true;
+    for first in (from..from + count).step_by(PORTION as usize) {
+        let next = (first + PORTION).min(from + count);
+        let failed = (first..next).filter(|seed| !run_seed(*seed).failures.is_empty()).count();
+        passed &= failed == 0;
+        let mut out = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+        writeln!(out, "{first} {next} {failed}")?;
+    }
+    Ok(passed)
 }
 
 /// Runs the seeds and prints how often everything occurred; `true` if all passed. With `complete`, a full campaign in
@@ -83,18 +119,11 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
     let mut counters: BTreeMap<String, u64> = BTreeMap::new();
     let mut failed = 0;
     for seed in from..from + count {
-        let options = Options::of(seed);
-        let mut world = World::new(options.clone());
-        world.run();
+        let world = run_seed(seed);
         for (what, times) in &world.counters {
             *counters.entry(what.clone()).or_default() += times;
         }
-        if !world.failures.is_empty() {
-            failed += 1;
-            println!("seed {seed} FAILED ({options:?})");
-            world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
-            println!("    again: cargo run --bin simulate --features tests/fault-injection -- --seed {seed}");
-        }
+        failed += u64::from(!world.failures.is_empty());
         if failed >= 5 {
             println!("five seeds failed; the rest was not run");
             break;
@@ -116,6 +145,19 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
         return false;
     }
     failed == 0
+}
+
+/// Runs a seed to its end and prints what failed.
+fn run_seed(seed: u64) -> World {
+    let options = Options::of(seed);
+    let mut world = World::new(options.clone());
+    world.run();
+    if !world.failures.is_empty() {
+        println!("seed {seed} FAILED ({options:?})");
+        world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
+        println!("    again: cargo run --bin simulate --features tests/fault-injection -- --seed {seed}");
+    }
+    world
 }
 
 /// Injects each bug in turn and looks for the first seed that finds it.
