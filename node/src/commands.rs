@@ -55,7 +55,7 @@ impl Context<'_> {
 /// Counters from here on are nobody's honest count: whoever writes one must not use ours up.
 pub const MAX_NUMBER: u64 = 1_000_000_000_000;
 
-/// Ticket numbers: site code and counter, one more than the highest known here (design section 6).
+/// Ticket numbers: site code and counter, one more than the highest known here.
 #[derive(Debug, Clone)]
 pub struct TicketNumbers {
     highest: u64,

@@ -1,4 +1,5 @@
-//! What belongs to this site alone and is never replicated: password verifiers, sessions, tokens (R16).
+//! What belongs to this site alone: password verifiers, sessions, tokens, invitations (R16). None of it is replicated; a
+//! password that is to hold at several sites will travel sealed, in records.
 //!
 //! Tokens are stored as hashes; a copied file lets nobody in. Times are milliseconds.
 
