@@ -88,8 +88,7 @@ enum Command {
     },
     /// Serve the site.
     Run,
-    /// Give the organisation's rules to this site, with the recovery kit: the site that kept them is lost, or its key was
-    /// used twice. The passphrase is read from standard input. The node must not be running.
+    /// Give the organisation's rules to this site, with the recovery kit: the site that kept them is lost. The passphrase is read from standard input. The node must not be running.
     Recover {
         /// The kit's file.
         #[arg(long)]

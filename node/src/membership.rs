@@ -195,8 +195,8 @@ pub struct Recovered {
     pub documents: usize,
 }
 
-/// Gives the authority log to this site, by the root key (R14): where the site that kept it is lost, or its key was
-/// used twice. `login` names an administrator who may log in here from then on.
+/// Gives the authority log to this site, by the root key (R14): where the site that kept it is lost. Other sites
+/// take it over if they hold the statement at which this one stands, so it mends no fork. `login` names an administrator who may log in here from then on.
 /// Errors: the key is another organisation's; no such administrator; none may log in here and none is named.
 pub fn recover(path: &Path, root: &Secret, login: Option<&str>) -> anyhow::Result<Recovered> {
     let mut opened = site::open(path)?;

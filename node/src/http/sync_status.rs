@@ -141,7 +141,7 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
         Alarm::AuthorityForked(at) => (
             serde_json::json!({ "position": at.position }),
             "Two different lists of rights exist from one point on: the key that signs them was used twice. Changes go on; \
-             which list stands is said with `archipel recover`.",
+             stop the copy of the first site.",
         ),
         Alarm::Slowed(site) => (
             serde_json::json!({ "site": site_of(status, site).name }),

@@ -103,7 +103,7 @@ export const en = {
       'Two sites have the same changes and show them differently. They are read again by themselves; tell your administrator if this stays.',
     'LOG-FORKED': (p: Params) => `The key of ${p.site ?? 'a site'} was used in two places. Tell your administrator: somebody else may hold it.`,
     'AUTHORITY-FORKED': (_: Params) =>
-      'The rules of the organisation exist in two versions: the main site’s key was used in two places. Nothing is lost; your administrator must choose.',
+      'The rules of the organisation exist in two versions: the main site’s key was used in two places. Nothing is lost. Tell your administrator.',
     'SITE-SLOWED': (p: Params) =>
       `${p.site ?? 'A site'} starts again too often. What it sends is taken more slowly, and nothing is lost. Tell its administrator.`,
     'PEER-REFUSED': (p: Params) =>

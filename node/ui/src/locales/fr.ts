@@ -105,7 +105,7 @@ export const fr: typeof en = {
     'LOG-FORKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
     'AUTHORITY-FORKED': (_) =>
-      'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu\u00a0; votre administrateur doit choisir.',
+      'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu. Prévenez votre administrateur.',
     'SITE-SLOWED': (p) =>
       `${p.site ?? 'Un site'} redémarre trop souvent. Ce qu’il envoie est pris plus lentement et rien n’est perdu. Prévenez son administrateur.`,
     'PEER-REFUSED': (p) =>
