@@ -5,7 +5,7 @@ use schema::id::{SiteId, UserId};
 use schema::policy::Policy;
 
 use crate::store::rows::Said;
-use crate::store::tables::enrolment_prefix;
+use crate::store::tables::{enrolment_prefix, uncopied_key};
 use crate::store::{Source, StoreError, Table, Writing, decode};
 
 /// Somebody as a site's own logs say: every role that they ever gave. What they take away holds at that site alone,
@@ -45,7 +45,7 @@ pub fn note_uncopied(
     user: &UserId,
     site: &SiteId,
 ) -> Result<(), StoreError> {
-    let key = enrolment_prefix(user, site);
+    let key = uncopied_key(site, user);
     match last_said(writing, user, site)? {
         Some(said) if policy.copied.get(&(*user, *site)) != Some(&said.place) => {
             writing.put(Table::Uncopied, &key, &[])

@@ -24,7 +24,7 @@ impl Replica {
         let mut dropped = Vec::new();
         let mut copied = false;
         for (key, _) in &rows {
-            let (Some(user), Some(site)) = (id_at::<16>(key, 0), id_at::<32>(key, 16)) else {
+            let (Some(site), Some(user)) = (id_at::<32>(key, 0), id_at::<16>(key, 32)) else {
                 continue;
             };
             let said = match self.restated(&UserId(user), &SiteId(site))? {
@@ -98,12 +98,12 @@ impl Replica {
         self.disabled_here.clone()
     }
 
-    /// Reads who is disabled here. Linear in what is not copied yet.
+    /// Reads who is disabled here. Linear in what this site said and the authority log does not say yet.
     pub(super) fn note_disabled(&mut self) -> Result<(), StoreError> {
         let (reading, me) = (self.store.read()?, self.me());
         let mut disabled = BTreeSet::new();
-        for (key, _) in reading.prefixed(Table::Uncopied, &[])? {
-            let Some(user) = id_at::<16>(&key, 0).map(UserId).filter(|_| id_at::<32>(&key, 16) == Some(me.0)) else {
+        for (key, _) in reading.prefixed(Table::Uncopied, &me.0)? {
+            let Some(user) = id_at::<16>(&key, 32).map(UserId) else {
                 continue;
             };
             if last_said(&reading, &user, &me)?.is_some_and(|said| said.enrolment.standing == Standing::Ended) {
@@ -128,8 +128,8 @@ impl Replica {
     /// those.
     pub fn enrolled_login(&self, login: &str) -> Result<Option<UserId>, StoreError> {
         let (reading, me) = (self.store.read()?, self.me());
-        for (key, _) in reading.prefixed(Table::Uncopied, &[])? {
-            let Some(user) = id_at::<16>(&key, 0).map(UserId).filter(|_| id_at::<32>(&key, 16) == Some(me.0)) else {
+        for (key, _) in reading.prefixed(Table::Uncopied, &me.0)? {
+            let Some(user) = id_at::<16>(&key, 32).map(UserId) else {
                 continue;
             };
             let is_known = self.policy().is_some_and(|policy| policy.users.contains_key(&user));

@@ -50,7 +50,7 @@ pub enum Table {
     Authority,
     /// User 16, site 32, log number u32, seq u64 -> `Said`: what that site's logs say (R15). A cache of the records.
     Enrolments,
-    /// User 16, site 32 -> nothing: what that site said of them last is not in the authority log yet (R15).
+    /// Site 32, user 16 -> nothing: what that site said of them last is not in the authority log yet (R15).
     Uncopied,
     /// Site 32, scope 16 -> newest signed frontier announcement (R17).
     Frontiers,
@@ -194,6 +194,11 @@ pub fn doc_record_key(doc: &DocId, log: LogNo, seq: u64) -> [u8; 44] {
     key[..32].copy_from_slice(&doc.0);
     key[32..].copy_from_slice(&record_key(log, seq));
     key
+}
+
+/// The row that says that what a site said of somebody last is not copied yet: a site's own stand together.
+pub fn uncopied_key(site: &SiteId, user: &schema::id::UserId) -> Vec<u8> {
+    [site.0.as_slice(), &user.0].concat()
 }
 
 /// What the keys of everything begin with that a site's logs say of a user.
