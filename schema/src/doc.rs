@@ -160,6 +160,8 @@ pub struct Stamp {
     pub order: Hlc,
     /// Whether something that it depends on, or that depends on it, has a time that contradicts it (R28).
     pub doubt: bool,
+    /// Whether its record does not stand, and is here because one that does builds on it (R19).
+    pub tainted: bool,
     /// The change.
     pub change: ChangeHash,
     /// Its actor.
@@ -194,6 +196,8 @@ pub struct View {
     pub values: BTreeMap<String, Vec<AttributedValue>>,
     /// Collaborative texts.
     pub texts: BTreeMap<String, String>,
+    /// Keys whose values or text are a tainted change's, with the last value that is none's; `None` for nothing (R19).
+    pub untainted: BTreeMap<String, Option<String>>,
     /// All changes it holds, by order, then hash: each behind what it depends on.
     pub changes: Vec<Stamp>,
 }

@@ -15,6 +15,7 @@ use schema::record::{
 use thiserror::Error;
 
 use crate::change::{Outline, chunk_hash, scan};
+use crate::docs::standing::restand_behind;
 use crate::store::rows::{Arrival, StoredRecord, Wait};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
@@ -137,7 +138,30 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
         return Err(Reject::Header { log });
     }
     append(writing, log, new, run.signature)?;
+    look_behind_cut(writing, policy, log, new)?;
     Ok(Admitted::Stored(new.len()))
+}
+
+/// What stands of a revoked key's logs is read from the logs that its cuts name, and those may come after the
+/// revocation (R18).
+fn look_behind_cut(
+    writing: &mut Writing<'_>,
+    policy: &Policy,
+    log: LogId,
+    new: &[RecordWithBodies],
+) -> Result<(), StoreError> {
+    let Some(revocation) = policy.revoked.get(&log.site) else {
+        return Ok(());
+    };
+    let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope && cut.generation == log.generation);
+    let tells = |with: &RecordWithBodies| {
+        let seq = with.record.header.seq;
+        seq == 1 || cut.is_some_and(|cut| cut.seq == seq)
+    };
+    match writing.log(&log)?.filter(|_| new.iter().any(tells)) {
+        Some(state) => restand_behind(writing, &state),
+        None => Ok(()),
+    }
 }
 
 /// Stores records that continue a log, the last one signed. The caller has checked them.

@@ -37,7 +37,7 @@ mod tests;
 pub use facts::{Facts, FactsError};
 pub use history::{History, MemoryHistory};
 pub use ids::{Actor, Hash, OpId, chunk_hash};
-pub use judge::{Genesis, JudgeError, Verdict, judge};
+pub use judge::{Genesis, JudgeError, Verdict, check_place, judge};
 pub use operation::Operation;
 pub use outline::Outline;
 pub use parse::{Parsed, operations, parse};

@@ -4,11 +4,13 @@
 //! what was applied into documents. [`edit`] makes a change for somebody here, which then goes through the
 //! same two. [`view`] and [`history`] read. No other module gives bytes to Automerge.
 
+mod anew;
 pub mod apply;
 pub mod edit;
 pub mod enrolments;
 pub mod history;
 pub mod judge;
+pub mod standing;
 pub mod view;
 
 use std::cell::RefCell;

@@ -307,17 +307,24 @@ impl Engine {
         }
     }
 
+    /// Sends what the authority log says beyond what the peer was sent; ends the session of a revoked key.
     fn send_authority(&mut self, turn: &mut Turn<'_>, id: SessionId) {
         let here = turn.here;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let at = here.authority.at;
+        let revoked = here.policy.and_then(|policy| policy.revoked.get(&session.peer));
         if let Some(sent) = session.authority_sent.filter(|sent| *sent < at) {
             // After a hand-over the other side may hold statements that no longer stand: begin early.
             let from = if sent.epoch == at.epoch { sent.position + 1 } else { 0 };
-            turn.out.push(Effect::SendAuthority(id, from));
+            // Whose key is revoked hears that, and nothing of what came after.
+            let to = revoked.map_or(u64::MAX, |revocation| revocation.at.position);
+            turn.out.push(Effect::SendAuthority(id, from, to));
             session.authority_sent = Some(at);
+        }
+        if revoked.is_some() {
+            turn.out.push(Effect::Close(id, "revoked"));
         }
     }
 
@@ -328,11 +335,11 @@ impl Engine {
             let Some(session) = self.sessions.get(&id) else {
                 continue;
             };
-            if here.policy.is_some_and(|policy| policy.revoked.contains_key(&session.peer)) {
-                turn.out.push(Effect::Close(id, "revoked"));
+            let peer = session.peer;
+            self.send_authority(turn, id);
+            if here.policy.is_some_and(|policy| policy.revoked.contains_key(&peer)) {
                 continue;
             }
-            self.send_authority(turn, id);
             self.offer_scopes(turn, id);
             self.ask_for_skipped(turn, id);
             let scopes: Vec<ScopeId> =

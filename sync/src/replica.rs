@@ -366,7 +366,9 @@ impl Replica {
         let (changed, verdicts, due, enrolled) = self.store.write(Durability::Derived, |writing| {
             forget_projected(writing, noted)?;
             let mut pass = Materializer::new(authority);
-            let woken = due && pass.wake(writing, CATCH_UP_RECORDS)?;
+            // What no longer stands is taken back before anything is built on it.
+            let woken =
+                due && (pass.restand(writing, CATCH_UP_RECORDS as u64)? || pass.wake(writing, CATCH_UP_RECORDS)?);
             if let Some(scope) = scope.filter(|_| !woken) {
                 pass.catch_up(writing, &scope, CATCH_UP_RECORDS)?;
             }
@@ -454,9 +456,14 @@ impl Replica {
         }
     }
 
-    /// Active sites other than this one.
+    /// Sites whose keys are revoked.
+    pub fn revoked(&self) -> BTreeSet<SiteId> {
+        self.policy().map(|policy| policy.revoked.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Active sites other than this one; none for a site whose own key is revoked.
     pub fn peers(&self) -> Vec<Arc<SiteEntry>> {
-        let Some(policy) = self.policy() else {
+        let Some(policy) = self.policy().filter(|policy| !policy.revoked.contains_key(&self.me())) else {
             return Vec::new();
         };
         let counts = |site: &&Arc<SiteEntry>| site.site != self.me() && policy.is_active(&site.site);

@@ -196,6 +196,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         at: Hlc(76),
         order: Hlc(77),
         genesis: ChangeHash([1; 32]),
+        tainted: true,
         facts,
     };
     let waits = [

@@ -232,7 +232,9 @@ fn row(
         at: rfc3339(header.hlc.timestamp()),
         state: match held.verdict {
             Verdict::Void(_) => "void",
+
             Verdict::Waiting(_) => "waiting",
+            Verdict::Beyond(_) | Verdict::Stranded => "beyond",
         },
         reason: held.verdict.code().to_owned(),
         label: structure.map(|structure| structure.name.clone()),

@@ -127,6 +127,11 @@ fn followed(view: &View, these: impl Iterator<Item = usize>) -> Vec<bool> {
 /// Derives the state (`docs/formats/document.md`): the working status is where the last maximal
 /// transition leads; maximal ones that disagree are a conflict.
 pub fn derive(view: &View) -> State {
+    derive_of(view, |_| true)
+}
+
+/// As [`derive`], of the transitions of those changes that count (indices into `View::changes`).
+pub fn derive_of(view: &View, counts: impl Fn(usize) -> bool) -> State {
     let mut transitions: Vec<Transition> = view
         .below("transition/")
         .filter(|(id, _)| !id.contains('/'))
@@ -135,6 +140,7 @@ pub fn derive(view: &View) -> State {
             let (from, to) = decode(held.value.as_text()?)?;
             Some(Transition { id: id.to_owned(), from, to, by: held.by })
         })
+        .filter(|transition| counts(transition.by))
         .collect();
     // `View::changes` stands in order of time, then hash, so the index orders transitions.
     transitions.sort_by(|a, b| (a.by, &a.id).cmp(&(b.by, &b.id)));

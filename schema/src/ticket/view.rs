@@ -22,6 +22,8 @@ pub struct Attribution {
     pub at: Timestamp,
     /// Whether that time is in doubt: a clock was wrong (R28).
     pub doubt: bool,
+    /// Whether the change does not stand, and shows because one that does builds on it (R19).
+    pub tainted: bool,
     /// What the source of an import says: time and author.
     pub source: Option<(Timestamp, String)>,
 }
@@ -51,6 +53,15 @@ pub struct Conflict {
     pub field: &'static str,
     /// The values, the working one first.
     pub values: Vec<(String, Attribution)>,
+}
+
+/// A field whose value comes from a change that does not stand (R19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tainted {
+    /// The field's word, `status`, or `description`.
+    pub field: String,
+    /// The last value of a change that stands; `None` for nothing.
+    pub before: Option<String>,
 }
 
 /// A ticket, the same at every site that holds the same records.
@@ -104,6 +115,8 @@ pub struct Ticket {
     pub comments: Vec<Comment>,
     /// What is to settle.
     pub conflicts: Vec<Conflict>,
+    /// What comes from changes that do not stand.
+    pub tainted: Vec<Tainted>,
 }
 
 /// The ticket that a document holds. A half of a ticket (genesis waiting) shows empty fields.
@@ -154,12 +167,27 @@ pub fn ticket(view: &View) -> Ticket {
             .unwrap_or(created_at),
         comments: comments(view, &attributions),
         conflicts: conflicts(view, &attributions, &state),
+        tainted: tainted(view, &state),
     }
 }
 
 /// The comments that a ticket or its notes hold, oldest first.
 pub fn comments_of(view: &View) -> Vec<Comment> {
     comments(view, &Attributions::of(view))
+}
+
+/// Fields that show what a change that does not stand put there. A status does if the move to it is one.
+fn tainted(view: &View, state: &status::State) -> Vec<Tainted> {
+    let fields = Field::ALL.iter().map(|field| field.word()).chain([DESCRIPTION]);
+    let mut found: Vec<Tainted> = fields
+        .filter_map(|field| Some(Tainted { field: field.to_owned(), before: view.untainted.get(field)?.clone() }))
+        .collect();
+    let is_tainted = |by: usize| view.changes.get(by).is_some_and(|stamp| stamp.tainted);
+    if state.last.as_ref().is_some_and(|last| is_tainted(last.by)) {
+        let before = status::derive_of(view, |by| !is_tainted(by)).status;
+        found.push(Tainted { field: "status".to_owned(), before: Some(before.word().to_owned()) });
+    }
+    found
 }
 
 fn comments(view: &View, attributions: &Attributions<'_>) -> Vec<Comment> {
@@ -227,6 +255,7 @@ impl<'a> Attributions<'a> {
             site: stamp.site,
             at: stamp.at.timestamp(),
             doubt: stamp.doubt,
+            tainted: stamp.tainted,
             source: self.sources.get(&stamp.change).cloned(),
         }
     }

@@ -64,7 +64,7 @@ pub fn judge<H: History>(
     genesis: Genesis,
     history: &H,
 ) -> Result<Verdict, JudgeError<H::Error>> {
-    if let Err(reason) = place(parsed, author, genesis) {
+    if let Err(reason) = check_place(parsed, author, genesis) {
         return Ok(Verdict::Void(reason));
     }
     let mut dependencies = Vec::with_capacity(parsed.dependencies().len());
@@ -88,8 +88,8 @@ pub fn judge<H: History>(
     })
 }
 
-/// What can be said before any other change is known.
-fn place(parsed: &Parsed, author: Actor, genesis: Genesis) -> Result<(), Reason> {
+/// What can be said before any other change is known: a function of the change alone.
+pub fn check_place(parsed: &Parsed, author: Actor, genesis: Genesis) -> Result<(), Reason> {
     if parsed.actor() != author {
         return Err(Reason::ActorNotAuthor);
     }

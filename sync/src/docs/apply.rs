@@ -5,17 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change};
 use schema::codec::Canonical;
-use schema::id::{DocId, ScopeId};
+use schema::doc::DocKind;
+use schema::id::{DocId, LogId, ScopeId};
 use schema::policy::AuthorityLog;
-use schema::record::BodyName;
+use schema::record::{BodyKind, BodyName};
 
 use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
+use super::standing::{Cuts, Standing, standing};
 use super::{DocChanged, load, row};
 use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
 use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
-use crate::store::rows::{Arrival, DocRow, IndexEntry, Said, Verdict, Wait};
+use crate::store::rows::{Arrival, Beyond, DocRow, IndexEntry, Said, Verdict, Wait};
 use crate::store::tables::{
     LogNo, RECORD_KEY_BYTES, after_prefix, arrival_key, change_key, enrolment_prefix, read_record_key, record_key,
 };
@@ -23,10 +25,15 @@ use crate::store::{Source, StoreError, Table, Writing, decode};
 
 /// One pass: records are judged one after the other, documents are loaded and saved once at the end.
 pub struct Materializer<'a> {
-    authority: &'a AuthorityLog,
-    touched: BTreeMap<DocId, Vec<Change>>,
-    ready: BTreeMap<DocId, Automerge>,
-    wake: VecDeque<(LogNo, u64)>,
+    pub(super) authority: &'a AuthorityLog,
+    pub(super) touched: BTreeMap<DocId, Vec<Change>>,
+    pub(super) ready: BTreeMap<DocId, Automerge>,
+    pub(super) wake: VecDeque<(LogNo, u64)>,
+    cuts: Cuts,
+    /// Records of documents that were judged anew in this pass: what is tainted of those is known.
+    pub(super) anew: BTreeSet<(LogNo, u64)>,
+    /// Documents that were taken apart in this pass, and what they were.
+    pub(super) emptied: BTreeMap<DocId, (DocKind, ScopeId)>,
     /// Records judged again in this pass.
     woken: usize,
     leaves_due: bool,
@@ -44,6 +51,9 @@ impl<'a> Materializer<'a> {
             touched,
             ready,
             wake,
+            cuts: Cuts::default(),
+            anew: BTreeSet::new(),
+            emptied: BTreeMap::new(),
             woken: 0,
             leaves_due: false,
             enrolled: false,
@@ -72,15 +82,55 @@ impl<'a> Materializer<'a> {
     /// Judges a stored record, and whatever it wakes.
     pub fn judge_at(&mut self, writing: &mut Writing<'_>, no: LogNo, seq: u64) -> Result<(), StoreError> {
         self.wake.push_back((no, seq));
+        self.drain(writing)
+    }
+
+    /// Judges the records that were woken, and whatever those wake.
+    pub(super) fn drain(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
         while let Some((no, seq)) = self.wake.pop_front() {
             let record = with_bodies(writing, stored(writing, no, seq)?)?;
             if already_applied(writing, no, seq, &record)? {
                 continue;
             }
-            let outcome = judge(writing, self.authority, no, &record)?;
-            self.settle(writing, no, &record, outcome, None)?;
+            let standing = self.standing(writing, no, &record)?;
+            let outcome = judge(writing, self.authority, no, &record, standing)?;
+            let verdict = match &outcome {
+                Outcome::Quarantined(verdict) => Some(verdict.clone()),
+                Outcome::Edit(_) | Outcome::Enrol(_) => None,
+            };
+            self.settle(writing, no, &record, outcome, standing, None)?;
+            if self.may_end() && record.record.header.kind == BodyKind::Edit {
+                let is_beyond = standing != Standing::Stands;
+                self.check_standing(writing, (no, seq), &record, is_beyond, verdict.as_ref())?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether any log may end before its last record.
+    fn may_end(&self) -> bool {
+        self.authority.current().is_some_and(|policy| !policy.revoked.is_empty())
+    }
+
+    /// Why a record does not stand; `None` if it does.
+    pub(super) fn beyond(
+        &mut self,
+        writing: &Writing<'_>,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<Beyond>, StoreError> {
+        self.cuts.beyond(writing, self.authority.current().map(AsRef::as_ref), log, seq)
+    }
+
+    fn standing(
+        &mut self,
+        writing: &Writing<'_>,
+        no: LogNo,
+        record: &RecordWithBodies,
+    ) -> Result<Standing, StoreError> {
+        let header = &record.record.header;
+        let beyond = self.beyond(writing, &header.log, header.seq)?;
+        standing(writing, beyond, no, header.seq)
     }
 
     /// Takes a record made here: judged like any other, with its documents as they already are (`None`: as its
@@ -92,12 +142,13 @@ impl<'a> Materializer<'a> {
         record: &RecordWithBodies,
         docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<Option<Verdict>, StoreError> {
-        let outcome = judge(writing, self.authority, no, record)?;
+        let standing = self.standing(writing, no, record)?;
+        let outcome = judge(writing, self.authority, no, record, standing)?;
         if let Outcome::Quarantined(verdict) = outcome {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
         }
-        self.settle(writing, no, record, outcome, docs)?;
+        self.settle(writing, no, record, outcome, standing, docs)?;
         Ok(None)
     }
 
@@ -143,6 +194,7 @@ impl<'a> Materializer<'a> {
         no: LogNo,
         record: &RecordWithBodies,
         outcome: Outcome,
+        standing: Standing,
         docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
@@ -162,13 +214,17 @@ impl<'a> Materializer<'a> {
             Outcome::Quarantined(verdict) => {
                 *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
                 self.quarantine(writing, no, record, &verdict)?;
-                if let Verdict::Waiting(_) = verdict {
-                    return Ok(());
-                }
-                // A copy of somebody's change is void and says nothing of the change itself.
-                for entry in &record.record.skeleton.entries {
-                    if record_naming(writing, &entry.change)? == Some((no, seq)) {
-                        answered.push(Wait::Change(entry.change));
+                match verdict {
+                    Verdict::Waiting(_) => return Ok(()),
+                    // Whether something builds on it is looked at for its documents as a whole.
+                    Verdict::Beyond(_) | Verdict::Stranded => {}
+                    Verdict::Void(_) => {
+                        // A copy of somebody's change is void and says nothing of the change itself.
+                        for entry in &record.record.skeleton.entries {
+                            if record_naming(writing, &entry.change)? == Some((no, seq)) {
+                                answered.push(Wait::Change(entry.change));
+                            }
+                        }
                     }
                 }
             }
@@ -176,8 +232,9 @@ impl<'a> Materializer<'a> {
                 *self.verdicts.entry("applied".to_owned()).or_default() += 1;
                 writing.remove(Table::Quarantine, &key)?;
                 answered.extend(accepted.iter().map(|accepted| Wait::Change(accepted.facts.hash)));
+                let tainted = standing != Standing::Stands;
                 for accepted in accepted {
-                    self.index(writing, no, record, accepted, docs.is_none())?;
+                    self.index(writing, no, record, accepted, (tainted, docs.is_none()))?;
                 }
                 self.ready.extend(docs.into_iter().flatten());
             }
@@ -254,7 +311,7 @@ impl<'a> Materializer<'a> {
         no: LogNo,
         record: &RecordWithBodies,
         accepted: Accepted,
-        load: bool,
+        (tainted, load): (bool, bool),
     ) -> Result<(), StoreError> {
         let Accepted { doc, parsed, facts, at, order, genesis, birth, .. } = accepted;
         let key = change_key(&doc, &facts.actor, facts.seq);
@@ -281,7 +338,7 @@ impl<'a> Materializer<'a> {
         digest_sum(&mut scope.digest, &row.digest(&doc), true);
         writing.put_scope(row.scope, scope)?;
         let author = record.record.skeleton.author;
-        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, order, genesis, facts };
+        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, order, genesis, tainted, facts };
         writing.put(Table::Changes, &key, &entry.to_bytes())?;
         if load {
             self.touched.entry(doc).or_default().push(parsed.into_change());
@@ -304,9 +361,15 @@ impl<'a> Materializer<'a> {
                 writing.put(Table::Snapshots, &doc.0, &saved)?;
             }
             writing.put(Table::Stale, &doc.0, &[])?;
+            self.emptied.remove(&doc);
             if let Some(DocRow { kind, scope, .. }) = row(writing, &doc)? {
                 changed.push(DocChanged { doc, kind, scope });
             }
+        }
+        // Nothing that stands gave birth to these.
+        for (doc, (kind, scope)) in self.emptied {
+            writing.put(Table::Stale, &doc.0, &[])?;
+            changed.push(DocChanged { doc, kind, scope });
         }
         Ok(changed)
     }

@@ -17,11 +17,12 @@ use schema::record::{self, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user
 use schema::time::Hlc;
 
 use super::enrolments::enrolled;
+use super::standing::Standing;
 use super::{StoredHistory, entry_by_hash, row};
 use crate::admission::{RecordWithBodies, read_body, record_naming};
 use crate::change::{
-    Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, judge as judge_change,
-    parse,
+    Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, check_place,
+    judge as judge_change, parse,
 };
 use crate::store::rows::{Birth, DocRow, Verdict, Wait};
 use crate::store::tables::{LogNo, record_key};
@@ -107,9 +108,10 @@ pub fn judge(
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
+    standing: Standing,
 ) -> Result<Outcome, StoreError> {
     let judged = match with.record.header.kind {
-        BodyKind::Edit => judge_edit(source, authority, no, with).map(Outcome::Edit),
+        BodyKind::Edit => judge_edit(source, authority, no, with, standing).map(Outcome::Edit),
         BodyKind::Enrolment => judge_enrolment(source, authority, with).map(Outcome::Enrol),
         // What a credential says is for the sites that it is sealed to, and not for this judgement.
         BodyKind::Credential | BodyKind::Other(_) => Err(wait(Wait::Version)),
@@ -144,27 +146,68 @@ fn pinned(
     }
 }
 
-fn judge_edit(
-    source: &impl Source,
-    authority: &AuthorityLog,
-    no: LogNo,
-    with: &RecordWithBodies,
-) -> Result<Vec<Accepted>, Stop> {
+/// An edit as far as it can be judged without its documents: what it says is the same wherever it is held.
+struct Readable {
+    policy: std::sync::Arc<Policy>,
+    user: Option<Speaker>,
+    /// Each entry's change, and the row of the document that it gives birth to.
+    entries: Vec<(Parsed, Option<DocRow>)>,
+}
+
+fn read(source: &impl Source, authority: &AuthorityLog, no: LogNo, with: &RecordWithBodies) -> Result<Readable, Stop> {
     let (header, skeleton) = (&with.record.header, &with.record.skeleton);
     let policy = pinned(source, authority, with)?;
-    for entry in &skeleton.entries {
-        earlier_first(source, no, header.seq, &entry.doc)?;
-    }
     // An edit is changes and what they refer to; an origin comes with records of its own kind.
     if skeleton.entries.is_empty() || skeleton.opaque.is_some() || skeleton.origin.is_some() {
         return Err(void("edit-shape"));
     }
     let user = speaker(source, &policy, &header.log.site, &skeleton.author)?;
+    let mut entries = Vec::with_capacity(skeleton.entries.len());
+    for (index, body) in with.bodies.iter().flatten().enumerate() {
+        entries.push(read_entry(source, no, with, index, body)?);
+    }
+    Ok(Readable { policy, user, entries })
+}
+
+/// What the changes of an edit depend on: the hashes of other changes. `None` for a record whose changes have no
+/// place in any document, whatever is held beside it, or that cannot be read yet.
+pub fn dependencies(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    no: LogNo,
+    with: &RecordWithBodies,
+) -> Result<Option<Vec<ChangeHash>>, StoreError> {
+    if with.record.header.kind != BodyKind::Edit {
+        return Ok(None);
+    }
+    match read(source, authority, no, with) {
+        Ok(read) => Ok(Some(read.entries.iter().flat_map(|(parsed, _)| parsed.dependencies().to_vec()).collect())),
+        Err(Stop::Quarantined(_)) => Ok(None),
+        Err(Stop::Store(error)) => Err(error),
+    }
+}
+
+fn judge_edit(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    no: LogNo,
+    with: &RecordWithBodies,
+    standing: Standing,
+) -> Result<Vec<Accepted>, Stop> {
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
+    let Readable { policy, user, entries } = read(source, authority, no, with)?;
+    match standing {
+        Standing::Stands | Standing::Tainted => {}
+        Standing::Beyond(beyond) => return Err(Stop::Quarantined(Verdict::Beyond(beyond))),
+        Standing::Stranded => return Err(Stop::Quarantined(Verdict::Stranded)),
+    }
+    for entry in &skeleton.entries {
+        earlier_first(source, no, header.seq, &entry.doc)?;
+    }
     let item = item_id(header, skeleton);
-    let bodies = with.bodies.iter().flatten();
     let mut accepted = Vec::with_capacity(skeleton.entries.len());
-    for (index, (entry, body)) in skeleton.entries.iter().zip(bodies).enumerate() {
-        let one = judge_entry(source, no, with, index, entry, body)?;
+    for (entry, (parsed, birth)) in skeleton.entries.iter().zip(entries) {
+        let one = judge_entry(source, with, entry, parsed, birth)?;
         let (keys, replaced) = keys_of(&one.parsed);
         let write = Write {
             site: header.log.site,
@@ -247,15 +290,15 @@ fn judge_enrolment(source: &impl Source, authority: &AuthorityLog, with: &Record
     Ok(enrolment)
 }
 
-fn judge_entry(
+/// The part of an entry's judgement that looks at no other record but those of its log that name the same change.
+fn read_entry(
     source: &impl Source,
     no: LogNo,
     with: &RecordWithBodies,
     index: usize,
-    entry: &Entry,
     body: &[u8],
-) -> Result<Accepted, Stop> {
-    let header = &with.record.header;
+) -> Result<(Parsed, Option<DocRow>), Stop> {
+    let (header, entry) = (&with.record.header, &with.record.skeleton.entries[index]);
     // Of several records of one log that name a change the earliest decides it, whichever came first (R8).
     if record_naming(source, &entry.change)?.is_some_and(|(log, seq)| log == no && seq < header.seq) {
         return Err(void("named-before"));
@@ -284,14 +327,30 @@ fn judge_entry(
     if let Some(row) = &birth {
         check_birth(row, with, &parsed)?;
     }
-    let history = StoredHistory::new(source, entry.doc);
-    let place = match &birth {
+    let author = actor(&header.log.site, &header.log.generation, &entry.doc);
+    check_place(&parsed, author, place_of(birth.as_ref())).map_err(|reason| void(reason.code()))?;
+    Ok((parsed, birth))
+}
+
+fn place_of(birth: Option<&DocRow>) -> Genesis {
+    match birth {
         None => Genesis::No,
         Some(DocRow { natural: true, .. }) => Genesis::NaturalKey,
         Some(DocRow { natural: false, .. }) => Genesis::Random,
-    };
+    }
+}
+
+fn judge_entry(
+    source: &impl Source,
+    with: &RecordWithBodies,
+    entry: &Entry,
+    parsed: Parsed,
+    birth: Option<DocRow>,
+) -> Result<Accepted, Stop> {
+    let header = &with.record.header;
+    let history = StoredHistory::new(source, entry.doc);
     let author = actor(&header.log.site, &header.log.generation, &entry.doc);
-    let judged = match judge_change(&parsed, author, place, &history) {
+    let judged = match judge_change(&parsed, author, place_of(birth.as_ref()), &history) {
         Ok(judged) => judged,
         Err(JudgeError::History(error)) => return Err(Stop::Store(error)),
         Err(JudgeError::Inconsistent { .. } | JudgeError::Missing { .. }) => {

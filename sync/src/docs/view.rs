@@ -6,7 +6,7 @@ use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
 use schema::doc::{AttributedValue, Stamp, Value, View};
 use schema::id::{ActorId, ChangeHash, DocId, SiteId};
 
-use super::history::site_of;
+use super::history::{site_of, steps};
 use super::{entries, load, row};
 use crate::store::{LogNo, Source, StoreError};
 
@@ -30,6 +30,7 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
         facts: row.facts(),
         values: BTreeMap::new(),
         texts: BTreeMap::new(),
+        untainted: BTreeMap::new(),
         changes: Vec::new(),
     };
     for item in document.map_range(ROOT, ..) {
@@ -45,7 +46,30 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
         view.values.insert(key, held);
     }
     view.changes = changes;
+    if view.changes.iter().any(|stamp| stamp.tainted) {
+        view.untainted = untainted(source, &view)?;
+    }
     Ok(Some(view))
+}
+
+/// What stood last under the keys that show a tainted change's value: beside it, people see what to go back to (R19).
+/// Linear in the changes of the document.
+fn untainted(source: &impl Source, view: &View) -> Result<BTreeMap<String, Option<String>>, StoreError> {
+    let is_tainted = |by: usize| view.changes.get(by).is_some_and(|stamp| stamp.tainted);
+    let mut last: BTreeMap<String, (bool, Option<String>)> = BTreeMap::new();
+    for step in steps(source, view)? {
+        let known = last.entry(step.key).or_default();
+        known.0 = is_tainted(step.by);
+        if !known.0 {
+            known.1 = step.after;
+        }
+    }
+    let shows = |(key, (is_last, before)): (String, (bool, Option<String>))| {
+        let held = view.values.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let is_shown = held.iter().any(|held| is_tainted(held.by)) || (held.is_empty() && is_last);
+        is_shown.then_some((key, before))
+    };
+    Ok(last.into_iter().filter_map(shows).collect())
 }
 
 /// Concurrent values of one key, the winner first.
@@ -101,6 +125,7 @@ pub fn stamps(source: &impl Source, doc: &DocId) -> Result<Vec<Stamp>, StoreErro
             at: entry.at,
             order: entry.order,
             doubt,
+            tainted: entry.tainted,
             change: entry.facts.hash,
             actor: entry.facts.actor,
             max_op: entry.facts.max_op,

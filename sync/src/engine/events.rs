@@ -118,8 +118,8 @@ pub enum Effect {
     },
     /// Check and keep statements of the authority log.
     AdmitAuthority(SessionId, Vec<schema::authority::Signed>),
-    /// Send the statements from this position on.
-    SendAuthority(SessionId, u64),
+    /// Send the statements from the first of these positions to the second.
+    SendAuthority(SessionId, u64, u64),
     /// Check and keep frontier announcements.
     AdmitFrontiers(SessionId, Vec<Update>),
     /// Send these announcements whole, as far as they are held.

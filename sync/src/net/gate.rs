@@ -35,6 +35,8 @@ pub(super) struct Open {
 #[derive(Default)]
 struct State {
     peers: BTreeMap<SiteId, Vec<String>>,
+    /// Keys that may come in to hear that they are revoked (R18). Nobody dials them.
+    revoked: BTreeSet<SiteId>,
     cut: BTreeSet<SiteId>,
     cut_all: bool,
     open: BTreeMap<SessionId, Open>,
@@ -53,12 +55,12 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Says who may come in and where they are found. Connections of others end.
-    pub fn allow(&self, peers: BTreeMap<SiteId, Vec<String>>) {
+    /// Says who may come in and where they are found, and whose key is revoked. Connections of others end.
+    pub fn allow(&self, peers: BTreeMap<SiteId, Vec<String>>, revoked: BTreeSet<SiteId>) {
         let mut state = self.lock();
-        state.peers = peers;
-        let State { peers, open, .. } = &mut *state;
-        open.values().filter(|open| !peers.contains_key(&open.peer)).for_each(hang_up);
+        (state.peers, state.revoked) = (peers, revoked);
+        let is_stranger = |open: &&Open| !state.peers.contains_key(&open.peer) && !state.revoked.contains(&open.peer);
+        state.open.values().filter(is_stranger).for_each(hang_up);
         drop(state);
         self.tell();
     }
@@ -141,7 +143,8 @@ impl Gate {
 
     fn may(&self, peer: &SiteId) -> bool {
         let state = self.lock();
-        !state.cut_all && !state.cut.contains(peer) && state.peers.contains_key(peer)
+        let is_known = state.peers.contains_key(peer) || state.revoked.contains(peer);
+        !state.cut_all && !state.cut.contains(peer) && is_known
     }
 
     pub(super) fn opened(&self, session: SessionId, open: Open) -> bool {

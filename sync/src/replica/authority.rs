@@ -1,11 +1,15 @@
 //! The authority log at a replica: what its sequencer says, and what arrives.
 
-use schema::authority::{AuthorityRef, Body, Signed};
+use schema::authority::{AuthorityRef, Body, Cut, Signed};
 use schema::codec::Canonical;
+use schema::id::{LogId, SiteId};
+use schema::record::Previous;
 use schema::time::Timestamp;
 
 use super::{Output, Replica, ReplicaError, forget_derived};
+use crate::admission::stored;
 use crate::docs::enrolments::note_uncopied;
+use crate::docs::standing::restand_site;
 use crate::engine::Event;
 use crate::store::rows::Wait;
 use crate::store::{Durability, Source, StoreError, Table, decode};
@@ -43,6 +47,37 @@ impl Replica {
         let next = AuthorityRef { epoch: at.epoch, position: at.position + 1 };
         let signed = Signed::new(policy.org, next, previous, self.hlc, body, sequencer);
         self.keep_statements(now, vec![signed])
+    }
+
+    /// Where a site's logs would be cut if its key were revoked now (R18): at the last of its records held here, by
+    /// scope; of those no later than `until`, by the site's own clock. Linear in the records after that.
+    pub fn cuts_of(&self, site: &SiteId, until: Option<Timestamp>) -> Result<Vec<Cut>, StoreError> {
+        let (reading, index) = (self.store.read()?, self.store.log_index());
+        let mut cuts = Vec::new();
+        for (scope, _) in index.scopes() {
+            let open = index.open_of(site, scope).filter(|log| log.seq > 0);
+            let mut end = open.max_by_key(|log| log.hlc).cloned().map(|log| (log.seq, log));
+            while let Some((seq, log)) = end {
+                let header = stored(&reading, log.no, seq)?.record.header;
+                if until.is_none_or(|until| header.hlc.timestamp() <= until) {
+                    let (generation, hash) = (log.id.generation, header.hash());
+                    cuts.push(Cut { scope: *scope, generation, seq, hash });
+                    break;
+                }
+                end = match header.previous {
+                    Previous::Record(_) => Some((seq - 1, log)),
+                    Previous::First => None,
+                    Previous::After(closing) => {
+                        let before = index.log(&reading, &LogId { generation: closing.generation, ..log.id })?;
+                        before
+                            .filter(|before| closing.seq > 0 && before.seq >= closing.seq)
+                            .map(|log| (closing.seq, log))
+                    }
+                };
+            }
+        }
+        cuts.sort_unstable();
+        Ok(cuts)
     }
 
     /// Takes the first statements of an organisation: at `init`, or from an inviter.
@@ -83,10 +118,12 @@ impl Replica {
             }
             if let Some(policy) = authority.current() {
                 for signed in &kept {
-                    if let Ok(Some(Body::Copied { site, user, .. })) =
-                        Body::from_bytes(signed.statement.kind, &signed.body)
-                    {
-                        note_uncopied(writing, policy, &user.user, &site)?;
+                    match Body::from_bytes(signed.statement.kind, &signed.body) {
+                        Ok(Some(Body::Copied { site, user, .. })) => {
+                            note_uncopied(writing, policy, &user.user, &site)?;
+                        }
+                        Ok(Some(Body::Revoke { site, .. })) => restand_site(writing, &site)?,
+                        Ok(_) | Err(_) => {}
                     }
                 }
             }

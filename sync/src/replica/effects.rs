@@ -86,8 +86,10 @@ impl Replica {
                 return Ok(Some(Event::Admitted(session, scope, lane, cursor, admission)));
             }
             Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
-            Effect::SendAuthority(session, from) => {
-                for batch in self.statements(from)?.chunks(AUTHORITY_BATCH) {
+            Effect::SendAuthority(session, from, to) => {
+                let mut statements = self.statements(from)?;
+                statements.retain(|signed| signed.statement.at.position <= to);
+                for batch in statements.chunks(AUTHORITY_BATCH) {
                     self.send(session, &Message::Authority(batch.to_vec()));
                 }
             }
@@ -431,7 +433,8 @@ fn is_lacking(source: &impl Source, scope: &ScopeId, name: &BodyName, length: us
 
 /// Whether records are due to be judged again.
 fn is_due(source: &impl Source) -> Result<bool, StoreError> {
-    Ok(!source.range(Table::Due, &[], None, 1)?.is_empty())
+    let has_rows = |table| source.range(table, &[], None, 1).map(|rows| !rows.is_empty());
+    Ok(has_rows(Table::Due)? || has_rows(Table::Restand)?)
 }
 
 /// Whether a log may begin now: a site with many open logs begins one a minute (R1).

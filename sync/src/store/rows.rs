@@ -9,7 +9,7 @@ use schema::identity::Signature;
 use schema::record::{BodyName, Record};
 use schema::time::Hlc;
 
-use super::tables::{LogNo, record_key};
+use super::tables::{EARLIER, LogNo, record_key};
 use crate::change::Facts;
 
 /// First bytes of keys of what waits.
@@ -192,6 +192,8 @@ pub struct IndexEntry {
     pub order: Hlc,
     /// The genesis it descends from; of several, the smallest hash.
     pub genesis: ChangeHash,
+    /// Whether its record does not stand, and is here because one that does builds on it (R19).
+    pub tainted: bool,
     /// Envelope and ancestors.
     pub facts: Facts,
 }
@@ -204,6 +206,7 @@ impl Canonical for IndexEntry {
         self.at.write(out);
         self.order.write(out);
         self.genesis.write(out);
+        out.flag(self.tainted);
         out.bytes(&self.facts.encode());
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -214,6 +217,7 @@ impl Canonical for IndexEntry {
             at: Canonical::read(input)?,
             order: Canonical::read(input)?,
             genesis: Canonical::read(input)?,
+            tainted: input.flag("tainted")?,
             facts: Facts::decode(input.bytes(MAX_STORED_ITEMS, "facts")?)
                 .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
         })
@@ -260,7 +264,7 @@ impl Wait {
             }
             Self::Version => vec![VERSION],
             Self::Enrolment(user, site) => [&[4], user.0.as_slice(), site.0.as_slice()].concat(),
-            Self::Earlier(doc, log) => [&[5], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
+            Self::Earlier(doc, log) => [&[EARLIER], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
             Self::Body(name) => [&[BODY], name.to_bytes().as_slice()].concat(),
         }
     }
@@ -292,6 +296,38 @@ impl Wait {
     }
 }
 
+/// Why a record does not stand (R19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Beyond {
+    /// Its key was revoked, and it comes after the cut (R18).
+    Cut,
+}
+
+/// What was made of a record that does not stand, because one that does builds on it (R19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It is applied like any other, and marked wherever it shows.
+    Tainted,
+    /// Another record claims the same place in a document, and has the smaller hash.
+    Stranded,
+}
+
+impl Canonical for Mark {
+    fn write(&self, out: &mut Writer) {
+        out.u8(match self {
+            Self::Tainted => 0,
+            Self::Stranded => 1,
+        });
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match input.u8("mark")? {
+            0 => Ok(Self::Tainted),
+            1 => Ok(Self::Stranded),
+            _ => Err(CodecError::Invalid { what: "mark" }),
+        }
+    }
+}
+
 /// A record that has no effect, or none yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -299,6 +335,10 @@ pub enum Verdict {
     Void(String),
     /// Not yet.
     Waiting(Wait),
+    /// It does not stand, and nothing that does builds on it.
+    Beyond(Beyond),
+    /// It does not stand; something that does builds on it, and on another record of the same place.
+    Stranded,
 }
 
 impl Verdict {
@@ -307,8 +347,13 @@ impl Verdict {
         match self {
             Self::Void(code) => code,
             Self::Waiting(wait) => wait.code(),
+            Self::Beyond(Beyond::Cut) => "beyond-cut",
+            Self::Stranded => "stranded",
         }
     }
+
+    /// Every stable code of records that do not stand.
+    pub const BEYOND: [&str; 2] = ["beyond-cut", "stranded"];
 }
 
 impl Canonical for Verdict {
@@ -341,6 +386,8 @@ impl Canonical for Verdict {
                 out.u8(6);
                 name.write(out);
             }
+            Self::Beyond(Beyond::Cut) => out.u8(7),
+            Self::Stranded => out.u8(9),
         }
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -352,6 +399,8 @@ impl Canonical for Verdict {
             4 => Self::Waiting(Wait::Enrolment(Canonical::read(input)?, Canonical::read(input)?)),
             5 => Self::Waiting(Wait::Earlier(Canonical::read(input)?, input.u32("log number")?)),
             6 => Self::Waiting(Wait::Body(Canonical::read(input)?)),
+            7 => Self::Beyond(Beyond::Cut),
+            9 => Self::Stranded,
             _ => return Err(CodecError::Invalid { what: "verdict" }),
         })
     }

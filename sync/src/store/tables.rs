@@ -46,6 +46,12 @@ pub enum Table {
     Waiting,
     /// First key of waiting rows -> end key: to be judged again, in portions (R9).
     Due,
+    /// Document 32, log number u32, seq u64 -> nothing: records that name it and do not stand (R19).
+    Beyond,
+    /// Log number u32, seq u64 -> `Mark`: records that do not stand, on which one depends that does (R19).
+    Tainted,
+    /// Log number u32 -> next seq u64: what stands of it may have changed; to be looked at again, in portions (R19).
+    Restand,
     /// Position u64 -> signed statement of the authority log. Truth.
     Authority,
     /// User 16, site 32, log number u32, seq u64 -> `Said`: what that site's logs say (R15). A cache of the records.
@@ -64,7 +70,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -83,6 +89,9 @@ impl Table {
         Self::Quarantine,
         Self::Waiting,
         Self::Due,
+        Self::Beyond,
+        Self::Tainted,
+        Self::Restand,
         Self::Authority,
         Self::Enrolments,
         Self::Uncopied,
@@ -113,6 +122,9 @@ impl Table {
             Self::Quarantine => "quarantine-1",
             Self::Waiting => "waiting-1",
             Self::Due => "due-1",
+            Self::Beyond => "beyond-1",
+            Self::Tainted => "tainted-1",
+            Self::Restand => "restand-1",
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
             Self::Uncopied => "uncopied-1",
@@ -129,7 +141,7 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 10] = [
+    pub const DERIVED: [Self; 13] = [
         Self::Docs,
         Self::Snapshots,
         Self::Changes,
@@ -137,11 +149,17 @@ impl Table {
         Self::Quarantine,
         Self::Waiting,
         Self::Due,
+        Self::Beyond,
+        Self::Tainted,
+        Self::Restand,
         Self::Enrolments,
         Self::Uncopied,
         Self::Commands,
     ];
 }
+
+/// First byte of the keys of records that wait for earlier ones on the same document.
+pub const EARLIER: u8 = 5;
 
 /// Number of a log in this store.
 pub type LogNo = u32;
@@ -194,6 +212,11 @@ pub fn doc_record_key(doc: &DocId, log: LogNo, seq: u64) -> [u8; 44] {
     key[..32].copy_from_slice(&doc.0);
     key[32..].copy_from_slice(&record_key(log, seq));
     key
+}
+
+/// What the keys of records begin with that wait and name a document.
+pub fn doc_waiting_prefix(doc: &DocId) -> Vec<u8> {
+    [&[EARLIER], doc.0.as_slice()].concat()
 }
 
 /// The row that says that what a site said of somebody last is not copied yet: a site's own stand together.

@@ -1,0 +1,266 @@
+//! Judging whole documents anew (R19): where records stop standing or stand again, and where what stands builds on
+//! what does not.
+//!
+//! What a document holds is a function of the records held: all changes of standing records and, marked as tainted,
+//! those of other records on which a standing one depends. As long as nothing in a document is beyond an end, or
+//! everything that stands finds what it depends on, judging record by record gives just that. Otherwise all records of
+//! the document, and of those that its records touch as well, are judged again, with marks worked out before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::authority::AuthorityRef;
+use schema::codec::Canonical;
+use schema::id::{ActorId, DocId, RecordHash, SiteId};
+
+use super::apply::Materializer;
+use super::judge::dependencies;
+use super::{entries, row};
+use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
+use crate::change::scan;
+use crate::store::log_index::digest_sum;
+use crate::store::rows::{Beyond, Mark, Verdict, Wait};
+use crate::store::tables::{LogNo, change_key, doc_record_key, doc_waiting_prefix, read_record_key, record_key};
+use crate::store::{Source, StoreError, Table, Writing};
+
+/// A record of the documents at hand.
+struct Member {
+    with: RecordWithBodies,
+    hash: RecordHash,
+    beyond: Option<Beyond>,
+    /// What its changes depend on; `None` if they have no place in any document, or cannot be read yet.
+    builds_on: Option<Vec<(LogNo, u64)>>,
+}
+
+type Members = BTreeMap<(LogNo, u64), Member>;
+
+impl Materializer<'_> {
+    /// Looks again at what stands of logs that are listed for it, at most about `limit` records. `false`: none is.
+    pub fn restand(&mut self, writing: &mut Writing<'_>, limit: u64) -> Result<bool, StoreError> {
+        let Some((key, from)) = writing.range(Table::Restand, &[], None, 1)?.pop() else {
+            return Ok(false);
+        };
+        let damaged = || StoreError::Damaged { table: Table::Restand.name() };
+        let no = LogNo::from_be_bytes(key.as_slice().try_into().map_err(|_| damaged())?);
+        let from = u64::from_be_bytes(from.as_slice().try_into().map_err(|_| damaged())?);
+        let last: Option<crate::store::LogState> = writing.get_as(Table::Logs, &key)?;
+        let last = last.map_or(0, |state| state.seq);
+        let end = from.saturating_add(limit).min(last + 1);
+        let mut docs = BTreeSet::new();
+        for seq in from..end {
+            let record = stored(writing, no, seq)?.record;
+            let beyond = self.beyond(writing, &record.header.log, seq)?.is_some();
+            for entry in &record.skeleton.entries {
+                let was = writing.get(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?.is_some();
+                if was != beyond {
+                    docs.insert(entry.doc);
+                }
+            }
+        }
+        match end > last {
+            true => writing.remove(Table::Restand, &key)?,
+            false => writing.put(Table::Restand, &key, &end.to_be_bytes())?,
+        }
+        self.judge_anew(writing, docs)?;
+        self.drain(writing)?;
+        Ok(true)
+    }
+
+    /// Looks at a record that was just judged by itself: whether its documents are to be judged as a whole. Costs
+    /// nothing while nobody is revoked and no log ended.
+    pub(super) fn check_standing(
+        &mut self,
+        writing: &mut Writing<'_>,
+        (no, seq): (LogNo, u64),
+        record: &RecordWithBodies,
+        is_beyond: bool,
+        verdict: Option<&Verdict>,
+    ) -> Result<(), StoreError> {
+        let mut docs = BTreeSet::new();
+        for entry in &record.record.skeleton.entries {
+            let is_affected = |writing: &Writing<'_>, prefix: &[u8], table| {
+                let end = crate::store::tables::after_prefix(prefix);
+                writing.range(table, prefix, end.as_deref(), 1).map(|rows| !rows.is_empty())
+            };
+            let touched = match (is_beyond, verdict) {
+                // Something may have waited for it.
+                (true, Some(Verdict::Beyond(_))) => {
+                    is_affected(writing, &doc_waiting_prefix(&entry.doc), Table::Waiting)?
+                }
+                // It may build on what is beyond.
+                (false, Some(Verdict::Waiting(_))) => is_affected(writing, &entry.doc.0, Table::Beyond)?,
+                _ => false,
+            };
+            if is_beyond {
+                writing.put(Table::Beyond, &doc_record_key(&entry.doc, no, seq), &[])?;
+            }
+            if touched && !self.anew.contains(&(no, seq)) {
+                docs.insert(entry.doc);
+            }
+        }
+        self.judge_anew(writing, docs)
+    }
+
+    /// Takes back whatever was made of these documents and of those that their records touch as well, marks what is
+    /// tainted, and queues all their records to be judged. Linear in those.
+    fn judge_anew(&mut self, writing: &mut Writing<'_>, docs: BTreeSet<DocId>) -> Result<(), StoreError> {
+        if docs.is_empty() {
+            return Ok(());
+        }
+        let (docs, mut members) = self.component(writing, docs)?;
+        for doc in &docs {
+            self.unapply(writing, doc)?;
+        }
+        for (place, member) in &members {
+            forget(writing, *place, member)?;
+        }
+        for (place, mark) in self.marks(writing, &mut members)? {
+            writing.put(Table::Tainted, &record_key(place.0, place.1), &mark.to_bytes())?;
+        }
+        for (place, member) in members {
+            if member.builds_on.is_some() {
+                self.anew.insert(place);
+            }
+            self.wake.push_back(place);
+        }
+        Ok(())
+    }
+
+    /// The documents, those that share a record with them that is not void, and so on; and all their records.
+    fn component(
+        &mut self,
+        writing: &Writing<'_>,
+        seeds: BTreeSet<DocId>,
+    ) -> Result<(BTreeSet<DocId>, Members), StoreError> {
+        let mut members = Members::new();
+        let mut left: Vec<DocId> = seeds.iter().copied().collect();
+        let mut docs = seeds;
+        while let Some(doc) = left.pop() {
+            for (key, _) in writing.prefixed(Table::DocRecords, &doc.0)? {
+                let place = key.get(doc.0.len()..).and_then(read_record_key);
+                let place = place.ok_or(StoreError::Damaged { table: Table::DocRecords.name() })?;
+                if members.contains_key(&place) {
+                    continue;
+                }
+                let with = with_bodies(writing, stored(writing, place.0, place.1)?)?;
+                let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(place.0, place.1))?;
+                if !matches!(verdict, Some(Verdict::Void(_))) {
+                    left.extend(
+                        with.record.skeleton.entries.iter().map(|entry| entry.doc).filter(|doc| docs.insert(*doc)),
+                    );
+                }
+                let beyond = self.beyond(writing, &with.record.header.log, place.1)?;
+                let hash = with.record.hash();
+                members.insert(place, Member { with, hash, beyond, builds_on: None });
+            }
+        }
+        Ok((docs, members))
+    }
+
+    /// Takes every change out of a document.
+    fn unapply(&mut self, writing: &mut Writing<'_>, doc: &DocId) -> Result<(), StoreError> {
+        self.touched.remove(doc);
+        self.ready.remove(doc);
+        for entry in entries(writing, doc)? {
+            writing.remove(Table::Changes, &change_key(doc, &entry.facts.actor, entry.facts.seq))?;
+            writing.remove(Table::Applied, &entry.facts.hash.0)?;
+        }
+        let Some(row) = row(writing, doc)? else {
+            return Ok(());
+        };
+        let mut scope = writing.log_index().scope(&row.scope);
+        digest_sum(&mut scope.digest, &row.digest(doc), false);
+        writing.put_scope(row.scope, scope)?;
+        writing.remove(Table::Docs, &doc.0)?;
+        writing.remove(Table::Snapshots, &doc.0)?;
+        self.emptied.insert(*doc, (row.kind, row.scope));
+        Ok(())
+    }
+
+    /// What is tainted: of the records that do not stand, those on which a standing one depends that pins no position
+    /// from the revocation on. Of several that claim one place in a document, in different branches of a log, the one
+    /// with the smallest hash stays. Linear in the members, and in what each depends on.
+    fn marks(
+        &mut self,
+        writing: &Writing<'_>,
+        members: &mut Members,
+    ) -> Result<BTreeMap<(LogNo, u64), Mark>, StoreError> {
+        for (place, member) in members.iter_mut() {
+            let Some(hashes) = dependencies(writing, self.authority, place.0, &member.with)? else {
+                continue;
+            };
+            let named = hashes.iter().map(|hash| record_naming(writing, hash));
+            member.builds_on = Some(named.filter_map(Result::transpose).collect::<Result<_, _>>()?);
+        }
+        // The lowest position that is pinned by a standing record which depends on each.
+        let mut lowest: BTreeMap<(LogNo, u64), AuthorityRef> = BTreeMap::new();
+        let mut left: Vec<((LogNo, u64), AuthorityRef)> = Vec::new();
+        for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_none()) {
+            left.push((*place, member.with.record.header.pin.at));
+        }
+        while let Some((place, pin)) = left.pop() {
+            for before in members.get(&place).and_then(|member| member.builds_on.as_ref()).into_iter().flatten() {
+                if lowest.get(before).is_none_or(|known| pin < *known) {
+                    lowest.insert(*before, pin);
+                    left.push((*before, pin));
+                }
+            }
+        }
+        let mut marks = BTreeMap::new();
+        let mut taken: BTreeMap<(DocId, ActorId, u64), (LogNo, RecordHash)> = BTreeMap::new();
+        for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_some()) {
+            let bound = self.revoked_at(&member.with.record.header.log.site);
+            let is_built_on = |pin: &AuthorityRef| bound.is_none_or(|bound| *pin < bound);
+            if member.builds_on.is_none() || !lowest.get(place).is_some_and(is_built_on) {
+                continue;
+            }
+            marks.insert(*place, Mark::Tainted);
+            for seat in seats(&member.with) {
+                let first = taken.entry(seat).or_insert((place.0, member.hash));
+                if first.0 != place.0 && member.hash < first.1 {
+                    *first = (place.0, member.hash);
+                }
+            }
+        }
+        for (place, mark) in &mut marks {
+            let of = |seat| taken.get(&seat).is_some_and(|(no, _)| *no != place.0);
+            if members.get(place).is_some_and(|member| seats(&member.with).into_iter().any(of)) {
+                *mark = Mark::Stranded;
+            }
+        }
+        Ok(marks)
+    }
+
+    fn revoked_at(&self, site: &SiteId) -> Option<AuthorityRef> {
+        super::standing::revoked_at(self.authority.current().map(AsRef::as_ref), site)
+    }
+}
+
+/// The places in documents that a record's changes claim: each actor's changes are numbered.
+fn seats(with: &RecordWithBodies) -> Vec<(DocId, ActorId, u64)> {
+    let bodies = with.record.skeleton.entries.iter().zip(&with.bodies);
+    let seat = |(entry, body): (&schema::record::Entry, &Option<Vec<u8>>)| {
+        let scan = scan(body.as_ref()?).ok()?;
+        Some((entry.doc, scan.actor, scan.seq))
+    };
+    bodies.filter_map(seat).collect()
+}
+
+/// Forgets what was found of a record.
+fn forget(writing: &mut Writing<'_>, (no, seq): (LogNo, u64), member: &Member) -> Result<(), StoreError> {
+    let (key, record) = (record_key(no, seq), &member.with.record);
+    if let Some(Verdict::Waiting(wait)) = writing.get_as(Table::Quarantine, &key)? {
+        writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
+    }
+    writing.remove(Table::Quarantine, &key)?;
+    writing.remove(Table::Tainted, &key)?;
+    for entry in &record.skeleton.entries {
+        writing.remove(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq))?;
+        writing.remove(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?;
+    }
+    if let Some(name) = command_key(record)
+        && writing.get(Table::Commands, &name)?.as_deref() == Some(&key)
+    {
+        writing.remove(Table::Commands, &name)?;
+    }
+    Ok(())
+}

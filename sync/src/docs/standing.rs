@@ -1,0 +1,121 @@
+//! Which records stand (R18, R19): those of a key that is not revoked, and of a revoked one those up to its cut.
+//!
+//! What is beyond is held, passed on and listed, and has no effect, but for what a standing record builds on: that is
+//! *tainted*, applied and marked. [`super::anew`] works out what is.
+
+use std::collections::BTreeMap;
+
+use schema::authority::AuthorityRef;
+use schema::id::{GenerationId, LogId, ScopeId, SiteId};
+use schema::policy::{Policy, Revocation};
+use schema::record::Closing;
+
+use crate::admission::stored;
+use crate::store::rows::{Beyond, Mark};
+use crate::store::tables::{LogNo, record_key};
+use crate::store::{LogState, Source, StoreError, Table, Writing};
+
+/// What a record may do to documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It stands.
+    Stands,
+    /// It does not, and no standing record builds on it.
+    Beyond(Beyond),
+    /// It does not, and a standing record builds on it.
+    Tainted,
+    /// As `Tainted`, but another record of the same place in its document came before it.
+    Stranded,
+}
+
+/// The last seq that stands of each generation of a site in a scope; nothing of those that are missing.
+type Limits = BTreeMap<GenerationId, u64>;
+
+/// Where the records of revoked keys end, worked out once for a pass.
+#[derive(Debug, Default)]
+pub struct Cuts(BTreeMap<(SiteId, ScopeId), Limits>);
+
+impl Cuts {
+    /// Why a record does not stand; `None` if it does. Linear in the generations behind the cut, once.
+    pub fn beyond(
+        &mut self,
+        writing: &Writing<'_>,
+        policy: Option<&Policy>,
+        log: &LogId,
+        seq: u64,
+    ) -> Result<Option<Beyond>, StoreError> {
+        let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
+            return Ok(None);
+        };
+        let place = (log.site, log.scope);
+        if !self.0.contains_key(&place) {
+            self.0.insert(place, limits(writing, revocation, log)?);
+        }
+        let last = self.0.get(&place).and_then(|limits| limits.get(&log.generation));
+        Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut))
+    }
+}
+
+/// Walks from the cut back along the generations that it follows. A chain that contradicts what is held ends there:
+/// the sequencer signed the cut's hash, and with it every record before it.
+fn limits(writing: &Writing<'_>, revocation: &Revocation, log: &LogId) -> Result<Limits, StoreError> {
+    let mut limits = Limits::new();
+    let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope);
+    let mut end = cut.map(|cut| (cut.generation, cut.seq, cut.hash));
+    while let Some((generation, seq, hash)) = end.filter(|(generation, ..)| !limits.contains_key(generation)) {
+        let state = writing.log(&LogId { generation, ..*log })?;
+        if let Some(state) = state.as_ref().filter(|state| state.seq >= seq && seq > 0)
+            && stored(writing, state.no, seq)?.record.hash() != hash
+        {
+            break;
+        }
+        limits.insert(generation, seq);
+        let follows = state.and_then(|state| state.follows);
+        end = follows.map(|Closing { generation, seq, hash, .. }| (generation, seq, hash));
+    }
+    Ok(limits)
+}
+
+/// The statement from which on a site's records are beyond its cut.
+pub fn revoked_at(policy: Option<&Policy>, site: &SiteId) -> Option<AuthorityRef> {
+    policy?.revoked.get(site).map(|revocation| revocation.at)
+}
+
+/// A record's standing: whether it is beyond an end, and what was made of it there.
+pub fn standing(source: &impl Source, beyond: Option<Beyond>, no: LogNo, seq: u64) -> Result<Standing, StoreError> {
+    let Some(beyond) = beyond else {
+        return Ok(Standing::Stands);
+    };
+    Ok(match source.get_as::<Mark>(Table::Tainted, &record_key(no, seq))? {
+        None => Standing::Beyond(beyond),
+        Some(Mark::Tainted) => Standing::Tainted,
+        Some(Mark::Stranded) => Standing::Stranded,
+    })
+}
+
+/// Has every log of a site looked at again: what stands of it may have changed. Linear in those.
+pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), StoreError> {
+    for (_, no) in writing.prefixed(Table::LogNumbers, &site.0)? {
+        restand(writing, &no)?;
+    }
+    Ok(())
+}
+
+/// Has the logs looked at again that the cut of a revoked site reaches through this one, which has just grown. Linear in
+/// those.
+pub fn restand_behind(writing: &mut Writing<'_>, log: &LogState) -> Result<(), StoreError> {
+    let mut next = Some(log.clone());
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(log) = next.filter(|log| seen.insert(log.id)) {
+        restand(writing, &log.no.to_be_bytes())?;
+        next = match log.follows {
+            Some(closing) => writing.log(&LogId { generation: closing.generation, ..log.id })?,
+            None => None,
+        };
+    }
+    Ok(())
+}
+
+fn restand(writing: &mut Writing<'_>, no: &[u8]) -> Result<(), StoreError> {
+    writing.put(Table::Restand, no, &1u64.to_be_bytes())
+}
