@@ -11,6 +11,7 @@ pub mod codec;
 pub mod doc;
 pub mod fields;
 pub mod fold;
+pub mod fork;
 pub mod frontier;
 pub mod id;
 pub mod identity;

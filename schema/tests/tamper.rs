@@ -4,9 +4,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{frontier, records, secret, user};
+use common::{fork, frontier, records, secret, user};
 use schema::authority::{AuthorityRef, Body, Signed};
 use schema::codec::Canonical;
+use schema::fork::{ForkError, ForkProof};
 use schema::frontier::SignedFrontier;
 use schema::identity::{Purpose, Secret, Signature, organisation, verify};
 use schema::policy::AuthorityLog;
@@ -70,6 +71,34 @@ fn no_bit_of_a_statement_can_be_flipped() {
             assert!(refused, "bit {bit} of byte {at} changed nothing that anybody checks");
         }
     }
+}
+
+#[test]
+fn no_bit_of_the_proof_of_a_fork_can_be_flipped() {
+    let bytes = fork().to_bytes();
+    let proven = fork().verify().expect("the proof proves a fork");
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            let refused = ForkProof::from_bytes(&flipped).is_ok_and(|proof| proof.verify().is_err());
+            let unread = ForkProof::from_bytes(&flipped).is_err();
+            assert!(refused || unread, "bit {bit} of byte {at} changed nothing that anybody checks");
+        }
+    }
+    // Histories that only look like two prove nothing.
+    let [one, other] = fork().branches;
+    assert_eq!(ForkProof { branches: [one.clone(), one.clone()] }.verify(), Err(ForkError::Place), "one history");
+    assert_eq!(
+        ForkProof { branches: [other.clone(), one.clone()] }.verify(),
+        Err(ForkError::Place),
+        "in another order"
+    );
+    let long = [&one, &other].into_iter().find(|branch| branch.headers.len() > 1).expect("one has two headers");
+    let mut later = long.clone();
+    later.headers.remove(0);
+    assert_eq!(ForkProof::new(later, long.clone()).verify(), Err(ForkError::Place), "two parts of one history");
+    assert_eq!(proven.last, 4, "the last in common");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use schema::authority::{
 };
 use schema::codec::Canonical;
 use schema::doc::DocKind;
+use schema::fork::{Branch, ForkProof};
 use schema::frontier::{Frontier, SignedFrontier};
 use schema::id::{
     ChangeHash, CommandId, DeviceId, DocId, GenerationId, LogId, RecordHash, ScopeId, ServiceId, SiteId, StructureId,
@@ -104,6 +105,22 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-of-a-newer-format", newer),
         ("record-with-blobs-and-origin", record(BodyKind::Other(2), admitted, follows, 6)),
     ]
+}
+
+/// The proof of a fork behind the fourth record of a log: of one history two headers, of the other one.
+pub fn fork() -> ForkProof {
+    let header = |author: u8, previous, seq| {
+        let author = Author::User(UserId([author; 16]));
+        record(BodyKind::Edit, Skeleton { author, ..skeleton() }, Previous::Record(previous), seq).header
+    };
+    let branch = |headers: Vec<Header>| {
+        let last = headers.last().map(Header::hash).unwrap_or(RecordHash([0; 32]));
+        Branch { headers, signature: secret().sign(Purpose::Record, &last.0) }
+    };
+    let last = RecordHash([4; 32]);
+    let first = header(1, last, 5);
+    let second = header(1, first.hash(), 6);
+    ForkProof::new(branch(vec![first, second]), branch(vec![header(2, last, 5)]))
 }
 
 /// A user entry.
