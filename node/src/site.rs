@@ -130,15 +130,14 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
         Err(error) if folder.is_busy() => return Err(Refusal::with(&codes::FOLDER_BUSY, error).into()),
         other => other.or_refuse(&codes::STORE_DAMAGED)?,
     };
-    let start = Start {
+    let mut start = Start {
         key,
         sequencer,
-        generation: GenerationId(random()?),
+        draw: Box::new(|| random().ok().map(GenerationId)),
         store_id: StoreId(random()?),
         copied: false,
         now: now(),
     };
-    let (generation, mut start) = (start.generation, start);
     start.copied = Traces::read(&folder, &store)?.is_copy();
     let copied = start.copied;
     let mut replica = Replica::open(store, start).or_refuse(&codes::STORE_DAMAGED)?;
@@ -156,7 +155,7 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());
     let highest = query::highest_number(views.conn(), &code.unwrap_or_default())?;
     let behind = replica.note("joining")?.is_some();
-    let numbers = TicketNumbers::new(highest, (copied || behind).then_some(generation));
+    let numbers = TicketNumbers::new(highest, (copied || behind).then_some(replica.generation()));
     let reader = replica.reader();
     Ok(Opened { core: thread::Core::new(replica, views, numbers, copied, credentials), reader, folder })
 }

@@ -214,11 +214,13 @@ fn write_place(out: &mut Writer, log: &LogId, seq: u64, hlc: crate::time::Hlc) {
     hlc.write(out);
 }
 
-/// The user whom the record at this place of a site's log enrols: no other record can enrol them (R15).
-pub fn enrolled_user(log: &LogId, seq: u64) -> UserId {
+/// The user whom the record at this place of a site's log enrols: no other record can enrol them (R15), and none in
+/// another branch of a forked log enrols the same one (R20).
+pub fn enrolled_user(log: &LogId, seq: u64, hlc: crate::time::Hlc) -> UserId {
     let mut out = Writer::default();
     log.write(&mut out);
     out.u64(seq);
+    hlc.write(&mut out);
     let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 enrolled user");
     hasher.update(&out.0);
     UserId(first_16(&hasher.finalize()))

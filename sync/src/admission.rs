@@ -6,7 +6,8 @@
 
 use schema::author::Author;
 use schema::codec::Canonical;
-use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId};
+use schema::fork::branch_name;
+use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId, SiteId};
 use schema::identity::{Purpose, Secret, Signature, verify};
 use schema::policy::Policy;
 use schema::record::{
@@ -15,7 +16,7 @@ use schema::record::{
 use thiserror::Error;
 
 use crate::change::{Outline, chunk_hash, scan};
-use crate::docs::standing::restand_behind;
+use crate::docs::standing::{restand, restand_behind};
 use crate::store::rows::{Arrival, StoredRecord, Wait};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
@@ -47,9 +48,9 @@ pub enum Admitted {
     Stored(usize),
     /// All of it was here already.
     Known,
-    /// Another signed record stands at this seq here: its own key forked the log, and whoever sends it is blamed for
-    /// nothing (R20).
-    Forked(u64),
+    /// Another signed record stands here, or the log ended before: its own key forked it, and whoever sends it is blamed
+    /// for nothing (R20).
+    Forked,
 }
 
 /// Why a run is refused. Each ends the session: a peer verifies before it forwards.
@@ -117,15 +118,18 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     if from > have + 1 {
         return Err(Reject::Gap { log, have, from });
     }
-    check_shape(policy, run)?;
+    let signed_as = state.as_ref().map_or(log, LogState::signed_as);
+    check_shape(policy, run, &signed_as)?;
     check_chain(run)?;
+    let ends_at_fork = is_end(writing, &signed_as, last);
     if !crate::fault_injection::forwards_unverified()
+        && !ends_at_fork
         && !verify(&log.site, Purpose::Record, &last.record.hash().0, &run.signature)
     {
         return Err(Reject::Signature { log });
     }
-    if let Some(forked) = forked_at(writing, run, state.as_ref())? {
-        return Ok(Admitted::Forked(forked));
+    if is_forked(writing, run, state.as_ref())? || is_ended(writing, run, state.as_ref(), &signed_as)? {
+        return Ok(Admitted::Forked);
     }
     let held = if crate::fault_injection::skips_seq_check() { 0 } else { have + 1 - from };
     let new = run.records.get(held as usize..).unwrap_or_default();
@@ -137,7 +141,7 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     {
         return Err(Reject::Header { log });
     }
-    append(writing, log, new, run.signature)?;
+    append(writing, log, new, (!ends_at_fork).then_some(run.signature))?;
     look_behind_cut(writing, policy, log, new)?;
     Ok(Admitted::Stored(new.len()))
 }
@@ -164,16 +168,16 @@ fn look_behind_cut(
     }
 }
 
-/// Stores records that continue a log, the last one signed. The caller has checked them.
+/// Stores records that continue a log, the last one signed unless a fork proves it. The caller has checked them.
 fn append(
     writing: &mut Writing<'_>,
     log: LogId,
     new: &[RecordWithBodies],
-    signature: Signature,
+    signature: Option<Signature>,
 ) -> Result<(), StoreError> {
     for (index, with) in new.iter().enumerate() {
         let ends = index + 1 == new.len();
-        append_one(writing, log, with, ends.then_some(signature))?;
+        append_one(writing, log, with, signature.filter(|_| ends))?;
     }
     Ok(())
 }
@@ -215,7 +219,8 @@ pub fn append_one(
     // A successor that says the log ended here at another record closes nothing (R1).
     state.successors.retain(|successor| successor.seq != header.seq || successor.hash == hash);
     let closing = match header.previous {
-        Previous::After(closing) => Some(closing),
+        // A history behind a fork says nothing of the generation before.
+        Previous::After(closing) => Some(closing).filter(|_| state.branch.is_none()),
         Previous::First | Previous::Record(_) => None,
     };
     state.follows = closing.or(state.follows);
@@ -264,8 +269,23 @@ fn note_name(
     for entry in record.skeleton.entries.iter().filter(|entry| entry.change == *change) {
         let own = actor(&log.site, &log.generation, &entry.doc);
         let genuine = scan(body).map_or_else(|_| Outline::read(body).is_none(), |scan| scan.actor == own);
-        if genuine && writing.get(Table::Named, &change.0)?.is_none() {
-            writing.put(Table::Named, &change.0, key)?;
+        if !genuine {
+            continue;
+        }
+        match record_naming(writing, change)? {
+            None => writing.put(Table::Named, &change.0, key)?,
+            Some(known) => {
+                // The histories behind a fork are of one log: what stands decides before them, and of those the one
+                // whose name is smaller, whichever came first.
+                let name_of = |(no, seq)| writing.log_index().forks().name_of(no, seq);
+                let found = read_record_key(key).map(name_of);
+                if found.is_some_and(|found| found < name_of(known)) {
+                    writing.put(Table::Named, &change.0, key)?;
+                    // Its documents are judged again, now by this record.
+                    writing.remove(Table::Beyond, &doc_record_key(&entry.doc, known.0, known.1))?;
+                    restand(writing, &known.0.to_be_bytes())?;
+                }
+            }
         }
     }
     Ok(())
@@ -276,26 +296,37 @@ pub fn record_naming(source: &impl Source, hash: &ChangeHash) -> Result<Option<(
     Ok(source.get(Table::Named, &hash.0)?.as_deref().and_then(read_record_key))
 }
 
-/// The key under which a command named by its client is remembered.
+/// The key under which a command is remembered that may be issued twice: named by its client, or issued again.
 pub fn command_key(record: &Record) -> Option<Vec<u8>> {
-    let CommandName::Given(id) = record.skeleton.command else {
-        return None;
-    };
-    Some(named_command(&record.header.log.scope, &record.skeleton.author, &record.header.log.site, &id))
+    let log = &record.header.log;
+    named_command(&log.scope, &record.skeleton.author, &log.site, &record.skeleton.command)
+}
+
+/// The key under which a command is remembered once it is issued again: its own, or that of its place.
+pub fn again_key(record: &Record) -> Option<Vec<u8>> {
+    let log = &record.header.log;
+    named_command(&log.scope, &record.skeleton.author, &log.site, &again(record))
+}
+
+/// The name under which a command is issued again: its client's, or its first place (R20).
+pub fn again(record: &Record) -> CommandName {
+    let (generation, seq, hlc) = (record.header.log.generation, record.header.seq, record.header.hlc);
+    match record.skeleton.command {
+        CommandName::Place => CommandName::Again { generation, seq, hlc },
+        named @ (CommandName::Given(_) | CommandName::Again { .. }) => named,
+    }
 }
 
 /// As [`command_key`], for a command that is not written yet.
-pub fn named_command(
-    scope: &ScopeId,
-    author: &Author,
-    site: &schema::id::SiteId,
-    id: &schema::id::CommandId,
-) -> Vec<u8> {
-    let mut speaker = author.to_bytes();
-    if *author == Author::Site {
-        speaker.extend_from_slice(&site.0);
-    }
-    [scope.0.as_slice(), &speaker, &id.0].concat()
+pub fn named_command(scope: &ScopeId, author: &Author, site: &SiteId, name: &CommandName) -> Option<Vec<u8>> {
+    let (is_sites, id) = match name {
+        CommandName::Place => return None,
+        // A user's command is one wherever they issue it.
+        CommandName::Given(id) => (*author == Author::Site, id.0.to_vec()),
+        CommandName::Again { .. } => (true, name.to_bytes()),
+    };
+    let site = is_sites.then_some(site.0.as_slice()).unwrap_or_default();
+    Some([scope.0.as_slice(), &author.to_bytes(), site, &id].concat())
 }
 
 /// Keeps a body under its name, which fixes its bytes: the first to bring it brings it for all that named it before,
@@ -344,7 +375,7 @@ fn chain(before: &[u8; 16], record: &RecordHash) -> [u8; 16] {
 }
 
 /// Sizes, names and bodies: everything that a run says of itself.
-fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
+fn check_shape(policy: &Policy, run: &Run, signed_as: &LogId) -> Result<(), Reject> {
     let log = run.log;
     let bytes: usize = run.records.iter().map(|with| with.record.body_bytes()).sum();
     if run.records.len() > MAX_RUN_RECORDS || bytes > MAX_RUN_BYTES {
@@ -352,7 +383,7 @@ fn check_shape(policy: &Policy, run: &Run) -> Result<(), Reject> {
     }
     for with in &run.records {
         let header = &with.record.header;
-        if header.org != policy.org || header.log != log || header.skeleton != with.record.skeleton.hash() {
+        if header.org != policy.org || header.log != *signed_as || header.skeleton != with.record.skeleton.hash() {
             return Err(Reject::Header { log });
         }
         // What is stored must be read back: a record that only a frame can hold would brick every reader.
@@ -405,19 +436,41 @@ fn check_chain(run: &Run) -> Result<(), Reject> {
     Ok(())
 }
 
-/// Where the run has another record than the one held here, or follows another: two signed chains of one log (R20).
-fn forked_at(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Result<Option<u64>, StoreError> {
+/// Whether the record is the last before a fork: its hash stands in headers that its site signed.
+fn is_end(writing: &Writing<'_>, signed_as: &LogId, with: &RecordWithBodies) -> bool {
+    let (seq, hash) = (with.record.header.seq, with.record.hash());
+    writing.log_index().forks().of(signed_as).any(|fork| (fork.last, fork.hash) == (seq, hash))
+}
+
+/// Whether the run goes on behind a fork under the name of what was before it, or begins a history that its name does
+/// not fix. Linear in the run and the forks of its log.
+fn is_ended(writing: &Writing<'_>, run: &Run, state: Option<&LogState>, signed_as: &LogId) -> Result<bool, StoreError> {
+    let own = state.and_then(|state| state.branch).map(|branch| branch.from);
+    for fork in writing.log_index().forks().of(signed_as) {
+        for with in &run.records {
+            let header = &with.record.header;
+            let follows = match header.previous {
+                Previous::Record(hash) => hash == fork.hash,
+                Previous::First | Previous::After(_) => true,
+            };
+            if header.seq == fork.last + 1 && follows && own != Some(header.seq) {
+                return Ok(true);
+            }
+        }
+    }
+    let first = run.records.iter().find(|with| own == Some(with.record.header.seq));
+    Ok(first.is_some_and(|first| branch_name(signed_as, &first.record.hash()) != run.log))
+}
+
+/// Whether the run has another record than the one held here, or follows another: two signed chains of one log (R20).
+fn is_forked(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Result<bool, StoreError> {
     let Some(state) = state else {
-        return Ok(None);
+        return Ok(false);
     };
     let first = &run.records[0].record.header;
     if let (Previous::Record(hash), Some(before)) = (first.previous, first.seq.checked_sub(1)) {
-        let held = match before == state.seq {
-            true => state.hash,
-            false => stored(writing, state.no, before)?.record.hash(),
-        };
-        if held != hash {
-            return Ok(Some(first.seq));
+        if hash_at(writing, state, before)? != Some(hash) {
+            return Ok(true);
         }
     }
     for with in &run.records {
@@ -425,11 +478,26 @@ fn forked_at(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Resu
         if header.seq > state.seq {
             break;
         }
-        if stored(writing, state.no, header.seq)?.record.header.hash() != header.hash() {
-            return Ok(Some(header.seq));
+        if hash_at(writing, state, header.seq)? != Some(header.hash()) {
+            return Ok(true);
         }
     }
-    Ok(None)
+    Ok(false)
+}
+
+/// The hash of a log's record as held here, or of the last one before a history behind a fork; `None` for others.
+pub fn hash_at(source: &impl Source, state: &LogState, seq: u64) -> Result<Option<RecordHash>, StoreError> {
+    match state.branch {
+        Some(branch) if seq + 1 == branch.from => return Ok(Some(branch.base)),
+        Some(branch) if seq < branch.from => return Ok(None),
+        Some(_) | None => {}
+    }
+    Ok(match seq {
+        0 => None,
+        seq if seq == state.seq => Some(state.hash),
+        seq if seq < state.seq => Some(stored(source, state.no, seq)?.record.hash()),
+        _ => None,
+    })
 }
 
 /// A record that must be in the store.

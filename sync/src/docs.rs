@@ -6,6 +6,7 @@
 
 mod anew;
 pub mod apply;
+pub mod content;
 pub mod edit;
 pub mod enrolments;
 pub mod history;

@@ -9,6 +9,7 @@
 
 mod anti_entropy;
 mod events;
+mod forks;
 mod records;
 pub mod scope;
 
@@ -148,6 +149,7 @@ impl Engine {
             }
             Event::AuthorityGrown => self.authority_grown(turn),
             Event::Arrived => self.arrived(turn),
+            Event::Forked(scope, forks) => self.forked(turn, scope, &forks),
             Event::FrontiersGrown(from, news) => self.frontiers_grown(turn, from, &news),
             Event::Tick => self.tick(turn),
         }
@@ -271,6 +273,11 @@ impl Engine {
                 }
             }
             Message::Bodies { scope, bodies } => turn.out.push(Effect::AdmitBodies(scope, bodies)),
+            Message::ForkPoints { scope, log, points } => self.fork_points(turn, id, scope, log, points),
+            Message::ForkBranch(branch) => turn.out.push(Effect::AdmitBranch(id, branch)),
+            Message::ForkList { scope, held } => self.fork_list(turn, id, scope, held),
+            Message::ForkWant { scope, wanted } => self.fork_want(turn, id, scope, &wanted),
+            Message::Fork(proof) => turn.out.push(Effect::AdmitFork(id, proof)),
             Message::Newer(tag) => tracing::debug!(id, tag, "a message of a newer version is passed over"),
             Message::Peers(sites) => session.direct = sites.into_iter().collect(),
             Message::Ping => {}

@@ -50,6 +50,12 @@ pub const BODIES_FRAME_BYTES: usize = 1 << 20;
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
+/// Hashes of records in one question where two histories of a log part: a log of a million records takes four.
+pub const MAX_FORK_POINTS: usize = 32;
+/// Proofs of forks sent for one question; the rest is asked for again.
+pub const FORKS_AT_ONCE: usize = 16;
+/// Commands issued again in one transaction, after a fork of this site's own log.
+pub const REISSUED_AT_ONCE: u64 = 64;
 /// Scopes that a peer may offer in one session.
 pub const MAX_OFFERS: usize = 4096;
 /// Quiet time after which two sides compare digests.

@@ -9,6 +9,7 @@ mod authority;
 mod effects;
 mod exchange;
 mod fetch;
+mod forks;
 mod people;
 mod references;
 mod write;
@@ -58,8 +59,10 @@ pub enum Alarm {
     OwnRecordsBack,
     /// Documents differ although the records are the same; (R22).
     Diverged(ScopeId),
-    /// A key signed two records at one place of its log (R20).
+    /// A key signed two histories of a log (R20).
     Forked(SiteId),
+    /// This site was set back with its memory, and went on from there: its own log forked (R20).
+    SetBack,
     /// Two statements of the authority log stand at one position: the sequencer's key was used twice (R14).
     AuthorityForked(AuthorityRef),
     /// A site begins logs faster than it closes them, and is slowed (R1).
@@ -76,6 +79,7 @@ impl Alarm {
             Self::OwnRecordsBack => "OWN-RECORDS-BACK",
             Self::Diverged(_) => "DOCS-DIVERGED",
             Self::Forked(_) => "LOG-FORKED",
+            Self::SetBack => "SET-BACK",
             Self::AuthorityForked(_) => "AUTHORITY-FORKED",
             Self::Slowed(_) => "SITE-SLOWED",
             Self::Refused(..) => "PEER-REFUSED",
@@ -101,6 +105,9 @@ pub enum ReplicaError {
     /// The replica has no authority log yet.
     #[error("this site has not joined an organisation yet")]
     NotJoined,
+    /// The system gives no random bytes.
+    #[error("no random bytes to begin with")]
+    Random,
     /// Something stored does not decode.
     #[error("stored bytes do not decode")]
     Decode(#[from] CodecError),
@@ -112,8 +119,9 @@ pub struct Start {
     pub key: Secret,
     /// The sequencer's key, at the site that has it.
     pub sequencer: Option<Secret>,
-    /// Drawn for this start (R1).
-    pub generation: GenerationId,
+    /// Draws a generation, for this start and whenever a log of the one before ended in a fork (R1, R20); `None` if the
+    /// system gives no random bytes.
+    pub draw: Box<dyn FnMut() -> Option<GenerationId> + Send>,
     /// Taken if the store has none yet, or was copied or restored (R21).
     pub store_id: StoreId,
     /// Whether this store is known to be a copy: then it gets `store_id` as its new name.
@@ -128,6 +136,9 @@ pub struct Replica {
     key: Secret,
     sequencer: Option<Secret>,
     generation: GenerationId,
+    draw: Box<dyn FnMut() -> Option<GenerationId> + Send>,
+    /// Whether commands of this site may stand behind a fork that were not issued again yet (R20).
+    to_reissue: bool,
     store_id: StoreId,
     authority: AuthorityLog,
     engine: Engine,
@@ -170,7 +181,7 @@ pub struct Replica {
 
 impl Replica {
     /// Opens the replica on a store.
-    pub fn open(mut store: Store, start: Start) -> Result<Self, ReplicaError> {
+    pub fn open(mut store: Store, mut start: Start) -> Result<Self, ReplicaError> {
         let fresh = store.log_index().store_id.is_none();
         if fresh || start.copied {
             store.write(Durability::Durable, |writing| writing.put_store_id(start.store_id))?;
@@ -207,7 +218,7 @@ impl Replica {
         let own = || store.log_index().scopes().flat_map(|(scope, _)| store.log_index().open_of(&me, scope));
         let generation = match own().max_by_key(|state| state.hlc) {
             Some(before) if crate::fault_injection::reuses_generation() => before.id.generation,
-            Some(_) | None => start.generation,
+            Some(_) | None => (start.draw)().ok_or(ReplicaError::Random)?,
         };
         let engine = Engine::new(me, store.log_index());
         let mut replica = Self {
@@ -215,6 +226,8 @@ impl Replica {
             key: start.key,
             sequencer: start.sequencer,
             generation,
+            draw: start.draw,
+            to_reissue: true,
             store_id,
             authority,
             engine,
@@ -344,6 +357,7 @@ impl Replica {
         self.announce(now)?;
         self.copy_enrolments(now)?;
         self.want_bodies(now)?;
+        self.reissue(now)?;
         self.run(now, Event::Tick)
     }
 

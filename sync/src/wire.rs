@@ -6,14 +6,16 @@ pub mod stripped;
 
 use schema::authority::{Pin, Signed};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::fork::{Branch, ForkProof};
 use schema::id::{GenerationId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
 use thiserror::Error;
 
 use crate::frontiers::Update;
 use crate::limits::{
-    AUTHORITY_BATCH, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES, MAX_OPENED_RATIO, MAX_WANTED, MIN_OPENED_BYTES,
+    AUTHORITY_BATCH, MAX_FORK_POINTS, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES, MAX_OPENED_RATIO, MAX_WANTED,
+    MIN_OPENED_BYTES,
 };
-use crate::store::log_index::Line;
+use crate::store::log_index::{Line, LogName};
 pub use layout::PackedRuns;
 pub use runs::PackedRun;
 
@@ -199,6 +201,34 @@ pub enum Message {
         /// Their bytes: the hash is computed.
         bodies: Vec<Vec<u8>>,
     },
+    /// Hashes of records of a log that the sender holds in another history than the receiver, as far as it knows: asks
+    /// where the two part (R20).
+    ForkPoints {
+        /// Which scope.
+        scope: ScopeId,
+        /// Which log.
+        log: LogName,
+        /// Seqs and hashes, at most `MAX_FORK_POINTS`.
+        points: Vec<(u64, RecordHash)>,
+    },
+    /// The sender's history of a log from the first record on that the receiver holds another of.
+    ForkBranch(Branch),
+    /// Names of proofs of forks that the sender holds of a scope.
+    ForkList {
+        /// Which scope.
+        scope: ScopeId,
+        /// BLAKE3 of each fork.
+        held: Vec<[u8; 32]>,
+    },
+    /// Proofs wanted, by name.
+    ForkWant {
+        /// Of which scope.
+        scope: ScopeId,
+        /// As in `ForkList`.
+        wanted: Vec<[u8; 32]>,
+    },
+    /// The proof of a fork.
+    Fork(ForkProof),
     /// The sites that the sender has a session with.
     Peers(Vec<SiteId>),
     /// Nothing new; still here.
@@ -376,6 +406,34 @@ fn write_message(message: &Message, out: &mut Writer) {
                 scope.write(out);
             });
         }
+        Message::ForkPoints { scope, log: (site, generation), points } => {
+            out.u8(18);
+            scope.write(out);
+            site.write(out);
+            generation.write(out);
+            out.list(points, |out, (seq, hash)| {
+                out.varint(*seq);
+                hash.write(out);
+            });
+        }
+        Message::ForkBranch(branch) => {
+            out.u8(19);
+            branch.write(out);
+        }
+        Message::ForkList { scope, held } => {
+            out.u8(20);
+            scope.write(out);
+            out.list(held, |out, name| out.raw(name));
+        }
+        Message::ForkWant { scope, wanted } => {
+            out.u8(21);
+            scope.write(out);
+            out.list(wanted, |out, name| out.raw(name));
+        }
+        Message::Fork(proof) => {
+            out.u8(22);
+            proof.write(out);
+        }
         // Nobody makes one here.
         Message::Newer(tag) => out.u8(*tag),
     }
@@ -445,6 +503,22 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
         17 => Message::FrontierWant(input.list(MAX_ITEMS as usize, "announcements wanted", |input| {
             Ok((Canonical::read(input)?, Canonical::read(input)?))
         })?),
+        18 => Message::ForkPoints {
+            scope: Canonical::read(input)?,
+            log: (Canonical::read(input)?, Canonical::read(input)?),
+            points: input
+                .list(MAX_FORK_POINTS, "points", |input| Ok((input.varint("seq")?, Canonical::read(input)?)))?,
+        },
+        19 => Message::ForkBranch(Canonical::read(input)?),
+        20 => Message::ForkList {
+            scope: Canonical::read(input)?,
+            held: input.list(MAX_ITEMS as usize, "forks", |input| input.array("fork"))?,
+        },
+        21 => Message::ForkWant {
+            scope: Canonical::read(input)?,
+            wanted: input.list(MAX_ITEMS as usize, "forks", |input| input.array("fork"))?,
+        },
+        22 => Message::Fork(Canonical::read(input)?),
         newer => Message::Newer(newer),
     })
 }

@@ -20,8 +20,8 @@ use schema::time::Hlc;
 use sync::admission::{RecordWithBodies, Run};
 use sync::change::Facts;
 use sync::frontiers::Update;
-use sync::store::log_index::{LogName, Successor};
-use sync::store::rows::{Arrival, Birth, DocRow, IndexEntry, Said, StoredRecord, Verdict, Wait};
+use sync::store::log_index::{BranchOf, LogName, Successor};
+use sync::store::rows::{Arrival, Beyond, Birth, DocRow, IndexEntry, Mark, Said, StoredRecord, Verdict, Wait};
 use sync::store::{LogState, ScopeState, StoreError};
 use sync::wire::stripped::{FrameLogs, Sender};
 use sync::wire::{Cursor, DocsAt, Hello, Lane, Message, Offer, PackedRun, PackedRuns, decode, encode};
@@ -155,6 +155,18 @@ fn messages() -> Vec<(&'static str, Message)> {
             Message::FrontierList { answer: true, held: vec![(place.0, place.1, 300, GenerationId([2; 16]))] },
         ),
         ("frame-frontier-want", Message::FrontierWant(vec![place])),
+        (
+            "frame-fork-points",
+            Message::ForkPoints {
+                scope: SCOPE,
+                log: (SiteId([9; 32]), GenerationId([8; 16])),
+                points: vec![(300, RecordHash([7; 32]))],
+            },
+        ),
+        ("frame-fork-branch", Message::ForkBranch(values::fork().branches[0].clone())),
+        ("frame-fork-list", Message::ForkList { scope: SCOPE, held: vec![[1; 32]] }),
+        ("frame-fork-want", Message::ForkWant { scope: SCOPE, wanted: vec![[1; 32]] }),
+        ("frame-fork", Message::Fork(values::fork())),
     ]
 }
 
@@ -170,7 +182,10 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         pin: pin(),
         follows: Some(closing),
         successors: vec![Successor { seq: 300, hash: RecordHash([4; 32]), generation: GenerationId([6; 16]) }],
+        branch: None,
     };
+    let of = BranchOf { of: GenerationId([7; 16]), from: 290, base: RecordHash([8; 32]) };
+    let branch = LogState { branch: Some(of), follows: None, successors: Vec::new(), ..state.clone() };
     let scope = ScopeState { arrivals: 5, chain: [6; 16], materialized: 4, digest: [7; 32] };
     let record = values::records().swap_remove(0).1;
     let signature = Some(values::secret().sign(Purpose::Record, &record.hash().0));
@@ -212,12 +227,17 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         verdicts.extend(wait.row_key(9, 300));
         verdicts.extend(Verdict::Waiting(wait).to_bytes());
     }
+    for verdict in [Verdict::Beyond(Beyond::Cut), Verdict::Beyond(Beyond::Fork), Verdict::Stranded] {
+        verdicts.extend(verdict.to_bytes());
+    }
     let enrolment =
         Enrolment { user: UserId([5; 16]), login: "tom".into(), grants: vec![], standing: Standing::Active };
     let at = AuthorityRef { epoch: 1, position: 4 };
     let said = Said { hlc: Hlc(9), place: (GenerationId([1; 16]), 300), pin: Pin { at, hash_head: [3; 8] }, enrolment };
     vec![
         ("row-log", state.to_bytes()),
+        ("row-branch", branch.to_bytes()),
+        ("row-mark", [Mark::Tainted.to_bytes(), Mark::Stranded.to_bytes()].concat()),
         ("row-scope", scope.to_bytes()),
         ("row-record", StoredRecord { record, signature }.to_bytes()),
         ("row-arrival", Arrival { log: 9, seq: 300, chain: [1; 16] }.to_bytes()),

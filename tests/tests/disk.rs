@@ -52,7 +52,7 @@ fn open(disk: &SimDisk, generation: u8) -> Option<Replica> {
     let start = Start {
         key: secret(3),
         sequencer: None,
-        generation: GenerationId([generation; 16]),
+        draw: Box::new(move || Some(GenerationId([generation; 16]))),
         store_id: StoreId([1; 16]),
         copied: false,
         now: NOW,

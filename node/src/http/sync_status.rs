@@ -136,7 +136,13 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
         ),
         Alarm::Forked(site) => (
             serde_json::json!({ "site": site_of(status, site).name }),
-            "A site's key has signed two histories. Its administrator must look at it.",
+            "A site's key has signed two histories: it was set back to an earlier state, or its key is in other hands. Both \
+             histories are kept, and the site says again what it said in them.",
+        ),
+        Alarm::SetBack => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            "This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and \
+             said again in its name; nothing of it is lost.",
         ),
         Alarm::AuthorityForked(at) => (
             serde_json::json!({ "position": at.position }),

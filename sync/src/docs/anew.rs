@@ -15,7 +15,7 @@ use schema::id::{ActorId, DocId, RecordHash, SiteId};
 use super::apply::Materializer;
 use super::judge::dependencies;
 use super::{entries, row};
-use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
+use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
 use crate::change::scan;
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Beyond, Mark, Verdict, Wait};
@@ -42,13 +42,13 @@ impl Materializer<'_> {
         let damaged = || StoreError::Damaged { table: Table::Restand.name() };
         let no = LogNo::from_be_bytes(key.as_slice().try_into().map_err(|_| damaged())?);
         let from = u64::from_be_bytes(from.as_slice().try_into().map_err(|_| damaged())?);
-        let last: Option<crate::store::LogState> = writing.get_as(Table::Logs, &key)?;
-        let last = last.map_or(0, |state| state.seq);
+        let (first, last) = writing.log_index().bounds(writing, no)?;
+        let from = from.max(first);
         let end = from.saturating_add(limit).min(last + 1);
         let mut docs = BTreeSet::new();
         for seq in from..end {
             let record = stored(writing, no, seq)?.record;
-            let beyond = self.beyond(writing, &record.header.log, seq)?.is_some();
+            let beyond = self.beyond(writing, &record.header.log, (no, seq))?.is_some();
             for entry in &record.skeleton.entries {
                 let was = writing.get(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?.is_some();
                 if was != beyond {
@@ -148,7 +148,7 @@ impl Materializer<'_> {
                         with.record.skeleton.entries.iter().map(|entry| entry.doc).filter(|doc| docs.insert(*doc)),
                     );
                 }
-                let beyond = self.beyond(writing, &with.record.header.log, place.1)?;
+                let beyond = self.beyond(writing, &with.record.header.log, place)?;
                 let hash = with.record.hash();
                 members.insert(place, Member { with, hash, beyond, builds_on: None });
             }
@@ -253,6 +253,9 @@ fn forget(writing: &mut Writing<'_>, (no, seq): (LogNo, u64), member: &Member) -
     }
     writing.remove(Table::Quarantine, &key)?;
     writing.remove(Table::Tainted, &key)?;
+    if let Some(name) = again_key(record).filter(|_| member.beyond == Some(Beyond::Fork)) {
+        writing.remove(Table::Unissued, &[name.as_slice(), &key].concat())?;
+    }
     for entry in &record.skeleton.entries {
         writing.remove(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq))?;
         writing.remove(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?;

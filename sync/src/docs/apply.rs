@@ -14,7 +14,7 @@ use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::standing::{Cuts, Standing, standing};
 use super::{DocChanged, load, row};
-use crate::admission::{RecordWithBodies, command_key, record_naming, stored, with_bodies};
+use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
 use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Arrival, Beyond, DocRow, IndexEntry, Said, Verdict, Wait};
@@ -99,7 +99,7 @@ impl<'a> Materializer<'a> {
                 Outcome::Edit(_) | Outcome::Enrol(_) => None,
             };
             self.settle(writing, no, &record, outcome, standing, None)?;
-            if self.may_end() && record.record.header.kind == BodyKind::Edit {
+            if self.may_end(writing) && record.record.header.kind == BodyKind::Edit {
                 let is_beyond = standing != Standing::Stands;
                 self.check_standing(writing, (no, seq), &record, is_beyond, verdict.as_ref())?;
             }
@@ -108,8 +108,9 @@ impl<'a> Materializer<'a> {
     }
 
     /// Whether any log may end before its last record.
-    fn may_end(&self) -> bool {
-        self.authority.current().is_some_and(|policy| !policy.revoked.is_empty())
+    fn may_end(&self, writing: &Writing<'_>) -> bool {
+        let is_cut = self.authority.current().is_some_and(|policy| !policy.revoked.is_empty());
+        is_cut || !writing.log_index().forks().is_empty()
     }
 
     /// Why a record does not stand; `None` if it does.
@@ -117,9 +118,9 @@ impl<'a> Materializer<'a> {
         &mut self,
         writing: &Writing<'_>,
         log: &LogId,
-        seq: u64,
+        place: (LogNo, u64),
     ) -> Result<Option<Beyond>, StoreError> {
-        self.cuts.beyond(writing, self.authority.current().map(AsRef::as_ref), log, seq)
+        self.cuts.beyond(writing, self.authority.current().map(AsRef::as_ref), log, place)
     }
 
     fn standing(
@@ -129,7 +130,7 @@ impl<'a> Materializer<'a> {
         record: &RecordWithBodies,
     ) -> Result<Standing, StoreError> {
         let header = &record.record.header;
-        let beyond = self.beyond(writing, &header.log, header.seq)?;
+        let beyond = self.beyond(writing, &header.log, (no, header.seq))?;
         standing(writing, beyond, no, header.seq)
     }
 
@@ -204,11 +205,15 @@ impl<'a> Materializer<'a> {
             writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
         }
         let mut answered = Vec::new();
+        // What is only built on is still to be issued again.
         if !matches!(outcome, Outcome::Quarantined(_))
+            && standing == Standing::Stands
             && let Some(name) = command_key(&record.record)
-            && writing.get(Table::Commands, &name)?.is_none()
         {
-            writing.put(Table::Commands, &name, &key)?;
+            if writing.get(Table::Commands, &name)?.is_none() {
+                writing.put(Table::Commands, &name, &key)?;
+            }
+            issued(writing, &name)?;
         }
         match outcome {
             Outcome::Quarantined(verdict) => {
@@ -285,7 +290,17 @@ impl<'a> Materializer<'a> {
         verdict: &Verdict,
     ) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
-        writing.put(Table::Quarantine, &record_key(no, seq), &verdict.to_bytes())?;
+        let key = record_key(no, seq);
+        if *verdict == Verdict::Beyond(Beyond::Fork)
+            && let Some(name) = again_key(&record.record)
+        {
+            // What is said again is in nobody's way.
+            if writing.get(Table::Commands, &name)?.is_some() {
+                return writing.remove(Table::Quarantine, &key);
+            }
+            writing.put(Table::Unissued, &[name.as_slice(), &key].concat(), &[])?;
+        }
+        writing.put(Table::Quarantine, &key, &verdict.to_bytes())?;
         if let Verdict::Waiting(wait) = verdict {
             if !crate::fault_injection::drops_waiting() {
                 writing.put(Table::Waiting, &wait.row_key(no, seq), &[])?;
@@ -373,6 +388,21 @@ impl<'a> Materializer<'a> {
         }
         Ok(changed)
     }
+}
+
+/// Takes commands behind a fork off the list of what has no effect, once they are issued again. Linear in those of one
+/// name, which are as many as there are histories.
+fn issued(writing: &mut Writing<'_>, name: &[u8]) -> Result<(), StoreError> {
+    if writing.log_index().forks().is_empty() {
+        return Ok(());
+    }
+    for (row, _) in writing.prefixed(Table::Unissued, name)? {
+        if let Some(key) = row.get(name.len()..).filter(|key| key.len() == RECORD_KEY_BYTES) {
+            writing.remove(Table::Quarantine, key)?;
+            writing.remove(Table::Unissued, &row)?;
+        }
+    }
+    Ok(())
 }
 
 fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &RecordWithBodies) -> Result<bool, StoreError> {

@@ -14,6 +14,20 @@ pub fn change(
     edits: &Edits,
     birth: bool,
 ) -> Result<Option<Change>, AutomergeError> {
+    write(document, actor, edits, (birth, false))
+}
+
+/// As [`change`], of a document that was born: what it puts is put again even where it is there already.
+pub fn restate(document: &mut Automerge, actor: &ActorId, edits: &Edits) -> Result<Option<Change>, AutomergeError> {
+    write(document, actor, edits, (false, true))
+}
+
+fn write(
+    document: &mut Automerge,
+    actor: &ActorId,
+    edits: &Edits,
+    (birth, again): (bool, bool),
+) -> Result<Option<Change>, AutomergeError> {
     document.set_actor(automerge::ActorId::from(actor.0));
     let mut tx = document.transaction();
     for (key, value) in &edits.puts {
@@ -21,7 +35,8 @@ pub fn change(
             Some(value) => {
                 // Automerge writes the winner's value over a conflict as a delete of the losers, which a
                 // concurrent edit would not meet as a value. Settling is a value: delete all, then put.
-                if tx.get_all(ROOT, key)?.len() > 1 {
+                let held = tx.get_all(ROOT, key)?.len();
+                if held > 1 || (again && held > 0) {
                     tx.delete(ROOT, key)?;
                 }
                 tx.put(ROOT, key, scalar(value))?;

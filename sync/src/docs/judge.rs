@@ -278,7 +278,7 @@ fn judge_enrolment(source: &impl Source, authority: &AuthorityLog, with: &Record
     let judged = match policy.users.get(&enrolment.user) {
         Some(known) => access::may_restate(&policy, &site, scope, author, known, &enrolment.grants),
         None => {
-            let is_first = enrolment.user == enrolled_user(&header.log, header.seq);
+            let is_first = enrolment.user == enrolled_user(&header.log, header.seq, header.hlc);
             if !is_first && enrolled(source, &enrolment.user, &site)?.is_none() {
                 // Their id names a place in one of this site's logs, or nowhere.
                 return Err(wait(Wait::Enrolment(enrolment.user, site)));
@@ -399,7 +399,7 @@ fn judge_entry(
 }
 
 /// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
-const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
+pub(crate) const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
 
 /// A document's kind decides how its id is made, and a ticket stands in the scope of its structure.
 fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed) -> Result<(), Stop> {

@@ -1,4 +1,8 @@
-//! Which records stand (R18, R19): those of a key that is not revoked, and of a revoked one those up to its cut.
+//! Which records stand (R18 to R20): those of a key that is not revoked, of a revoked one those up to its cut, and of a
+//! log that forked those before the fork.
+//!
+//! Standing concerns documents: what a site says of its people is judged wherever it stands, and copied into the
+//! authority log only while the site is in the organisation (docs/decisions/0017).
 //!
 //! What is beyond is held, passed on and listed, and has no effect, but for what a standing record builds on: that is
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
@@ -42,17 +46,18 @@ impl Cuts {
         writing: &Writing<'_>,
         policy: Option<&Policy>,
         log: &LogId,
-        seq: u64,
+        (no, seq): (LogNo, u64),
     ) -> Result<Option<Beyond>, StoreError> {
+        let forked = writing.log_index().forks().name_of(no, seq).map(|_| Beyond::Fork);
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
-            return Ok(None);
+            return Ok(forked);
         };
         let place = (log.site, log.scope);
         if !self.0.contains_key(&place) {
             self.0.insert(place, limits(writing, revocation, log)?);
         }
         let last = self.0.get(&place).and_then(|limits| limits.get(&log.generation));
-        Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut))
+        Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut).or(forked))
     }
 }
 
@@ -116,6 +121,7 @@ pub fn restand_behind(writing: &mut Writing<'_>, log: &LogState) -> Result<(), S
     Ok(())
 }
 
-fn restand(writing: &mut Writing<'_>, no: &[u8]) -> Result<(), StoreError> {
+/// Has a log looked at again, by its number.
+pub fn restand(writing: &mut Writing<'_>, no: &[u8]) -> Result<(), StoreError> {
     writing.put(Table::Restand, no, &1u64.to_be_bytes())
 }

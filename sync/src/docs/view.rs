@@ -66,7 +66,8 @@ fn untainted(source: &impl Source, view: &View) -> Result<BTreeMap<String, Optio
     }
     let shows = |(key, (is_last, before)): (String, (bool, Option<String>))| {
         let held = view.values.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let is_shown = held.iter().any(|held| is_tainted(held.by)) || (held.is_empty() && is_last);
+        let stands = |value: &Value| held.iter().any(|held| held.value == *value && !is_tainted(held.by));
+        let is_shown = held.iter().any(|held| !stands(&held.value)) || (held.is_empty() && is_last);
         is_shown.then_some((key, before))
     };
     Ok(last.into_iter().filter_map(shows).collect())
@@ -87,7 +88,7 @@ fn scalar_ref(value: &ValueRef<'_>) -> Option<Value> {
     }
 }
 
-fn known(scalar: &ScalarValue) -> Value {
+pub(super) fn known(scalar: &ScalarValue) -> Value {
     match scalar {
         ScalarValue::Null => Value::Null,
         ScalarValue::Boolean(flag) => Value::Bool(*flag),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use schema::authority::Pin;
-use schema::id::{GenerationId, ScopeId, SiteId, StoreId};
+use schema::fork::{Branch, Fork, ForkProof};
+use schema::id::{GenerationId, RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
 
 use crate::frontiers::{Frontiers, Update};
 use crate::store::LogIndex;
-use crate::store::log_index::HeldSeqs;
+use crate::store::log_index::{HeldSeqs, LogName};
 use crate::wire::{Cursor, Lane, Message, PackedRuns};
 
 /// A session's number, given by whoever runs the transport. Never used twice.
@@ -55,6 +56,8 @@ pub enum Event {
     AuthorityGrown,
     /// Records were stored, here or from a peer.
     Arrived,
+    /// Logs of this scope forked, as far as was not known before (R20); the names of the proofs.
+    Forked(ScopeId, Vec<[u8; 32]>),
     /// Frontier announcements that were news, and the session they came from.
     FrontiersGrown(Option<SessionId>, Vec<Update>),
     /// Time passed.
@@ -128,6 +131,14 @@ pub enum Effect {
     SendBodies(SessionId, ScopeId, Vec<(SiteId, GenerationId, u64)>),
     /// Keep bodies that were asked for.
     AdmitBodies(ScopeId, Vec<Vec<u8>>),
+    /// Find out where a peer's history of a log parts from this site's: the hashes that it holds, or none to begin.
+    FindFork(SessionId, ScopeId, LogName, Vec<(u64, RecordHash)>),
+    /// Check and keep the proof that a peer's history of a log gives with this site's.
+    AdmitBranch(SessionId, Branch),
+    /// Check and keep the proof of a fork.
+    AdmitFork(SessionId, ForkProof),
+    /// Send the proofs of these forks.
+    SendForks(SessionId, Vec<Fork>),
     /// Remember which store a peer has.
     KeepStore(SiteId, StoreId),
     /// A peer's authority log ends here, which is no later than this site's.

@@ -1,12 +1,12 @@
 //! Records on their way: starting a scope, pumping its lanes, taking what comes.
 
-use schema::id::ScopeId;
+use schema::id::{LogId, ScopeId};
 use schema::time::Timestamp;
 
 use super::scope::LaneState;
 use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, frontier_of};
 use crate::limits::{FORWARD_DELAY, LANE_WINDOW, MAX_ITEMS, SESSION_WINDOW, VECTOR_INTERVAL};
-use crate::store::log_index::{HeldSeqs, Line};
+use crate::store::log_index::Line;
 use crate::wire::{Cursor, Lane, Message, Offer, PackedRuns};
 
 impl Engine {
@@ -47,20 +47,31 @@ impl Engine {
         } else {
             self.say_vector(turn, id, scope, true);
         }
+        self.list_forks(turn, id, scope);
         self.pump(turn, id, scope);
     }
 
     pub(super) fn vector(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lines: &[Line], answer: bool) {
         let now = turn.now;
-        let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let (peer, generation) = (session.peer, session.generation());
+        let Some(sync) = session.scopes.get_mut(&scope) else {
             return;
         };
         // Only what both offered is told and sent (R23).
         if !sync.begun {
             return;
         }
-        let lines: HeldSeqs = lines.iter().map(|line| ((line.0, line.1), line.2)).collect();
-        sync.knows(lines);
+        // A peer that holds less of its own generation than this site was set back with its memory.
+        let is_behind = |line: &&Line| {
+            let log = LogId { site: line.0, generation: line.1, scope };
+            turn.here.log_index.open(&log).is_some_and(|state| state.seq > line.2)
+        };
+        let own = lines.iter().filter(|line| line.0 == peer && Some(line.1) == generation);
+        sync.own_lost = own.clone().any(|line| is_behind(&line));
+        sync.knows(lines.iter().map(|line| ((line.0, line.1), line.2)).collect());
         sync.start_at(Cursor::default());
         sync.touched = now;
         sync.vector_at = Some(now);
@@ -68,6 +79,7 @@ impl Engine {
         if answer && sync.vector_said.is_none_or(|at| now.since(at) >= VECTOR_INTERVAL) {
             self.say_vector(turn, id, scope, false);
         }
+        self.find_forks(turn, id, scope, lines);
         self.pump(turn, id, scope);
     }
 

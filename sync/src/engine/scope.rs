@@ -111,6 +111,8 @@ pub struct ScopeSync {
     pub in_step: bool,
     /// Whether a log was left out for now, and is to be asked for again.
     pub skipped: bool,
+    /// Whether the peer lost records of the generation that it runs in: then it gets its own.
+    pub own_lost: bool,
     /// Whether a lane has something to send and waits for its turn on the link.
     pub waiting: bool,
 }

@@ -55,7 +55,7 @@ impl Replica {
         let (reading, index) = (self.store.read()?, self.store.log_index());
         let mut cuts = Vec::new();
         for (scope, _) in index.scopes() {
-            let open = index.open_of(site, scope).filter(|log| log.seq > 0);
+            let open = index.open_of(site, scope).filter(|log| log.seq > 0 && log.branch.is_none());
             let mut end = open.max_by_key(|log| log.hlc).cloned().map(|log| (log.seq, log));
             while let Some((seq, log)) = end {
                 let header = stored(&reading, log.no, seq)?.record.header;

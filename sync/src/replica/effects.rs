@@ -1,10 +1,10 @@
 //! Carrying out what the engine decided.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schema::authority::{Signed, pin};
 use schema::codec::Canonical;
-use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
+use schema::id::{GenerationId, LogId, ScopeId, SiteId, StoreId};
 use schema::policy::{AuthorityError, Policy};
 use schema::record::BodyName;
 use schema::time::{Hlc, Timestamp};
@@ -12,7 +12,7 @@ use schema::time::{Hlc, Timestamp};
 use super::fetch::Wanted;
 use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Reject, Run, admit, names_of, put_body, stored, with_bodies};
+use crate::admission::{Admitted, Reject, Run, admit, hash_at, names_of, put_body, stored, with_bodies};
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::store::log_index::HeldSeqs;
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
-use crate::store::{Durability, Source, StoreError, Table, Writing};
+use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
 use crate::wire::layout::RunHead;
 use crate::wire::runs::UnpackError;
 use crate::wire::{Cursor, Lane, Message, PackedRuns};
@@ -34,15 +34,13 @@ struct Received {
     latest: Hlc,
     /// Records of this site's own key: the generation, and whether the log was known before.
     own: Vec<(GenerationId, bool)>,
-    /// Logs of which two signed branches are held side by side.
-    forked: Vec<LogId>,
     /// Logs that go on from another record than the one held.
-    torn: std::collections::BTreeSet<LogId>,
+    torn: BTreeSet<LogId>,
     slowed: Vec<SiteId>,
     /// Whether records wait to be judged again.
     due: bool,
     /// Sites that began a log.
-    begun: std::collections::BTreeSet<SiteId>,
+    begun: BTreeSet<SiteId>,
 }
 
 impl Replica {
@@ -77,12 +75,15 @@ impl Replica {
                     return Ok(None);
                 };
                 let (held, direct) = (&sync.held, visit.direct());
-                let peer = (visit.peer, visit.generation());
+                let peer = (visit.peer, visit.generation().filter(|_| !sync.own_lost));
                 let wanted = Wanted { scope, lane, after, held, peer, young_after, direct, target_bytes };
                 return Ok(Some(Event::Fetched(session, scope, lane, self.fetch(&wanted)?)));
             }
             Effect::Admit { session, store, scope, lane, cursor, runs } => {
-                let admission = self.admit(now, session, (store, scope, lane, cursor), &runs)?;
+                let (admission, torn) = self.admit(now, session, (store, scope, lane, cursor), &runs)?;
+                for log in torn {
+                    self.find_fork(session, scope, (log.site, log.generation), &[])?;
+                }
                 return Ok(Some(Event::Admitted(session, scope, lane, cursor, admission)));
             }
             Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
@@ -97,6 +98,10 @@ impl Replica {
             Effect::SendFrontiers(session, places) => self.send_frontiers(session, &places)?,
             Effect::SendBodies(session, scope, wanted) => self.send_bodies(session, scope, &wanted)?,
             Effect::AdmitBodies(scope, bodies) => self.admit_bodies(&scope, bodies)?,
+            Effect::FindFork(session, scope, log, points) => self.find_fork(session, scope, log, &points)?,
+            Effect::AdmitBranch(session, branch) => return self.admit_branch(now, session, branch),
+            Effect::AdmitFork(session, proof) => return self.admit_fork(now, session, proof),
+            Effect::SendForks(session, forks) => self.send_forks(session, &forks)?,
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
             Effect::AuthorityHeard(theirs) => {
                 let stands = self.authority.hash_at(theirs.at.position).map(|hash| pin(theirs.at, &hash));
@@ -125,7 +130,7 @@ impl Replica {
         Ok(None)
     }
 
-    fn send(&mut self, session: SessionId, message: &Message) {
+    pub(super) fn send(&mut self, session: SessionId, message: &Message) {
         self.out.push_back(Output::Send(session, crate::wire::encode(message)));
     }
 
@@ -136,9 +141,9 @@ impl Replica {
         session: SessionId,
         (store, scope, lane, cursor): (StoreId, ScopeId, Lane, Cursor),
         runs: &PackedRuns,
-    ) -> Result<Admission, ReplicaError> {
+    ) -> Result<(Admission, BTreeSet<LogId>), ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
-            return Ok(Admission::Refused("no-authority"));
+            return Ok((Admission::Refused("no-authority"), BTreeSet::new()));
         };
         let (me, paced) = (self.me(), &self.paced);
         let torn = self.torn.get(&session).cloned().unwrap_or_default();
@@ -154,14 +159,20 @@ impl Replica {
                     received.partly = true;
                     continue;
                 }
+                let state = writing.log(&log)?;
+                if state.is_none() && head.from > 1 {
+                    // A history behind a fork that is not known here yet.
+                    received.partly = true;
+                    continue;
+                }
                 let last = if received.begun.contains(&site) { Some(now) } else { paced.get(&site).copied() };
                 if head.from == 1 && !may_begin(writing, &log, last, now)? {
                     received.partly = true;
                     received.slowed.push(site);
                     continue;
                 }
-                let known = writing.log(&log)?.is_some_and(|state| state.seq > 0);
-                let run = match unpack(writing, &policy, scope, runs, head) {
+                let known = state.as_ref().is_some_and(|state| state.seq >= state.from());
+                let run = match unpack(writing, &policy, (scope, runs, head), state.as_ref()) {
                     // It may refer to what was left out.
                     Err(Reject::Reference) if received.partly => continue,
                     unpacked => unpacked?,
@@ -179,14 +190,14 @@ impl Replica {
                             received.begun.insert(site);
                         }
                         if site == me {
-                            received.own.push((generation, known));
+                            let is_behind_fork = state.is_some_and(|state| state.branch.is_some());
+                            received.own.push((generation, known || is_behind_fork));
                         }
                     }
                     Admitted::Known => {}
-                    Admitted::Forked(_) => {
+                    Admitted::Forked => {
                         received.partly = true;
                         received.torn.insert(log);
-                        received.forked.push(log);
                     }
                 }
             }
@@ -197,7 +208,10 @@ impl Replica {
             Ok::<_, Reject>(received)
         });
         match outcome {
-            Ok(received) => Ok(self.received_runs(now, session, (store, scope, lane, cursor), received)),
+            Ok(received) => {
+                let torn = received.torn.clone();
+                Ok((self.received_runs(now, session, (store, scope, lane, cursor), received), torn))
+            }
             Err(Reject::Store(error)) => Err(error.into()),
             Err(reject) => {
                 let code = refusal(&reject);
@@ -208,7 +222,7 @@ impl Replica {
                     let peer = visit.peer;
                     self.alarm(now, Alarm::Refused(peer, code));
                 }
-                Ok(Admission::Refused(code))
+                Ok((Admission::Refused(code), BTreeSet::new()))
             }
         }
     }
@@ -227,12 +241,10 @@ impl Replica {
         if received.own.iter().any(|(generation, known)| *generation != self.generation && !known) {
             self.alarm(now, Alarm::OwnRecordsBack);
         }
+        self.to_reissue |= !received.own.is_empty();
         self.paced.extend(received.begun.into_iter().map(|site| (site, now)));
         for site in received.slowed {
             self.alarm(now, Alarm::Slowed(site));
-        }
-        for log in received.forked {
-            self.alarm(now, Alarm::Forked(log.site));
         }
         if !received.torn.is_empty() {
             self.torn.entry(session).or_default().extend(received.torn);
@@ -449,31 +461,20 @@ fn may_begin(writing: &Writing<'_>, log: &LogId, last: Option<Timestamp>, now: T
 fn unpack(
     writing: &Writing<'_>,
     policy: &Policy,
-    scope: ScopeId,
-    runs: &PackedRuns,
-    head: &RunHead,
+    (scope, runs, head): (ScopeId, &PackedRuns, &RunHead),
+    state: Option<&LogState>,
 ) -> Result<Option<Run>, Reject> {
-    let before = hash_before(writing, scope, head)?;
+    let before = match (state, head.from.checked_sub(1)) {
+        (Some(state), Some(before)) => hash_at(writing, state, before)?,
+        (None, _) | (_, None) => None,
+    };
+    let signed_as = state.map_or(head.log.1, |state| state.signed_as().generation);
     let held = HeldRecords { writing, scope, logs: runs.logs() };
-    match runs.open(head)?.unpack(&policy.org, before, &held) {
+    match runs.open(head)?.unpack(&policy.org, signed_as, before, &held) {
         Ok(run) => Ok(Some(run)),
         Err(UnpackError::Forked) => Ok(None),
         Err(UnpackError::Reference) => Err(Reject::Reference),
         Err(UnpackError::Store(error)) => Err(Reject::Store(error)),
-    }
-}
-
-/// The hash of the record before a run, as held here.
-fn hash_before(writing: &Writing<'_>, scope: ScopeId, head: &RunHead) -> Result<Option<RecordHash>, StoreError> {
-    let (site, generation) = head.log;
-    let Some(state) = writing.log(&LogId { site, generation, scope })? else {
-        return Ok(None);
-    };
-    match head.from.checked_sub(1) {
-        Some(0) | None => Ok(None),
-        Some(before) if before == state.seq => Ok(Some(state.hash)),
-        Some(before) if before < state.seq => Ok(Some(stored(writing, state.no, before)?.record.hash())),
-        Some(_) => Ok(None),
     }
 }
 

@@ -6,12 +6,13 @@ use crate::admission::{record_naming, stored};
 use crate::store::log_index::LogName;
 use crate::store::rows::IndexEntry;
 use crate::store::tables::after_prefix;
-use crate::store::{LogNo, LogState, PeerLogs, Reading, Source, StoreError, Table, Writing, decode};
+use crate::store::{LogIndex, LogNo, LogState, PeerLogs, Reading, Source, StoreError, Table, Writing, decode};
 use crate::wire::stripped::{FrameLog, Place, Receiver, Sender};
 
 /// What a frame's records refer to: entries of records that the receiver holds by the time it reads them.
 pub(super) struct References<'s> {
     pub(super) reading: &'s Reading,
+    pub(super) index: &'s LogIndex,
     pub(super) scope: ScopeId,
     /// What the receiver holds.
     pub(super) peer: &'s PeerLogs<'s, Reading>,
@@ -20,9 +21,8 @@ pub(super) struct References<'s> {
 }
 
 impl References<'_> {
-    fn log(&self, no: LogNo) -> Result<Option<LogId>, StoreError> {
-        let state: Option<LogState> = self.reading.get_as(Table::Logs, &no.to_be_bytes())?;
-        Ok(state.map(|state| state.id))
+    fn log(&self, no: LogNo) -> Result<Option<LogState>, StoreError> {
+        self.reading.get_as(Table::Logs, &no.to_be_bytes())
     }
 }
 
@@ -31,7 +31,9 @@ impl Sender for References<'_> {
         let Some((no, seq)) = record_naming(self.reading, change)? else {
             return Ok(None);
         };
-        let Some(id) = self.log(no)?.filter(|id| id.scope == self.scope) else {
+        let named = self.index.forks().name_of(no, seq);
+        let id = named.or(self.log(no)?.map(|state| state.id));
+        let Some(id) = id.filter(|id| id.scope == self.scope) else {
             return Ok(None);
         };
         let log = (id.site, id.generation);
@@ -47,8 +49,9 @@ impl Sender for References<'_> {
         let prefix = [doc.0.as_slice(), &actor.0].concat();
         let found = self.reading.range(Table::Changes, &prefix, after_prefix(&prefix).as_deref(), 1)?;
         let entry: Option<IndexEntry> = found.first().map(|(_, bytes)| decode(Table::Changes, bytes)).transpose()?;
-        let id = entry.map(|entry| self.log(entry.log)).transpose()?.flatten();
-        Ok(id.map(|id| (id.site, id.generation)))
+        let log = entry.map(|entry| self.log(entry.log)).transpose()?.flatten();
+        // Actors are drawn from the generation that the records name.
+        Ok(log.map(|log| (log.id.site, log.signed_as().generation)))
     }
 }
 
@@ -69,7 +72,8 @@ impl Receiver for HeldRecords<'_, '_> {
             return Ok(None);
         };
         let state = self.writing.log(&LogId { site, generation, scope: self.scope })?;
-        let Some(no) = state.filter(|state| (1..=state.seq).contains(&place.seq)).map(|state| state.no) else {
+        let Some(no) = state.filter(|state| (state.from()..=state.seq).contains(&place.seq)).map(|state| state.no)
+        else {
             return Ok(None);
         };
         let record = stored(self.writing, no, place.seq)?.record;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "fault-injection")]
 mod forge;
+mod take_over;
 
 use std::collections::BTreeMap;
 
@@ -178,7 +179,7 @@ impl<'b, 't> Batch<'b, 't> {
     /// Enrols somebody at this site (R15) and answers with their id, which is drawn from the record's place.
     pub fn enrol(&mut self, author: Author, login: &str, grants: Vec<Grant>) -> Result<UserId, WriteError> {
         let header = self.next_header(self.policy.org_scope(), BodyKind::Enrolment)?;
-        let user = enrolled_user(&header.log, header.seq);
+        let user = enrolled_user(&header.log, header.seq, header.hlc);
         let enrolment = Enrolment { user, login: login.to_owned(), grants, standing: Standing::Active };
         self.say_of_person(header, author, &enrolment)?;
         Ok(user)
@@ -203,16 +204,9 @@ impl<'b, 't> Batch<'b, 't> {
         name: CommandName,
         scope: ScopeId,
     ) -> Result<Option<Vec<DocId>>, StoreError> {
-        let CommandName::Given(id) = name else {
-            return Ok(None);
-        };
-        let key = named_command(&scope, &author, &self.key.public(), &id);
-        let Some(place) = self.writing.get(Table::Commands, &key)? else {
-            return Ok(None);
-        };
-        let (log, seq) = read_record_key(&place).ok_or(StoreError::Missing { what: "a command's record" })?;
-        let record = stored(self.writing, log, seq)?.record;
-        Ok(Some(record.skeleton.entries.iter().map(|entry| entry.doc).collect()))
+        let key = named_command(&scope, &author, &self.key.public(), &name);
+        let record = key.map(|key| record_of(self.writing, &key)).transpose()?.flatten();
+        Ok(record.map(|record| record.skeleton.entries.iter().map(|entry| entry.doc).collect()))
     }
 
     /// The header of the next record of this generation in a scope, its skeleton's hash left open.
@@ -242,7 +236,8 @@ impl<'b, 't> Batch<'b, 't> {
 
     /// The end of the last log of this site in the scope that no other follows yet (R1). Linear in the open ones.
     fn generation_before(&self, log: &LogId) -> Option<Closing> {
-        let own = self.writing.log_index().open_of(&log.site, &log.scope).filter(|state| state.seq > 0);
+        let own = self.writing.log_index().open_of(&log.site, &log.scope);
+        let own = own.filter(|state| state.seq > 0 && state.branch.is_none());
         own.max_by_key(|state| state.hlc).map(|state| Closing {
             generation: state.id.generation,
             seq: state.seq,
@@ -312,6 +307,15 @@ impl<'b, 't> Batch<'b, 't> {
     }
 }
 
+/// The applied record of a command that may be issued twice.
+pub(crate) fn record_of(source: &impl Source, key: &[u8]) -> Result<Option<Record>, StoreError> {
+    let Some(place) = source.get(Table::Commands, key)? else {
+        return Ok(None);
+    };
+    let (log, seq) = read_record_key(&place).ok_or(StoreError::Missing { what: "a command's record" })?;
+    Ok(Some(stored(source, log, seq)?.record))
+}
+
 /// One command at work: every document once.
 pub struct Command<'c, 'b, 't> {
     batch: &'c mut Batch<'b, 't>,
@@ -369,6 +373,17 @@ impl Command<'_, '_, '_> {
         };
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         let made = edit::change(&mut document, &actor, edits, genesis.is_some()).map_err(|_| WriteError::NoSuchText)?;
+        self.add(doc, genesis, document, made)
+    }
+
+    /// Adds a change to the record; `false` for none.
+    fn add(
+        &mut self,
+        doc: DocId,
+        genesis: Option<Genesis>,
+        document: Automerge,
+        made: Option<automerge::Change>,
+    ) -> Result<bool, WriteError> {
         let Some(change) = made else {
             return Ok(false);
         };

@@ -5,6 +5,7 @@
 //! names a later one (R1). Closed logs stand in the tables alone: what is in memory, in a vector, in an announcement,
 //! and whatever walks them, is linear in the open ones, however often a site has restarted.
 
+mod forks;
 mod peer;
 
 use std::cell::Cell;
@@ -12,12 +13,14 @@ use std::collections::BTreeMap;
 
 use schema::authority::Pin;
 use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::fork::Fork;
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId, StoreId};
 use schema::record::Closing;
 use schema::time::Hlc;
 
 use super::tables::LogNo;
 use super::{Source, StoreError, Table, Writing, decode};
+pub use forks::{BranchOf, ForkIndex, proof};
 pub use peer::PeerLogs;
 
 /// Successors of one generation that are remembered. A copy of a site makes one; what is beyond is a member's who
@@ -46,6 +49,8 @@ pub struct LogState {
     pub follows: Option<Closing>,
     /// Where later generations say that it ended.
     pub successors: Vec<Successor>,
+    /// Set for a history behind a fork (R20): it does not begin with seq 1, and nothing closes it.
+    pub branch: Option<BranchOf>,
 }
 
 /// A generation that says where this one ended.
@@ -63,7 +68,17 @@ impl LogState {
     /// A log of which nothing is held.
     pub fn empty(no: LogNo, id: LogId) -> Self {
         let (hash, hlc, pin) = (RecordHash([0; 32]), Hlc::default(), Pin::default());
-        Self { no, id, seq: 0, hash, hlc, pin, follows: None, successors: Vec::new() }
+        Self { no, id, seq: 0, hash, hlc, pin, follows: None, successors: Vec::new(), branch: None }
+    }
+
+    /// The first seq that it may hold.
+    pub fn from(&self) -> u64 {
+        self.branch.map_or(1, |branch| branch.from)
+    }
+
+    /// The log as its records name it: for a history behind a fork the log that forked.
+    pub fn signed_as(&self) -> LogId {
+        self.branch.map_or(self.id, |branch| LogId { generation: branch.of, ..self.id })
     }
 
     /// Its name inside its scope.
@@ -73,7 +88,8 @@ impl LogState {
 
     /// Whether the furthest of its successors names exactly the record held.
     pub fn is_closed(&self) -> bool {
-        self.successors.iter().max().is_some_and(|last| (last.seq, last.hash) == (self.seq, self.hash))
+        let is_end = |last: &Successor| (last.seq, last.hash) == (self.seq, self.hash);
+        self.branch.is_none() && self.successors.iter().max().is_some_and(is_end)
     }
 }
 
@@ -91,6 +107,7 @@ impl Canonical for LogState {
             successor.hash.write(out);
             successor.generation.write(out);
         });
+        out.option(self.branch.as_ref(), |out, branch| branch.write(out));
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
@@ -105,6 +122,7 @@ impl Canonical for LogState {
                 let (seq, hash) = (input.u64("closing seq")?, Canonical::read(input)?);
                 Ok(Successor { seq, hash, generation: Canonical::read(input)? })
             })?,
+            branch: input.option("branch", Canonical::read)?,
         })
     }
 }
@@ -160,6 +178,8 @@ pub struct ScopeIndex {
 #[derive(Debug, Clone, Default)]
 pub struct LogIndex {
     scopes: BTreeMap<ScopeId, ScopeIndex>,
+    /// Logs that forked, and what is behind.
+    forks: ForkIndex,
     /// Drawn when the store was created or restored (R21); `None` before that.
     pub store_id: Option<StoreId>,
     /// Statements of the authority log held.
@@ -169,7 +189,7 @@ pub struct LogIndex {
 }
 
 impl LogIndex {
-    /// Reads the state from the tables. Linear in the open logs.
+    /// Reads the state from the tables. Linear in the open logs, and in the forks.
     pub fn load(source: &impl Source) -> Result<Self, StoreError> {
         let mut index = Self::default();
         for (no, _) in source.prefixed(Table::OpenLogs, &[])? {
@@ -177,6 +197,11 @@ impl LogIndex {
             let state = state.ok_or(StoreError::Missing { what: "a log" })?;
             index.scopes.entry(state.id.scope).or_default().open.insert(state.name(), state);
         }
+        for state in forks::branches(source)? {
+            index.forks.note_branch(&state);
+            index.scopes.entry(state.id.scope).or_default().open.insert(state.name(), state);
+        }
+        index.forks.load(source)?;
         for (key, bytes) in source.prefixed(Table::Meta, b"scope/")? {
             let id = key[b"scope/".len()..].try_into().map_err(|_| StoreError::Missing { what: "a scope's id" })?;
             index.scopes.entry(ScopeId(id)).or_default().state = decode(Table::Meta, &bytes)?;
@@ -200,6 +225,19 @@ impl LogIndex {
     /// A log, if it is open.
     pub fn open(&self, id: &LogId) -> Option<&LogState> {
         self.scopes.get(&id.scope)?.open.get(&(id.site, id.generation))
+    }
+
+    /// Logs that forked, and what is behind.
+    pub fn forks(&self) -> &ForkIndex {
+        &self.forks
+    }
+
+    /// The first and the last seq held under a number; nothing is held if the first is larger.
+    pub fn bounds(&self, source: &impl Source, no: LogNo) -> Result<(u64, u64), StoreError> {
+        let state: Option<LogState> = source.get_as(Table::Logs, &no.to_be_bytes())?;
+        let state = state.ok_or(StoreError::Missing { what: "a log" })?;
+        let last = self.forks.name_of(no, u64::MAX).and_then(|id| self.open(&id));
+        Ok((state.from(), last.map_or(state.seq, |last| last.seq)))
     }
 
     /// The open logs of a scope.
@@ -261,6 +299,8 @@ impl LogIndex {
                 Undo::StoreId(before) => self.store_id = before,
                 Undo::Statements(before) => self.statements = before,
                 Undo::LastNo(before) => self.last_no = before,
+                Undo::Fork(fork) => self.forks.drop_fork(&fork),
+                Undo::Branch(no, from) => self.forks.drop_branch(no, from),
             }
         }
     }
@@ -274,6 +314,8 @@ pub(super) enum Undo {
     StoreId(Option<StoreId>),
     Statements(u64),
     LastNo(LogNo),
+    Fork(Fork),
+    Branch(LogNo, u64),
 }
 
 const LOG_COUNT: &[u8] = b"logs";
@@ -292,7 +334,9 @@ impl Canonical for LogCount {
 /// Every log of which something is held or named, open or closed. Linear in all of them: for checks, not for work.
 pub fn every_log(source: &impl Source) -> Result<BTreeMap<LogId, LogState>, StoreError> {
     let rows = source.prefixed(Table::Logs, &[])?;
-    rows.iter().map(|(_, bytes)| decode(Table::Logs, bytes).map(|state: LogState| (state.id, state))).collect()
+    let logs = rows.iter().map(|(_, bytes)| decode(Table::Logs, bytes));
+    let branches = forks::branches(source)?.into_iter().map(Ok);
+    logs.chain(branches).map(|state: Result<LogState, _>| state.map(|state| (state.id, state))).collect()
 }
 
 /// The digest of a vector: equal digests of hash chains prove equal records.
@@ -337,6 +381,9 @@ impl Writing<'_> {
 
     /// Writes a log's state: in memory while it is open, in the tables always.
     pub fn put_log(&mut self, state: LogState) -> Result<(), StoreError> {
+        if state.branch.is_some() {
+            return self.put_branch(state);
+        }
         let (id, key) = (state.id, state.no.to_be_bytes());
         self.put(Table::Logs, &key, &state.to_bytes())?;
         let closed = state.is_closed();

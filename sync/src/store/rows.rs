@@ -301,6 +301,8 @@ impl Wait {
 pub enum Beyond {
     /// Its key was revoked, and it comes after the cut (R18).
     Cut,
+    /// Its key signed two histories, and it stands in one of those (R20).
+    Fork,
 }
 
 /// What was made of a record that does not stand, because one that does builds on it (R19).
@@ -348,12 +350,13 @@ impl Verdict {
             Self::Void(code) => code,
             Self::Waiting(wait) => wait.code(),
             Self::Beyond(Beyond::Cut) => "beyond-cut",
+            Self::Beyond(Beyond::Fork) => "beyond-fork",
             Self::Stranded => "stranded",
         }
     }
 
     /// Every stable code of records that do not stand.
-    pub const BEYOND: [&str; 2] = ["beyond-cut", "stranded"];
+    pub const BEYOND: [&str; 3] = ["beyond-cut", "beyond-fork", "stranded"];
 }
 
 impl Canonical for Verdict {
@@ -387,6 +390,7 @@ impl Canonical for Verdict {
                 name.write(out);
             }
             Self::Beyond(Beyond::Cut) => out.u8(7),
+            Self::Beyond(Beyond::Fork) => out.u8(8),
             Self::Stranded => out.u8(9),
         }
     }
@@ -400,6 +404,7 @@ impl Canonical for Verdict {
             5 => Self::Waiting(Wait::Earlier(Canonical::read(input)?, input.u32("log number")?)),
             6 => Self::Waiting(Wait::Body(Canonical::read(input)?)),
             7 => Self::Beyond(Beyond::Cut),
+            8 => Self::Beyond(Beyond::Fork),
             9 => Self::Stranded,
             _ => return Err(CodecError::Invalid { what: "verdict" }),
         })

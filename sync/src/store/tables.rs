@@ -50,6 +50,9 @@ pub enum Table {
     Beyond,
     /// Log number u32, seq u64 -> `Mark`: records that do not stand, on which one depends that does (R19).
     Tainted,
+    /// Name under which a command behind a fork is issued again, log number u32, seq u64 -> nothing: those that were not
+    /// issued again yet (R20).
+    Unissued,
     /// Log number u32 -> next seq u64: what stands of it may have changed; to be looked at again, in portions (R19).
     Restand,
     /// Position u64 -> signed statement of the authority log. Truth.
@@ -64,13 +67,15 @@ pub enum Table {
     Cursors,
     /// Command name -> log number u32, seq u64: issuing a command twice makes one thing (R4). Of applied records alone.
     Commands,
-    /// Log id 64, seq u64 -> two headers that disagree (R20).
+    /// Log id 64, seq u64, two record hashes -> `ForkProof`: where a log ended because its key signed two histories (R20).
     Forks,
+    /// Log id 64 -> `LogState` of a history behind a fork (R20).
+    Branches,
 }
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -91,6 +96,7 @@ impl Table {
         Self::Due,
         Self::Beyond,
         Self::Tainted,
+        Self::Unissued,
         Self::Restand,
         Self::Authority,
         Self::Enrolments,
@@ -99,6 +105,7 @@ impl Table {
         Self::Cursors,
         Self::Commands,
         Self::Forks,
+        Self::Branches,
     ];
 
     /// Its name in the file.
@@ -124,6 +131,7 @@ impl Table {
             Self::Due => "due-1",
             Self::Beyond => "beyond-1",
             Self::Tainted => "tainted-1",
+            Self::Unissued => "unissued-1",
             Self::Restand => "restand-1",
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
@@ -132,6 +140,7 @@ impl Table {
             Self::Cursors => "cursors-1",
             Self::Commands => "commands-1",
             Self::Forks => "forks-1",
+            Self::Branches => "branches-1",
         }
     }
 
@@ -141,7 +150,7 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 13] = [
+    pub const DERIVED: [Self; 14] = [
         Self::Docs,
         Self::Snapshots,
         Self::Changes,
@@ -151,6 +160,7 @@ impl Table {
         Self::Due,
         Self::Beyond,
         Self::Tainted,
+        Self::Unissued,
         Self::Restand,
         Self::Enrolments,
         Self::Uncopied,
@@ -204,6 +214,13 @@ pub fn frontier_key(site: &SiteId, scope: &ScopeId) -> [u8; 48] {
     key[..32].copy_from_slice(&site.0);
     key[32..].copy_from_slice(&scope.0);
     key
+}
+
+/// Key of the proof of a fork.
+pub fn fork_key(fork: &schema::fork::Fork) -> Vec<u8> {
+    use schema::codec::Canonical as _;
+    let [one, other] = &fork.firsts;
+    [fork.log.to_bytes().as_slice(), &fork.last.to_be_bytes(), &one.0, &other.0].concat()
 }
 
 /// Key of a record by a document that it names.

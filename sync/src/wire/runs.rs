@@ -8,7 +8,7 @@ use schema::author::Author;
 use schema::authority::Pin;
 use schema::codec::Tagged;
 use schema::doc::DocKind;
-use schema::id::{ChangeHash, DocId, LogId, OrgId, RecordHash};
+use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash};
 use schema::identity::Signature;
 use schema::record::{
     BlobRef, BodyKind, CommandName, Entry, FORMAT, Genesis, Header, OpaqueRef, Origin, Previous, Record, Skeleton,
@@ -142,8 +142,15 @@ impl PackedRun {
         self.records.is_empty()
     }
 
-    /// Computes what was left out. `before` is the hash of the record before the first one, as held here.
-    pub fn unpack(self, org: &OrgId, before: Option<RecordHash>, receiver: &impl Receiver) -> Result<Run, UnpackError> {
+    /// Computes what was left out. `signed_as` is the generation that the records name, another than the log's for a
+    /// history behind a fork (R20); `before` is the hash of the record before the first one, as held here.
+    pub fn unpack(
+        self,
+        org: &OrgId,
+        signed_as: GenerationId,
+        before: Option<RecordHash>,
+        receiver: &impl Receiver,
+    ) -> Result<Run, UnpackError> {
         let log = self.log;
         let mut previous = match (self.start, before) {
             (Start::Generation(previous), _) => previous,
@@ -156,7 +163,7 @@ impl PackedRun {
         let mut records = Vec::with_capacity(self.records.len());
         for packed in self.records {
             let known = WithRun { receiver, log, from: self.from, records: &records };
-            let with = packed.unpack(org, log, seq, previous, &known)?;
+            let with = packed.unpack(org, LogId { generation: signed_as, ..log }, seq, previous, &known)?;
             previous = Previous::Record(with.record.hash());
             seq = seq.saturating_add(1);
             records.push(with);

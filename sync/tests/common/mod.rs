@@ -124,10 +124,18 @@ pub fn founding(sites: usize) -> Vec<Body> {
 
 /// Opens a replica on a disk.
 pub fn open(site: usize, disk: &Disk, generation: u8, now: Timestamp) -> Replica {
+    let mut drawn = 0;
+    let draw = move || {
+        let mut bytes = [generation; 16];
+        // The first is the one asked for; what is drawn after a fork is another.
+        bytes[1..3].iter_mut().for_each(|byte| *byte = byte.wrapping_add(drawn));
+        drawn += 101;
+        Some(GenerationId(bytes))
+    };
     let start = Start {
         key: key(site),
         sequencer: (site == 0).then(sequencer),
-        generation: GenerationId([generation; 16]),
+        draw: Box::new(draw),
         store_id: StoreId([generation; 16]),
         copied: false,
         now,

@@ -86,10 +86,13 @@ impl World {
         let generation = GenerationId(self.rng.bytes());
         self.sites[at].copied |= copied;
         let marked = self.sites[at].copied.then_some(generation);
+        let mut next = Some(generation);
+        let mut later = crate::rng::Rng::new(self.rng.number());
+        let draw = move || Some(next.take().unwrap_or_else(|| GenerationId(later.bytes())));
         let start = Start {
             key: self.sites[at].key.clone(),
             sequencer: (self.sites[at].place == 0 && !self.sites[at].is_clone).then(|| self.sequencer.clone()),
-            generation,
+            draw: Box::new(draw),
             store_id: StoreId(self.rng.bytes()),
             copied,
             now: self.clock(at),

@@ -76,7 +76,7 @@ impl<'a, S: Source> PeerLogs<'a, S> {
         let mut left: Vec<LogState> = self.index.open_in(&self.scope).cloned().collect();
         while let Some(log) = left.pop() {
             let has = self.seq(log.name())?;
-            lacking = lacking.saturating_add(log.seq.saturating_sub(has));
+            lacking = lacking.saturating_add(log.seq.saturating_sub(has.max(log.from() - 1)));
             // Whoever holds something of a log holds what it follows, or has a line for that.
             let Some(before) = log.follows.filter(|_| has == 0) else {
                 continue;

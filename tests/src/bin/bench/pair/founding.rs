@@ -34,7 +34,7 @@ pub fn sites(folder: &Path, now: Timestamp) -> anyhow::Result<[Replica; 2]> {
         let start = Start {
             key: key(number),
             sequencer: None,
-            generation: GenerationId(*derived_bytes("generation", number).first_chunk().unwrap_or(&[0; 16])),
+            draw: Box::new(move || derived_bytes("generation", number).first_chunk().copied().map(GenerationId)),
             store_id: StoreId(*derived_bytes("store", number).first_chunk().unwrap_or(&[0; 16])),
             copied: false,
             now,

@@ -1,0 +1,84 @@
+//! Forks (R20): finding where two histories of a log part, and telling everybody who holds the scope.
+
+use schema::id::{RecordHash, ScopeId};
+
+use super::{Effect, Engine, SessionId, Turn};
+use crate::limits::{FORKS_AT_ONCE, MAX_ITEMS};
+use crate::store::log_index::{Line, LogName};
+use crate::wire::Message;
+
+impl Engine {
+    /// Lists the forks of a scope that both sides have begun to carry, if there are any. Linear in those.
+    pub(super) fn list_forks(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
+        let forks = turn.here.log_index.forks().in_scope(scope);
+        let held: Vec<[u8; 32]> = forks.take(MAX_ITEMS as usize).map(schema::fork::Fork::name).collect();
+        if !held.is_empty() {
+            self.send(turn, id, Message::ForkList { scope, held });
+        }
+    }
+
+    /// Tells of forks that are news, and asks again for what was left out because of them.
+    pub(super) fn forked(&mut self, turn: &mut Turn<'_>, scope: ScopeId, held: &[[u8; 32]]) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().filter(|id| self.carries(turn, *id, &scope)).collect();
+        for id in ids {
+            self.send(turn, id, Message::ForkList { scope, held: held.to_vec() });
+            self.say_vector(turn, id, scope, true);
+        }
+    }
+
+    pub(super) fn fork_list(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, held: Vec<[u8; 32]>) {
+        if !self.may_carry(turn, id, &scope) {
+            return;
+        }
+        let known: std::collections::BTreeSet<[u8; 32]> =
+            turn.here.log_index.forks().in_scope(scope).map(schema::fork::Fork::name).collect();
+        let wanted: Vec<[u8; 32]> = held.into_iter().filter(|name| !known.contains(name)).take(FORKS_AT_ONCE).collect();
+        if !wanted.is_empty() {
+            self.send(turn, id, Message::ForkWant { scope, wanted });
+        }
+    }
+
+    pub(super) fn fork_want(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, wanted: &[[u8; 32]]) {
+        if !self.may_carry(turn, id, &scope) {
+            return;
+        }
+        let forks = turn.here.log_index.forks().in_scope(scope).filter(|fork| wanted.contains(&fork.name()));
+        let forks = forks.take(FORKS_AT_ONCE).copied().collect();
+        turn.out.push(Effect::SendForks(id, forks));
+    }
+
+    pub(super) fn fork_points(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SessionId,
+        scope: ScopeId,
+        log: LogName,
+        points: Vec<(u64, RecordHash)>,
+    ) {
+        if self.may_carry(turn, id, &scope) && !points.is_empty() {
+            turn.out.push(Effect::FindFork(id, scope, log, points));
+        }
+    }
+
+    /// A line of the same length with another hash is another history.
+    pub(super) fn find_forks(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lines: &[Line]) {
+        for (site, generation, seq, hash) in lines {
+            let log = schema::id::LogId { site: *site, generation: *generation, scope };
+            let differs = turn.here.log_index.open(&log).is_some_and(|state| state.seq == *seq && state.hash != *hash);
+            if differs {
+                turn.out.push(Effect::FindFork(id, scope, (*site, *generation), Vec::new()));
+            }
+        }
+    }
+
+    /// Whether both hold a scope by the current policy, and the session has begun to carry it.
+    fn carries(&self, turn: &Turn<'_>, id: SessionId, scope: &ScopeId) -> bool {
+        let begun = self.sessions.get(&id).and_then(|session| session.scope(scope)).is_some_and(|sync| sync.begun);
+        begun && self.may_carry(turn, id, scope)
+    }
+
+    fn may_carry(&self, turn: &Turn<'_>, id: SessionId, scope: &ScopeId) -> bool {
+        let peer = self.sessions.get(&id).map(|session| session.peer);
+        peer.is_some_and(|peer| turn.here.policy.is_some_and(|policy| self.is_common(policy, &peer, scope)))
+    }
+}

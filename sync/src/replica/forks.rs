@@ -1,0 +1,276 @@
+//! Forks of a log (R20): finding where two histories part, keeping the proof, ending the log there, and issuing this
+//! site's own commands again.
+
+use std::collections::BTreeSet;
+
+use schema::fork::{Branch, Fork, ForkProof};
+use schema::id::{LogId, RecordHash, ScopeId};
+use schema::record::{BodyKind, MAX_RUN_RECORDS, Previous};
+use schema::time::Timestamp;
+
+use super::{Alarm, Output, Replica, ReplicaError};
+use crate::admission::{again, hash_at, stored};
+use crate::docs::standing::restand;
+use crate::engine::{Event, SessionId};
+use crate::limits::{FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE};
+use crate::store::log_index::{self, LogName};
+use crate::store::{Durability, LogNo, LogState, Source, StoreError, Writing};
+use crate::wire::Message;
+
+impl Replica {
+    /// Goes on looking where a peer's history of a log parts from the one held here: with hashes of the records between
+    /// the last that is known to agree and the first that does not, or, where these follow one another, with this site's
+    /// records from there. Linear in `MAX_FORK_POINTS`.
+    pub(super) fn find_fork(
+        &mut self,
+        session: SessionId,
+        scope: ScopeId,
+        log: LogName,
+        points: &[(u64, RecordHash)],
+    ) -> Result<(), StoreError> {
+        let (reading, id) = (self.store.read()?, LogId { site: log.0, generation: log.1, scope });
+        let Some(state) = self.store.log_index().log(&reading, &id)?.filter(|state| state.seq >= state.from()) else {
+            return Ok(());
+        };
+        let (mut agree, mut differ) = (state.from() - 1, None);
+        let mut points = points.to_vec();
+        points.sort_unstable();
+        for (seq, hash) in &points {
+            match hash_at(&reading, &state, *seq)? {
+                Some(held) if held == *hash => agree = agree.max(*seq),
+                Some(_) => {
+                    differ = Some(*seq);
+                    break;
+                }
+                None => {}
+            }
+        }
+        let seqs: Vec<u64> = match differ {
+            // To begin, or all that is known agrees: one of the two holds more.
+            None if points.is_empty() => steps_back(state.from(), state.seq),
+            None => return Ok(()),
+            Some(differ) if differ == agree + 1 => {
+                if let Some(branch) = branch(&reading, &state, differ)? {
+                    self.send(session, &Message::ForkBranch(branch));
+                }
+                return Ok(());
+            }
+            Some(differ) => between(agree, differ),
+        };
+        let mut said = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            said.extend(hash_at(&reading, &state, seq)?.map(|hash| (seq, hash)));
+        }
+        self.send(session, &Message::ForkPoints { scope, log, points: said });
+        Ok(())
+    }
+
+    /// A peer's history of a log: with this site's it proves the fork.
+    pub(super) fn admit_branch(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        theirs: Branch,
+    ) -> Result<Option<Event>, ReplicaError> {
+        let Some(first) = theirs.headers.first() else {
+            return Ok(None);
+        };
+        let (reading, index) = (self.store.read()?, self.store.log_index());
+        let parts = index.open_of(&first.log.site, &first.log.scope).filter(|state| state.signed_as() == first.log);
+        // A log that ended has another state than the one in memory only while it is closed.
+        let parts: Vec<LogState> = parts.cloned().chain(index.log(&reading, &first.log)?).collect();
+        for state in parts {
+            let before = match first.previous {
+                Previous::Record(hash) => Some(hash),
+                Previous::First | Previous::After(_) => None,
+            };
+            let is_here = (state.from()..=state.seq).contains(&first.seq)
+                && (first.seq == 1 || hash_at(&reading, &state, first.seq - 1)? == before)
+                && hash_at(&reading, &state, first.seq)? != Some(first.hash());
+            if is_here && let Some(ours) = branch(&reading, &state, first.seq)? {
+                return self.admit_fork(now, session, ForkProof::new(ours, theirs));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the proof of a fork: the log ends there, here and now, in one transaction with what that makes to be judged
+    /// again.
+    pub(super) fn admit_fork(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        proof: ForkProof,
+    ) -> Result<Option<Event>, ReplicaError> {
+        let Some(policy) = self.policy().cloned() else {
+            return Ok(None);
+        };
+        let fork = match proof.verify() {
+            Ok(fork) => fork,
+            Err(error) => {
+                tracing::warn!(session, %error, "a peer sent a proof that proves nothing");
+                if let Some(visit) = self.engine.sessions().get(&session) {
+                    let peer = visit.peer;
+                    self.alarm(now, Alarm::Refused(peer, "bad-fork"));
+                }
+                return Ok(None);
+            }
+        };
+        let LogId { site, scope, .. } = fork.log;
+        let forks = self.store.log_index().forks();
+        let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
+        let rests = self.paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
+        let is_many = forks.in_scope(scope).filter(|fork| fork.log.site == site).count() >= FREE_GENERATIONS;
+        if forks.contains(&fork) || !is_ours || (is_many && rests) {
+            return Ok(None);
+        }
+        self.paced.insert(site, now);
+        let news = self.store.write(Durability::Durable, |writing| end_log(writing, proof, fork))?;
+        self.due = true;
+        for torn in self.torn.values_mut() {
+            torn.retain(|log| (log.site, log.scope) != (site, scope));
+        }
+        if site == self.me() {
+            self.begin_anew(now, &fork.log);
+        } else {
+            self.alarm(now, Alarm::Forked(site));
+        }
+        Ok(Some(Event::Forked(scope, news.iter().map(Fork::name).collect())))
+    }
+
+    /// This site's own log forked: what it writes from now on stands in another generation, and what stands behind the
+    /// fork is issued again.
+    fn begin_anew(&mut self, now: Timestamp, log: &LogId) {
+        self.alarm(now, Alarm::SetBack);
+        self.to_reissue = true;
+        if log.generation != self.generation {
+            return;
+        }
+        match (self.draw)() {
+            Some(generation) => self.generation = generation,
+            None => {
+                // Nothing more is written under a name that says nothing; the next start draws another.
+                tracing::error!("the system gives no random bytes; this process goes on in a generation that forked");
+                return;
+            }
+        }
+        // Each session knows the generation that its peer began with.
+        let sessions: Vec<SessionId> = self.engine.sessions().keys().copied().collect();
+        for session in sessions {
+            self.send(session, &Message::Bye("begun-anew".to_owned()));
+            self.out.push_back(Output::Close(session, "begun-anew"));
+        }
+    }
+
+    pub(super) fn send_forks(&mut self, session: SessionId, forks: &[Fork]) -> Result<(), StoreError> {
+        let reading = self.store.read()?;
+        for fork in forks {
+            if let Some(proof) = log_index::proof(&reading, fork)? {
+                self.send(session, &Message::Fork(proof));
+            }
+        }
+        Ok(())
+    }
+
+    /// Issues this site's own commands again that stand behind a fork, a few at a time (R20). One that was issued again
+    /// before is found by its name. Linear in the records behind forks that were not looked at yet.
+    pub(super) fn reissue(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        let me = self.me();
+        let is_in = self.policy().is_some_and(|policy| policy.is_active(&me));
+        if !self.to_reissue || !is_in || self.backlog() > 0 {
+            return Ok(());
+        }
+        let index = self.store.log_index();
+        let own = index.forks().names().filter(|id| id.site == me);
+        let behind: BTreeSet<(LogNo, u64, u64)> =
+            own.filter_map(|id| index.open(id)).map(|state| (state.no, state.from(), state.seq)).collect();
+        for (no, from, to) in behind {
+            let note = format!("reissued/{no}/{from}");
+            let done = self.note(&note)?.and_then(|bytes| bytes.try_into().ok()).map_or(from - 1, u64::from_be_bytes);
+            if done >= to {
+                continue;
+            }
+            let end = to.min(done + REISSUED_AT_ONCE);
+            for seq in done + 1..=end {
+                self.reissue_one(now, no, seq)?;
+            }
+            self.set_note(&note, Some(&end.to_be_bytes()))?;
+            return Ok(());
+        }
+        // Until a fork is found again, or more comes of a history behind one.
+        self.to_reissue = false;
+        Ok(())
+    }
+
+    fn reissue_one(&mut self, now: Timestamp, no: LogNo, seq: u64) -> Result<(), ReplicaError> {
+        let record = stored(&self.store.read()?, no, seq)?.record;
+        if record.header.kind != BodyKind::Edit {
+            return Ok(());
+        }
+        let (name, author, scope) = (again(&record), record.skeleton.author, record.header.log.scope);
+        let written =
+            self.write(now, |batch| Ok(batch.command(author, name, scope, |command| command.take_over(&record))));
+        match written {
+            Ok((Ok(_), outputs)) => self.out.extend(outputs),
+            // It stays in the list of what does not stand, for somebody to adopt.
+            Ok((Err(error), _)) => tracing::warn!(no, seq, %error, "a command was not issued again"),
+            Err(error) => tracing::warn!(no, seq, %error, "a command was not issued again"),
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a proof, and those that this site's own third histories give with it.
+fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Vec<Fork>, StoreError> {
+    let (mut left, mut news) = (vec![(proof, fork)], Vec::new());
+    while let Some((proof, fork)) = left.pop() {
+        if writing.log_index().forks().contains(&fork) {
+            continue;
+        }
+        let behind = writing.end_at(&proof, &fork, |writing, no, seq| Ok(stored(writing, no, seq)?.record.header))?;
+        news.push(fork);
+        for part in &behind {
+            restand(writing, &part.no.to_be_bytes())?;
+            if !fork.names().contains(&part.id)
+                && let Some(ours) = branch(writing, part, part.from())?
+            {
+                let third = ForkProof::new(ours, proof.branches[0].clone());
+                let fork = third.fork().map_err(|_| StoreError::Missing { what: "a history behind a fork" })?;
+                left.push((third, fork));
+            }
+        }
+    }
+    Ok(news)
+}
+
+/// A log's headers from `from` on, up to one that is signed. `None` if none is within a run's length.
+fn branch(source: &impl Source, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
+    let mut headers = Vec::new();
+    for seq in (from..=state.seq).take(MAX_RUN_RECORDS) {
+        let found = stored(source, state.no, seq)?;
+        headers.push(found.record.header);
+        if let Some(signature) = found.signature {
+            return Ok(Some(Branch { headers, signature }));
+        }
+    }
+    Ok(None)
+}
+
+/// The last seq, and others in steps that double.
+fn steps_back(from: u64, last: u64) -> Vec<u64> {
+    let steps = std::iter::successors(Some(1u64), |step| step.checked_mul(2));
+    let back = steps.map_while(|step| last.checked_sub(step)).take_while(|seq| *seq >= from);
+    let mut seqs: Vec<u64> = std::iter::once(last).chain(back).take(MAX_FORK_POINTS - 1).collect();
+    seqs.push(from);
+    seqs
+}
+
+/// Evenly from one that agrees to one that does not, both with them.
+fn between(agree: u64, differ: u64) -> Vec<u64> {
+    let steps = MAX_FORK_POINTS as u64 - 1;
+    let width = differ - agree;
+    let mut seqs: Vec<u64> =
+        (0..=steps).map(|step| agree + (u128::from(width) * u128::from(step) / u128::from(steps)) as u64).collect();
+    seqs.dedup();
+    seqs
+}

@@ -1,0 +1,192 @@
+//! Logs that forked (R20), and the histories behind: each is held and travels as a log of its own, under a name that its
+//! first record fixes.
+//!
+//! A history that was held when the fork became known keeps its records where they are, under the number of the log that
+//! forked: a number and a seq together say which log a record belongs to ([`ForkIndex::name_of`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::codec::{Canonical, CodecError, Reader, Writer};
+use schema::fork::{Fork, ForkProof, branch_name};
+use schema::id::{GenerationId, LogId, RecordHash, ScopeId};
+use schema::record::Header;
+
+use super::{LogState, Undo};
+use crate::store::tables::{LogNo, fork_key};
+use crate::store::{Source, StoreError, Table, Writing, decode};
+
+/// What a history behind a fork is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BranchOf {
+    /// The generation that forked.
+    pub of: GenerationId,
+    /// The first seq behind the fork.
+    pub from: u64,
+    /// The hash of the last record before it; zeros for none.
+    pub base: RecordHash,
+}
+
+impl Canonical for BranchOf {
+    fn write(&self, out: &mut Writer) {
+        self.of.write(out);
+        out.u64(self.from);
+        self.base.write(out);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { of: Canonical::read(input)?, from: input.u64("first seq")?, base: Canonical::read(input)? })
+    }
+}
+
+/// Forks by log, and the numbers under which records behind them are held. In memory; linear in the forks.
+#[derive(Debug, Clone, Default)]
+pub struct ForkIndex {
+    forks: BTreeMap<LogId, BTreeSet<Fork>>,
+    /// By number, from each first seq on: the log.
+    branches: BTreeMap<LogNo, BTreeMap<u64, LogId>>,
+}
+
+impl ForkIndex {
+    /// Whether nothing ever forked.
+    pub fn is_empty(&self) -> bool {
+        self.forks.is_empty()
+    }
+
+    /// The forks of a scope.
+    pub fn in_scope(&self, scope: ScopeId) -> impl Iterator<Item = &Fork> {
+        self.forks.values().flatten().filter(move |fork| fork.log.scope == scope)
+    }
+
+    /// The forks of a log, as its records name it.
+    pub fn of(&self, log: &LogId) -> impl Iterator<Item = &Fork> {
+        self.forks.get(log).into_iter().flatten()
+    }
+
+    /// Whether this fork is known.
+    pub fn contains(&self, fork: &Fork) -> bool {
+        self.forks.get(&fork.log).is_some_and(|forks| forks.contains(fork))
+    }
+
+    /// The history behind a fork to which a record belongs; `None` for one before any fork.
+    pub fn name_of(&self, no: LogNo, seq: u64) -> Option<LogId> {
+        self.branches.get(&no)?.range(..=seq).next_back().map(|(_, id)| *id)
+    }
+
+    /// Names of all histories behind forks.
+    pub fn names(&self) -> impl Iterator<Item = &LogId> {
+        self.branches.values().flat_map(BTreeMap::values)
+    }
+
+    pub(super) fn load(&mut self, source: &impl Source) -> Result<(), StoreError> {
+        for (_, bytes) in source.prefixed(Table::Forks, &[])? {
+            let proof: ForkProof = decode(Table::Forks, &bytes)?;
+            let fork = proof.fork().map_err(|_| StoreError::Damaged { table: Table::Forks.name() })?;
+            self.forks.entry(fork.log).or_default().insert(fork);
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_branch(&mut self, state: &LogState) {
+        self.branches.entry(state.no).or_default().insert(state.from(), state.id);
+    }
+
+    pub(super) fn drop_fork(&mut self, fork: &Fork) {
+        if let Some(forks) = self.forks.get_mut(&fork.log) {
+            forks.remove(fork);
+            if forks.is_empty() {
+                self.forks.remove(&fork.log);
+            }
+        }
+    }
+
+    pub(super) fn drop_branch(&mut self, no: LogNo, from: u64) {
+        if let Some(branches) = self.branches.get_mut(&no) {
+            branches.remove(&from);
+            if branches.is_empty() {
+                self.branches.remove(&no);
+            }
+        }
+    }
+}
+
+/// Every history behind a fork.
+pub(super) fn branches(source: &impl Source) -> Result<Vec<LogState>, StoreError> {
+    let rows = source.prefixed(Table::Branches, &[])?;
+    rows.iter().map(|(_, bytes)| decode(Table::Branches, bytes)).collect()
+}
+
+/// The proof of a fork.
+pub fn proof(source: &impl Source, fork: &Fork) -> Result<Option<ForkProof>, StoreError> {
+    source.get_as(Table::Forks, &fork_key(fork))
+}
+
+impl Writing<'_> {
+    /// Writes a history behind a fork: always in memory, since nothing closes it.
+    pub(super) fn put_branch(&mut self, state: LogState) -> Result<(), StoreError> {
+        let (id, no, from) = (state.id, state.no, state.from());
+        self.put(Table::Branches, &id.to_bytes(), &state.to_bytes())?;
+        // Under a number of its own it is found by that as well.
+        let key = no.to_be_bytes();
+        if self.get_as::<LogState>(Table::Logs, &key)?.is_none_or(|log| log.id == id) {
+            self.put(Table::Logs, &key, &state.to_bytes())?;
+        }
+        let index = self.log_index.scopes.entry(id.scope).or_default();
+        index.vector_digest.set(None);
+        let is_new = !index.open.contains_key(&state.name());
+        if is_new {
+            self.log_index.forks.note_branch(&state);
+            self.undo.push(Undo::Branch(no, from));
+        }
+        let index = self.log_index.scopes.entry(id.scope).or_default();
+        let before = index.open.insert(state.name(), state);
+        self.undo.push(Undo::Log(id, before.map(Box::new)));
+        Ok(())
+    }
+
+    /// Keeps the proof of a fork that is not known yet and ends the log there: what is held behind it becomes a log of its
+    /// own, and so does each history that the proof names. Answers with what was held behind it. `header_at` reads a
+    /// record held. Linear in the histories behind forks of this log.
+    pub fn end_at(
+        &mut self,
+        proof: &ForkProof,
+        fork: &Fork,
+        header_at: impl Fn(&Self, LogNo, u64) -> Result<Header, StoreError>,
+    ) -> Result<Vec<LogState>, StoreError> {
+        self.put(Table::Forks, &fork_key(fork), &proof.to_bytes())?;
+        self.log_index.forks.forks.entry(fork.log).or_default().insert(*fork);
+        self.undo.push(Undo::Fork(*fork));
+        let main = self.log_or_new(fork.log)?;
+        let open = self.log_index.open_of(&fork.log.site, &fork.log.scope);
+        let is_part = |state: &&LogState| state.branch.is_some() && state.signed_as() == fork.log;
+        let mut parts: Vec<LogState> = open.filter(is_part).cloned().collect();
+        parts.push(main);
+        // Behind the whole log the fork may be its very first record; a history does not fork before its own.
+        parts.retain(|part| part.seq > fork.last && (part.branch.is_none() || part.from() <= fork.last));
+        let branch = BranchOf { of: fork.log.generation, from: fork.last + 1, base: fork.hash };
+        let mut behind = Vec::new();
+        for part in parts {
+            let before = match fork.last {
+                0 => None,
+                last => Some(header_at(self, part.no, last)?),
+            };
+            if before.as_ref().is_some_and(|before| before.hash() != fork.hash) {
+                continue;
+            }
+            let id = branch_name(&fork.log, &header_at(self, part.no, fork.last + 1)?.hash());
+            let (hlc, pin) = before.map(|before| (before.hlc, before.pin)).unwrap_or_default();
+            self.put_log(LogState { seq: fork.last, hash: fork.hash, hlc, pin, ..part.clone() })?;
+            self.put(Table::LogNumbers, &id.to_bytes(), &part.no.to_be_bytes())?;
+            let (follows, successors) = (None, Vec::new());
+            behind.push(LogState { id, branch: Some(branch), follows, successors, ..part });
+        }
+        for part in &behind {
+            self.put_log(part.clone())?;
+        }
+        for id in fork.names() {
+            if self.log(&id)?.is_none() {
+                let new = self.log_or_new(id)?;
+                self.put_log(LogState { seq: fork.last, hash: fork.hash, branch: Some(branch), ..new })?;
+            }
+        }
+        Ok(behind)
+    }
+}
