@@ -32,7 +32,7 @@ use crate::frontiers::{self, Frontiers};
 use crate::limits::{CATCH_UP_RECORDS, FRONTIER_INTERVAL};
 use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Wait;
-use crate::store::{Durability, Reading, Source, Store, StoreError, Table, Writing, decode};
+use crate::store::{Durability, LogNo, Reading, Source, Store, StoreError, Table, Writing, decode};
 use crate::wire::{Cursor, Lane};
 pub use exchange::Exchange;
 pub use write::{Batch, Command, WriteError, Written};
@@ -139,6 +139,8 @@ pub struct Replica {
     draw: Box<dyn FnMut() -> Option<GenerationId> + Send>,
     /// Whether commands of this site may stand behind a fork that were not issued again yet (R20).
     to_reissue: bool,
+    /// The generation in which the commands of each history behind a fork are issued again, by its number and first seq.
+    reissued_in: BTreeMap<(LogNo, u64), GenerationId>,
     store_id: StoreId,
     authority: AuthorityLog,
     engine: Engine,
@@ -151,6 +153,8 @@ pub struct Replica {
     /// Logs of which a session told another branch than the one held: what continues that is left out (R20). Nothing of
     /// it is verified, so it counts for that session alone.
     torn: BTreeMap<SessionId, BTreeSet<LogId>>,
+    /// Runs that a session sent and that came out wrong here once: the second time they are wrong.
+    mistaken: BTreeMap<SessionId, BTreeSet<(LogId, u64)>>,
     /// When a site with many open logs was last let begin another one (R1).
     paced: BTreeMap<SiteId, Timestamp>,
     /// What is to be exchanged with each site, as last counted.
@@ -228,6 +232,7 @@ impl Replica {
             generation,
             draw: start.draw,
             to_reissue: true,
+            reissued_in: BTreeMap::new(),
             store_id,
             authority,
             engine,
@@ -237,6 +242,7 @@ impl Replica {
             frontiers,
             announced: BTreeMap::new(),
             torn: BTreeMap::new(),
+            mistaken: BTreeMap::new(),
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),
             authority_heard: false,
@@ -334,6 +340,7 @@ impl Replica {
     /// A transport session is gone.
     pub fn closed(&mut self, now: Timestamp, session: SessionId) -> Result<Vec<Output>, ReplicaError> {
         self.torn.remove(&session);
+        self.mistaken.remove(&session);
         self.run(now, Event::Closed(session))
     }
 

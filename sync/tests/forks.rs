@@ -167,3 +167,35 @@ fn r20_three_histories_of_one_log_end_alike_everywhere() {
     }
     fleet.agree();
 }
+
+#[test]
+fn r20_an_honest_record_that_refers_to_one_history_is_no_fault_where_the_other_is_held() {
+    let mut fleet = Fleet::new(3);
+    let common = fleet.ticket(1, "commune");
+    fleet.meet_all();
+    let before = fleet.disks[1].clone();
+    fleet.put(1, common, "title", "d'une vie");
+    fleet.meet(0, 1);
+    fleet.set_back(1, before);
+    fleet.put(1, common, "title", "de l'autre");
+    fleet.meet(2, 1);
+    // What is written at the first site refers to a record that has another content at the third.
+    fleet.put(0, common, "urgency", "low");
+    fleet.put(2, common, "impact", "low");
+    fleet.meet(0, 2);
+    calm_but(&fleet, |_, alarm| matches!(alarm, Alarm::Forked(site) if *site == fleet.id(1)));
+    for site in [0, 2] {
+        assert_eq!(shown(&fleet, site, &common, "urgency").as_deref(), Some("low"), "at {site}");
+        assert_eq!(
+            shown(&fleet, site, &common, "impact").is_some(),
+            shown(&fleet, 2 - site, &common, "impact").is_some()
+        );
+    }
+    fleet.agree_on(&[0, 2]);
+    fleet.meet_all();
+    fleet.meet_all();
+    let view = fleet.view(0, &common).unwrap();
+    let titles: Vec<_> = view.distinct("title").iter().filter_map(|held| held.value.shown()).collect();
+    assert_eq!(titles.len(), 2, "both titles are there to choose from: {titles:?}");
+    fleet.agree();
+}

@@ -36,6 +36,10 @@ struct Received {
     own: Vec<(GenerationId, bool)>,
     /// Logs that go on from another record than the one held.
     torn: BTreeSet<LogId>,
+    /// Runs that came out wrong and refer to other logs: one of those may have another history there (R20).
+    mistaken: BTreeSet<(LogId, u64)>,
+    /// The logs that those refer to.
+    suspected: BTreeSet<LogId>,
     slowed: Vec<SiteId>,
     /// Whether records wait to be judged again.
     due: bool,
@@ -80,8 +84,8 @@ impl Replica {
                 return Ok(Some(Event::Fetched(session, scope, lane, self.fetch(&wanted)?)));
             }
             Effect::Admit { session, store, scope, lane, cursor, runs } => {
-                let (admission, torn) = self.admit(now, session, (store, scope, lane, cursor), &runs)?;
-                for log in torn {
+                let (admission, parted) = self.admit(now, session, (store, scope, lane, cursor), &runs)?;
+                for log in parted {
                     self.find_fork(session, scope, (log.site, log.generation), &[])?;
                 }
                 return Ok(Some(Event::Admitted(session, scope, lane, cursor, admission)));
@@ -147,6 +151,7 @@ impl Replica {
         };
         let (me, paced) = (self.me(), &self.paced);
         let torn = self.torn.get(&session).cloned().unwrap_or_default();
+        let mistaken = self.mistaken.get(&session).cloned().unwrap_or_default();
         // A frame without records only moves the cursor, which is no loss to lose.
         let durability = if runs.is_empty() { Durability::Derived } else { Durability::Durable };
         let outcome = self.store.write(durability, |writing| {
@@ -172,7 +177,7 @@ impl Replica {
                     continue;
                 }
                 let known = state.as_ref().is_some_and(|state| state.seq >= state.from());
-                let run = match unpack(writing, &policy, (scope, runs, head), state.as_ref()) {
+                let (run, refers_to) = match unpack(writing, &policy, (scope, runs, head), state.as_ref()) {
                     // It may refer to what was left out.
                     Err(Reject::Reference) if received.partly => continue,
                     unpacked => unpacked?,
@@ -182,7 +187,18 @@ impl Replica {
                     received.torn.insert(log);
                     continue;
                 };
-                match admit(writing, &policy, &run)? {
+                let admitted = match admit(writing, &policy, &run) {
+                    Err(Reject::Signature { .. } | Reject::Body { .. })
+                        if !refers_to.is_empty() && !mistaken.contains(&(log, head.from)) =>
+                    {
+                        received.partly = true;
+                        received.mistaken.insert((log, head.from));
+                        received.suspected.extend(refers_to);
+                        continue;
+                    }
+                    admitted => admitted?,
+                };
+                match admitted {
                     Admitted::Stored(_) => {
                         let last = run.records.last().map(|with| with.record.header.hlc).unwrap_or_default();
                         received.latest = received.latest.max(last);
@@ -209,8 +225,8 @@ impl Replica {
         });
         match outcome {
             Ok(received) => {
-                let torn = received.torn.clone();
-                Ok((self.received_runs(now, session, (store, scope, lane, cursor), received), torn))
+                let parted = received.torn.union(&received.suspected).copied().collect();
+                Ok((self.received_runs(now, session, (store, scope, lane, cursor), received), parted))
             }
             Err(Reject::Store(error)) => Err(error.into()),
             Err(reject) => {
@@ -245,6 +261,9 @@ impl Replica {
         self.paced.extend(received.begun.into_iter().map(|site| (site, now)));
         for site in received.slowed {
             self.alarm(now, Alarm::Slowed(site));
+        }
+        if !received.mistaken.is_empty() {
+            self.mistaken.entry(session).or_default().extend(received.mistaken);
         }
         if !received.torn.is_empty() {
             self.torn.entry(session).or_default().extend(received.torn);
@@ -457,22 +476,27 @@ fn may_begin(writing: &Writing<'_>, log: &LogId, last: Option<Timestamp>, now: T
     Ok(known || open < FREE_GENERATIONS || !rests)
 }
 
-/// Takes a run out of its frame and puts it together; `None` if it follows another record than the one held here.
+/// Takes a run out of its frame and puts it together, and says which other logs it refers to; `None` if it follows
+/// another record than the one held here.
 fn unpack(
     writing: &Writing<'_>,
     policy: &Policy,
     (scope, runs, head): (ScopeId, &PackedRuns, &RunHead),
     state: Option<&LogState>,
-) -> Result<Option<Run>, Reject> {
+) -> Result<(Option<Run>, BTreeSet<LogId>), Reject> {
     let before = match (state, head.from.checked_sub(1)) {
         (Some(state), Some(before)) => hash_at(writing, state, before)?,
         (None, _) | (_, None) => None,
     };
     let signed_as = state.map_or(head.log.1, |state| state.signed_as().generation);
     let held = HeldRecords { writing, scope, logs: runs.logs() };
-    match runs.open(head)?.unpack(&policy.org, signed_as, before, &held) {
-        Ok(run) => Ok(Some(run)),
-        Err(UnpackError::Forked) => Ok(None),
+    let packed = runs.open(head)?;
+    let named = packed.refers_to().into_iter().filter_map(|number| runs.logs().get(number as usize));
+    let others = named.filter(|log| **log != head.log);
+    let refers_to = others.map(|(site, generation)| LogId { site: *site, generation: *generation, scope }).collect();
+    match packed.unpack(&policy.org, signed_as, before, &held) {
+        Ok(run) => Ok((Some(run), refers_to)),
+        Err(UnpackError::Forked) => Ok((None, refers_to)),
         Err(UnpackError::Reference) => Err(Reject::Reference),
         Err(UnpackError::Store(error)) => Err(Reject::Store(error)),
     }

@@ -172,8 +172,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Issues this site's own commands again that stand behind a fork, a few at a time (R20). One that was issued again
-    /// before is found by its name. Linear in the records behind forks that were not looked at yet.
+    /// Issues this site's own commands again that stand behind a fork, a few at a time (R20): those of each history in a
+    /// generation of their own, so that neither overwrites the other. One that was issued again before is found by its
+    /// name. Linear in the records behind forks that were not looked at yet.
     pub(super) fn reissue(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         let me = self.me();
         let is_in = self.policy().is_some_and(|policy| policy.is_active(&me));
@@ -191,9 +192,14 @@ impl Replica {
                 continue;
             }
             let end = to.min(done + REISSUED_AT_ONCE);
-            for seq in done + 1..=end {
-                self.reissue_one(now, no, seq)?;
-            }
+            let Some(drawn) = self.reissued_in.get(&(no, from)).copied().or_else(|| (self.draw)()) else {
+                return Ok(());
+            };
+            self.reissued_in.insert((no, from), drawn);
+            let own = std::mem::replace(&mut self.generation, drawn);
+            let issued = (done + 1..=end).try_for_each(|seq| self.reissue_one(now, no, seq));
+            self.generation = own;
+            issued?;
             self.set_note(&note, Some(&end.to_be_bytes()))?;
             return Ok(());
         }

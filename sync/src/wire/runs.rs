@@ -4,6 +4,8 @@
 //! back from the logs as the receiver holds them, and the signature at the end proves that this gave what
 //! the author signed. Code of the bytes: [`super::layout`].
 
+use std::collections::BTreeSet;
+
 use schema::author::Author;
 use schema::authority::Pin;
 use schema::codec::Tagged;
@@ -140,6 +142,18 @@ impl PackedRun {
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// The logs, by their numbers in the frame, that its changes refer to.
+    pub fn refers_to(&self) -> BTreeSet<FrameLog> {
+        let changes = self.records.iter().flat_map(|record| &record.entries).map(|(_, change)| change);
+        let stripped = changes.filter_map(|change| match change {
+            PackedChange::Stripped(stripped) => Some(stripped),
+            PackedChange::Whole(_) | PackedChange::NamedOnly(..) => None,
+        });
+        stripped
+            .flat_map(|one| one.dependencies.iter().map(|place| place.log).chain(one.others.iter().copied()))
+            .collect()
     }
 
     /// Computes what was left out. `signed_as` is the generation that the records name, another than the log's for a

@@ -129,7 +129,7 @@ pub fn open(site: usize, disk: &Disk, generation: u8, now: Timestamp) -> Replica
         let mut bytes = [generation; 16];
         // The first is the one asked for; what is drawn after a fork is another.
         bytes[1..3].iter_mut().for_each(|byte| *byte = byte.wrapping_add(drawn));
-        drawn += 101;
+        drawn = u8::wrapping_add(drawn, 101);
         Some(GenerationId(bytes))
     };
     let start = Start {
