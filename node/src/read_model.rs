@@ -120,7 +120,8 @@ impl ReadModel {
 
 fn row(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<(), ViewError> {
     let Some(view) = view::view(source, doc)? else {
-        return Ok(());
+        tickets::remove(conn, doc)?;
+        return Ok(directory::remove(conn, doc)?);
     };
     match view.kind {
         DocKind::Ticket => tickets::write(conn, &view)?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use schema::doc::{DocKind, View};
 use schema::fold::fold;
+use schema::id::DocId;
 
 /// An id and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -18,11 +19,16 @@ pub struct Ref {
 /// Writes the row of a directory document.
 pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     let (Some(kind), Some(label)) = (view.kind.word(), view.text("name")) else {
-        return Ok(());
+        return remove(conn, &view.id);
     };
     conn.prepare_cached("INSERT OR REPLACE INTO names (id, kind, label, folded) VALUES (?, ?, ?, ?)")?
         .execute(params![view.id.to_string(), kind, label, fold(label)])?;
     Ok(())
+}
+
+/// Removes the row of a document that is gone.
+pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM names WHERE id = ?")?.execute([doc.to_string()]).map(drop)
 }
 
 /// How a reference is shown: its name, or the head of its id if it is not held here (R4).

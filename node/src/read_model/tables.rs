@@ -7,7 +7,7 @@ use schema::id::ScopeId;
 use sync::store::LogIndex;
 
 /// Another number throws the whole read model away and makes it again.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The tables that are a function of documents, in the order of [`hash`].
 pub const DERIVED: [&str; 5] = ["tickets", "comments", "conflicts", "names", "search"];
@@ -45,6 +45,7 @@ CREATE INDEX IF NOT EXISTS names_folded ON names(kind, folded, id);
 CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
   ticket UNINDEXED, public, internal, tokenize = \"unicode61 remove_diacritics 2\", prefix = '2 3 4'
 );
+CREATE TABLE IF NOT EXISTS notes (doc TEXT PRIMARY KEY, ticket TEXT NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS search_rows (ticket TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS position (what TEXT PRIMARY KEY, counter INTEGER NOT NULL) WITHOUT ROWID;
 ";
@@ -62,7 +63,7 @@ pub fn create(conn: &Connection) -> rusqlite::Result<()> {
 
 /// Empties every table.
 pub fn empty(conn: &Connection) -> rusqlite::Result<()> {
-    for table in DERIVED.iter().chain(&["search_rows", "position"]) {
+    for table in DERIVED.iter().chain(&["notes", "search_rows", "position"]) {
         conn.execute_batch(&format!("DELETE FROM {table}"))?;
     }
     Ok(())
@@ -130,6 +131,14 @@ pub fn hash(conn: &Connection) -> rusqlite::Result<[u8; 32]> {
         }
     }
     Ok(*hasher.finalize().as_bytes())
+}
+
+/// Removes the search row of a ticket.
+pub fn drop_search_row(conn: &Connection, ticket: &str) -> rusqlite::Result<()> {
+    let row = search_row(conn, ticket)?;
+    conn.prepare_cached("DELETE FROM search WHERE rowid = ?")?.execute([row])?;
+    conn.prepare_cached("DELETE FROM search_rows WHERE ticket = ?")?.execute([ticket])?;
+    Ok(())
 }
 
 /// The number of the search row of a ticket, made if there is none: FTS5 finds its rows by number only.

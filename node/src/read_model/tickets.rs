@@ -1,12 +1,12 @@
 //! Rows of tickets and their notes.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use schema::author::Author;
 use schema::doc::View;
 use schema::id::DocId;
 use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
-use super::tables::search_row;
+use super::tables::{drop_search_row, search_row};
 
 /// Writes the rows of a ticket's document.
 pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
@@ -72,12 +72,40 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
 pub fn write_notes(conn: &Connection, view: &View, ticket: &DocId) -> rusqlite::Result<()> {
     let ticket = ticket.to_string();
     let ticket = ticket.as_str();
+    conn.prepare_cached("INSERT OR REPLACE INTO notes (doc, ticket) VALUES (?, ?)")?
+        .execute(params![view.id.to_string(), ticket])?;
     let notes = comments_of(view);
     write_comments(conn, ticket, true, &notes)?;
     let words: Vec<&str> = notes.iter().map(|note| note.body.as_str()).collect();
     let row = search_row(conn, ticket)?;
     conn.prepare_cached("UPDATE search SET internal = ?1 WHERE rowid = ?2 AND internal <> ?1")?
         .execute(params![words.join("\n"), row])?;
+    Ok(())
+}
+
+/// Removes what a document of a ticket, or of the notes beside one, gave: nothing that stands gave birth to it any more.
+pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
+    let doc = doc.to_string();
+    let mut find = conn.prepare_cached("SELECT ticket FROM notes WHERE doc = ?")?;
+    let of_notes: Option<String> = find.query_row([&doc], |row| row.get(0)).optional()?;
+    let is_ticket = conn.prepare_cached("DELETE FROM tickets WHERE id = ?")?.execute([&doc])? > 0;
+    let (ticket, internal, column) = match of_notes {
+        Some(ticket) => (ticket, true, "internal"),
+        None if is_ticket => (doc.clone(), false, "public"),
+        None => return Ok(()),
+    };
+    conn.prepare_cached("DELETE FROM notes WHERE doc = ?")?.execute([&doc])?;
+    write_comments(conn, &ticket, internal, &[])?;
+    if !internal {
+        conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&ticket])?;
+    }
+    let beside = "SELECT EXISTS (SELECT 1 FROM tickets WHERE id = ?1) + EXISTS (SELECT 1 FROM notes WHERE ticket = ?1)";
+    let left: i64 = conn.prepare_cached(beside)?.query_row([&ticket], |row| row.get(0))?;
+    if left == 0 {
+        return drop_search_row(conn, &ticket);
+    }
+    let row = search_row(conn, &ticket)?;
+    conn.execute(&format!("UPDATE search SET {column} = '' WHERE rowid = ?"), [row])?;
     Ok(())
 }
 
