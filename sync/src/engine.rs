@@ -23,6 +23,7 @@ use schema::id::{GenerationId, ScopeId, SiteId};
 use schema::policy::Policy;
 use schema::time::Timestamp;
 
+use crate::frontiers::Newest;
 use crate::limits::{
     ACK_PATIENCE, FRAME_MIN_BYTES, FRAME_START_BYTES, FRAME_TARGET_BYTES, LINK_FAST, LINK_SLOW, MAX_OFFERS,
     PING_INTERVAL, SESSION_SILENCE, SKIPPED_INTERVAL,
@@ -222,6 +223,7 @@ impl Engine {
                 vector: here.log_index.vector_digest(&scope),
                 docs: docs_at(here, &scope),
                 floor: 0,
+                announced: here.frontiers.get(&self.me, &scope).map_or(0, |newest| newest.number),
             };
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.scopes.entry(scope).or_default().offered = true;
@@ -438,7 +440,10 @@ fn differ(theirs: Option<DocsAt>, ours: Option<DocsAt>) -> bool {
 }
 
 /// What a site's newest frontier announcement says of one scope, if it is of this generation.
-fn frontier_of(here: &EngineInput<'_>, site: &SiteId, generation: Option<GenerationId>, scope: &ScopeId) -> HeldSeqs {
-    let said = here.frontiers.get(site, scope).filter(|newest| Some(newest.generation) == generation);
+fn frontier_of(here: &EngineInput<'_>, site: &SiteId, generation: Option<GenerationId>, offer: &Offer) -> HeldSeqs {
+    let scope = &offer.scope;
+    // What a machine said that was set back with its memory is of before.
+    let is_its = |newest: &&Newest| Some(newest.generation) == generation && newest.number <= offer.announced;
+    let said = here.frontiers.get(site, scope).filter(is_its);
     said.map(|_| (here.lines)(site, scope)).unwrap_or_default()
 }

@@ -50,6 +50,9 @@ pub const BODIES_FRAME_BYTES: usize = 1 << 20;
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a run that refers to other logs may come out wrong before its sender is blamed: time to find out whether
+/// one of those has another history there.
+pub const MISTAKE_PATIENCE: Duration = Duration::from_secs(30);
 /// Hashes of records in one question where two histories of a log part: a log of a million records takes four.
 pub const MAX_FORK_POINTS: usize = 32;
 /// Proofs of forks sent for one question; the rest is asked for again.

@@ -153,8 +153,9 @@ pub struct Replica {
     /// Logs of which a session told another branch than the one held: what continues that is left out (R20). Nothing of
     /// it is verified, so it counts for that session alone.
     torn: BTreeMap<SessionId, BTreeSet<LogId>>,
-    /// Runs that a session sent and that came out wrong here once: the second time they are wrong.
-    mistaken: BTreeMap<SessionId, BTreeSet<(LogId, u64)>>,
+    /// Logs of which a session sent what came out wrong here, and when it first did: for a while the fault may be in what
+    /// they refer to.
+    mistaken: BTreeMap<SessionId, BTreeMap<LogId, Timestamp>>,
     /// When a site with many open logs was last let begin another one (R1).
     paced: BTreeMap<SiteId, Timestamp>,
     /// What is to be exchanged with each site, as last counted.

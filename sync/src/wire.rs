@@ -106,6 +106,9 @@ pub struct Offer {
     pub docs: Option<DocsAt>,
     /// Arrivals of the sender up to this one have headers and skeletons only; 0: everything has its bodies.
     pub floor: u64,
+    /// The number of the sender's newest announcement as far as it knows; 0: none. Later ones are of before it was set
+    /// back.
+    pub announced: u64,
 }
 
 /// A digest of documents and the authority log it was judged by: only at equal ends of that log do equal
@@ -327,6 +330,7 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.raw(&offer.vector);
             out.option(offer.docs.as_ref(), |out, docs| docs.write(out));
             out.varint(offer.floor);
+            out.varint(offer.announced);
         }
         Message::Authority(statements) => {
             out.u8(3);
@@ -456,6 +460,7 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
             vector: input.array("vector digest")?,
             docs: docs(input)?,
             floor: input.varint("floor")?,
+            announced: input.varint("announced")?,
         }),
         3 => Message::Authority(input.list(AUTHORITY_BATCH, "statements", Canonical::read)?),
         4 => {

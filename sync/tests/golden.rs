@@ -121,7 +121,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         authority: pin(),
         frontiers: [4; 32],
     };
-    let offer = Offer { scope: SCOPE, cursors: [Some(cursor), None], vector: [5; 32], docs, floor: 12 };
+    let offer = Offer { scope: SCOPE, cursors: [Some(cursor), None], vector: [5; 32], docs, floor: 12, announced: 300 };
     let statement = values::statements().swap_remove(3).1;
     let line = (SiteId([1; 32]), GenerationId([2; 16]), 300, RecordHash([3; 32]));
     let place = (SiteId([1; 32]), SCOPE);

@@ -5,6 +5,7 @@
 
 mod check;
 mod fault;
+mod holdings;
 mod hostile;
 mod site;
 mod workload;
@@ -16,13 +17,14 @@ use schema::authority::{
     AuthorityRef, Body, Grant, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing, UserEntry,
 };
 use schema::id::scope_of;
-use schema::id::{DocId, LogId, ScopeId, StructureId, UserId};
+use schema::id::{DocId, ScopeId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
 use schema::time::{Hlc, Timestamp};
 use sync::engine::SessionId;
 
 use crate::model::{CommandNo, Model};
 use crate::rng::Rng;
+pub use holdings::RecordAt;
 pub use site::SimSite;
 
 /// When the simulation begins, in milliseconds since 1970.
@@ -114,8 +116,8 @@ impl Ord for Scheduled {
 pub struct Acknowledged {
     /// The instance that acknowledged.
     pub at: usize,
-    /// Its record: the log and the sequence number in it.
-    pub record: (LogId, u64),
+    /// Its record.
+    pub record: RecordAt,
     /// The document it is about.
     pub doc: DocId,
     /// The number given to a new ticket; `None`: it opened none.
@@ -166,6 +168,10 @@ pub struct World {
     sequencer: Secret,
     /// Set when faults and commands are over.
     quiescent: bool,
+    /// Places that were set back with their memory.
+    set_back: BTreeSet<usize>,
+    /// The place whose key was revoked; `None`: there is none.
+    revoked: Option<usize>,
     /// Tickets that only hostile members write to; the reference model does not know them.
     forgery_targets: BTreeSet<schema::id::DocId>,
     /// What went wrong, in order.
@@ -213,6 +219,8 @@ impl World {
             statements: Vec::new(),
             sequencer,
             quiescent: false,
+            set_back: BTreeSet::new(),
+            revoked: None,
             forgery_targets: BTreeSet::new(),
             failures: Vec::new(),
             options,

@@ -97,6 +97,10 @@ impl Materializer<'_> {
                 docs.insert(entry.doc);
             }
         }
+        // What cannot be read yet builds on nothing so far.
+        if docs.is_empty() || dependencies(writing, self.authority, no, record)?.is_none() {
+            return Ok(());
+        }
         self.judge_anew(writing, docs)
     }
 

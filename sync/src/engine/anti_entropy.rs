@@ -74,13 +74,12 @@ impl Engine {
         let (Some(policy), Some(session)) = (here.policy, self.sessions.get(&id)) else {
             return;
         };
-        let (peer, generation) = (session.peer, session.generation());
+        let peer = session.peer;
         let theirs: std::collections::BTreeMap<(SiteId, ScopeId), (u64, GenerationId)> =
             held.iter().map(|(site, scope, number, generation)| ((*site, *scope), (*number, *generation))).collect();
         let newer = here.frontiers.iter().filter(|((site, scope), newest)| {
             let known = theirs.get(&(*site, *scope));
-            let own = (*site, Some(newest.generation)) == (peer, generation);
-            !own && self.is_common(policy, &peer, scope)
+            self.is_common(policy, &peer, scope)
                 && known.is_none_or(|known| *known < (newest.number, newest.generation))
         });
         let newer: Vec<(SiteId, ScopeId)> = newer.map(|(place, _)| *place).collect();

@@ -80,6 +80,8 @@ pub enum Admission {
     Durable,
     /// Some were left out for now: their key is not known yet, or their site begins logs faster than it may.
     Partly,
+    /// Some refer to what the peer takes for held here, and is not: it is to hear what is.
+    Lacking,
     /// Refused: the session ends with this code.
     Refused(&'static str),
 }

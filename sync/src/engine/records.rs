@@ -24,7 +24,7 @@ impl Engine {
             return;
         };
         let may = policy.holds(&peer, &scope) || crate::fault_injection::sends_every_scope();
-        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None, floor: 0 };
+        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None, floor: 0, announced: 0 };
         let offer = sync.offer.clone().or_else(|| crate::fault_injection::sends_every_scope().then(unasked));
         let (true, true, false, Some(offer)) = (sync.offered, may, sync.begun, offer) else {
             return;
@@ -42,7 +42,7 @@ impl Engine {
         } else if let [Some(own), Some(others)] = offer.cursors {
             // A statement of another generation may be of before a restore: then only the cursor counts.
             let generation = session.hello.as_ref().map(|hello| hello.generation);
-            sync.held = frontier_of(here, &peer, generation, &scope);
+            sync.held = frontier_of(here, &peer, generation, &offer);
             sync.lanes = [LaneState::resume(own), LaneState::resume(others)];
         } else {
             self.say_vector(turn, id, scope, true);
@@ -136,11 +136,16 @@ impl Engine {
     ) {
         match admission {
             Admission::Refused(code) => turn.out.push(Effect::Close(id, code)),
-            Admission::Durable | Admission::Partly => {
-                if admission == Admission::Partly
+            Admission::Durable | Admission::Partly | Admission::Lacking => {
+                if admission != Admission::Durable
                     && let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope))
                 {
-                    sync.skipped = true;
+                    let now = turn.now;
+                    let said = sync.vector_said.is_some_and(|at| now.since(at) < VECTOR_INTERVAL);
+                    sync.skipped = admission == Admission::Partly || said;
+                    if !sync.skipped {
+                        self.say_vector(turn, id, scope, false);
+                    }
                 }
                 self.send(turn, id, Message::Ack { scope, lane, cursor });
             }

@@ -16,7 +16,7 @@ use crate::admission::{Admitted, Reject, Run, admit, hash_at, names_of, put_body
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED,
+    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED, MISTAKE_PATIENCE,
     WANT_INTERVAL,
 };
 use crate::store::log_index::HeldSeqs;
@@ -31,13 +31,16 @@ use crate::wire::{Cursor, Lane, Message, PackedRuns};
 struct Received {
     /// Whether something was left out for now.
     partly: bool,
+    /// Whether the peer takes more for held here than is.
+    lacking: bool,
     latest: Hlc,
     /// Records of this site's own key: the generation, and whether the log was known before.
     own: Vec<(GenerationId, bool)>,
     /// Logs that go on from another record than the one held.
     torn: BTreeSet<LogId>,
-    /// Runs that came out wrong and refer to other logs: one of those may have another history there (R20).
-    mistaken: BTreeSet<(LogId, u64)>,
+    /// Logs of which something was left out that refers to other logs: what it refers to is not held here, or has another
+    /// history there (R20).
+    mistaken: BTreeSet<LogId>,
     /// The logs that those refer to.
     suspected: BTreeSet<LogId>,
     slowed: Vec<SiteId>,
@@ -165,7 +168,7 @@ impl Replica {
                     continue;
                 }
                 let state = writing.log(&log)?;
-                if state.is_none() && head.from > 1 {
+                if state.as_ref().is_some_and(|state| state.branch.is_some()) != head.is_behind_fork {
                     // A history behind a fork that is not known here yet.
                     received.partly = true;
                     continue;
@@ -178,8 +181,13 @@ impl Replica {
                 }
                 let known = state.as_ref().is_some_and(|state| state.seq >= state.from());
                 let (run, refers_to) = match unpack(writing, &policy, (scope, runs, head), state.as_ref()) {
-                    // It may refer to what was left out.
-                    Err(Reject::Reference) if received.partly => continue,
+                    // It may refer to what was left out, or to what this site held before it was set back.
+                    Err(Reject::Reference) => {
+                        received.lacking |= !received.partly;
+                        received.partly = true;
+                        received.mistaken.insert(log);
+                        continue;
+                    }
                     unpacked => unpacked?,
                 };
                 let Some(run) = run else {
@@ -189,11 +197,17 @@ impl Replica {
                 };
                 let admitted = match admit(writing, &policy, &run) {
                     Err(Reject::Signature { .. } | Reject::Body { .. })
-                        if !refers_to.is_empty() && !mistaken.contains(&(log, head.from)) =>
+                        if !refers_to.is_empty()
+                            && mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE) =>
                     {
                         received.partly = true;
-                        received.mistaken.insert((log, head.from));
+                        received.mistaken.insert(log);
                         received.suspected.extend(refers_to);
+                        continue;
+                    }
+                    // It goes on from what was left out.
+                    Err(Reject::Gap { .. }) if mistaken.contains_key(&log) || received.mistaken.contains(&log) => {
+                        received.partly = true;
                         continue;
                     }
                     admitted => admitted?,
@@ -232,9 +246,7 @@ impl Replica {
             Err(reject) => {
                 let code = refusal(&reject);
                 tracing::warn!(session, code, error = %reject, "a peer's records were refused");
-                // Each side may honestly be wrong about what the other holds; the next session begins with the truth.
-                let visit = self.engine.sessions().get(&session).filter(|_| !matches!(reject, Reject::Reference));
-                if let Some(visit) = visit {
+                if let Some(visit) = self.engine.sessions().get(&session) {
                     let peer = visit.peer;
                     self.alarm(now, Alarm::Refused(peer, code));
                 }
@@ -262,11 +274,14 @@ impl Replica {
         for site in received.slowed {
             self.alarm(now, Alarm::Slowed(site));
         }
-        if !received.mistaken.is_empty() {
-            self.mistaken.entry(session).or_default().extend(received.mistaken);
+        for log in received.mistaken {
+            self.mistaken.entry(session).or_default().entry(log).or_insert(now);
         }
         if !received.torn.is_empty() {
             self.torn.entry(session).or_default().extend(received.torn);
+        }
+        if received.lacking {
+            return Admission::Lacking;
         }
         if received.partly {
             return Admission::Partly;
@@ -328,6 +343,10 @@ impl Replica {
             self.store.write(Durability::Derived, |writing| frontiers::admit(writing, &policy, known, said))?;
         let me = self.me();
         for (site, scope) in admitted.news.iter().map(Update::place) {
+            if site == me {
+                // Said before this machine was set back, or by a copy of it: what holds is said again, with a later number.
+                self.announced.remove(&scope);
+            }
             // Nobody who ended before this process began can name its generation.
             let newest = self.frontiers.get(&site, &scope).filter(|_| site == me).copied();
             if let Some(newest) = newest.filter(|newest| newest.heard == Some(self.generation)) {

@@ -48,6 +48,8 @@ pub struct RunHead {
     pub from: u64,
     /// How many records.
     pub count: u64,
+    /// Whether it is of a history behind a fork: its records name another generation (R20).
+    pub is_behind_fork: bool,
     number: FrameLog,
     start: usize,
     end: usize,
@@ -75,8 +77,8 @@ impl PackedRuns {
             let mut out = Writer(std::mem::take(&mut packed.bytes));
             write_run(run, number, &mut out);
             packed.bytes = out.0;
-            let (from, count) = (run.from, run.len() as u64);
-            packed.runs.push(RunHead { log, from, count, number, start, end: packed.bytes.len() });
+            let (from, count, is_behind_fork) = (run.from, run.len() as u64, run.is_behind_fork);
+            packed.runs.push(RunHead { log, from, count, is_behind_fork, number, start, end: packed.bytes.len() });
         }
         packed.logs = logs.into_names();
         packed
@@ -114,7 +116,7 @@ impl PackedRuns {
         }
         out.varint(self.runs.len() as u64);
         for run in &self.runs {
-            out.varint(run.number.into());
+            out.varint(u64::from(run.number) << 1 | u64::from(run.is_behind_fork));
             out.varint(run.from);
             out.varint(run.count);
             out.var_bytes(&self.bytes[run.start..run.end]);
@@ -128,7 +130,9 @@ impl PackedRuns {
             packed.logs.push((Canonical::read(input)?, Canonical::read(input)?));
         }
         for _ in 0..input.var_count(MAX_RUNS, "runs")? {
-            let number = log(packed.logs.len(), input)?;
+            let number = input.varint("log")?;
+            let is_behind_fork = number & 1 == 1;
+            let number = log(packed.logs.len(), number >> 1)?;
             let from = input.varint("first seq")?;
             let count = input.var_count(MAX_RUN_RECORDS as u64, "records")? as u64;
             if from == 0 || count == 0 {
@@ -138,15 +142,14 @@ impl PackedRuns {
             let start = packed.bytes.len();
             packed.bytes.extend_from_slice(bytes);
             let log = packed.logs[number as usize];
-            packed.runs.push(RunHead { log, from, count, number, start, end: packed.bytes.len() });
+            packed.runs.push(RunHead { log, from, count, is_behind_fork, number, start, end: packed.bytes.len() });
         }
         Ok(packed)
     }
 }
 
 /// The number of one of the frame's logs.
-fn log(logs: usize, input: &mut Reader<'_>) -> Result<FrameLog, CodecError> {
-    let number = input.varint("log")?;
+fn log(logs: usize, number: u64) -> Result<FrameLog, CodecError> {
     let known = usize::try_from(number).is_ok_and(|at| at < logs);
     u32::try_from(number).ok().filter(|_| known).ok_or(CodecError::Invalid { what: "log" })
 }
@@ -323,7 +326,14 @@ fn read_run(scope: &ScopeId, head: &RunHead, logs: usize, input: &mut Reader<'_>
     }
     let (site, generation) = head.log;
     let log = LogId { site, generation, scope: *scope };
-    Ok(PackedRun { log, from: head.from, start, records, signature: Canonical::read(input)? })
+    Ok(PackedRun {
+        log,
+        from: head.from,
+        is_behind_fork: head.is_behind_fork,
+        start,
+        records,
+        signature: Canonical::read(input)?,
+    })
 }
 
 fn read_record(
@@ -423,13 +433,13 @@ fn read_stripped(logs: usize, steps: &mut Steps, input: &mut Reader<'_>) -> Resu
     let (seq, start_op) = (input.varint("seq of a change")?, input.varint("first operation")?);
     let mut dependencies = Vec::new();
     for _ in 0..input.var_count(MAX_REFERENCES, "dependencies")? {
-        let log = log(logs, input)?;
+        let log = log(logs, input.varint("log")?)?;
         let seq = steps.from(log, input.varint("seq of a reference")?);
         dependencies.push(Place { log, seq, entry: small(input, "entry of a reference")? });
     }
     let mut others = Vec::new();
     for _ in 0..input.var_count(MAX_REFERENCES, "other actors")? {
-        others.push(log(logs, input)?);
+        others.push(log(logs, input.varint("log")?)?);
     }
     let columns = input.var_bytes(MAX_BODY_BYTES, "columns")?.to_vec();
     Ok(Stripped { seq, start_op, dependencies, others, columns })

@@ -102,6 +102,8 @@ pub struct PackedRun {
     pub log: LogId,
     /// The first seq.
     pub from: u64,
+    /// Whether it is of a history behind a fork (R20).
+    pub is_behind_fork: bool,
     /// What the first record follows.
     pub(super) start: Start,
     pub(super) records: Vec<PackedRecord>,
@@ -128,6 +130,7 @@ impl PackedRun {
         Ok(Self {
             log: run.log,
             from: first.map_or(0, |header| header.seq),
+            is_behind_fork: first.is_some_and(|header| header.log != run.log),
             start,
             records: run.records.iter().map(|with| pack_record(with, sender, logs)).collect::<Result<_, _>>()?,
             signature: run.signature,

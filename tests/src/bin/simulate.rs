@@ -15,9 +15,11 @@ const FULL_CAMPAIGN: u64 = 300;
 const PORTION: u64 = 25;
 
 /// Each of these must occur in a full campaign: a fault or a verdict that never occurs is not tested.
-const MUST_OCCUR: [&str; 26] = [
+const MUST_OCCUR: [&str; 31] = [
     "alarm:CLONE-RUNNING",
+    "alarm:LOG-FORKED",
     "alarm:OWN-RECORDS-BACK",
+    "alarm:SET-BACK",
     "authority",
     "authority:last-admin-kept",
     "command",
@@ -39,9 +41,12 @@ const MUST_OCCUR: [&str; 26] = [
     "fault:one-way-cut",
     "fault:reorder",
     "fault:restore",
+    "fault:revoked",
+    "fault:set-back",
     "fault:slow",
     "fault:split",
     "judged:applied",
+    "listed-as-without-effect",
 ];
 
 /// Reasons that no scenario can reach, and why.
@@ -58,7 +63,8 @@ fn reasons() -> impl Iterator<Item = &'static str> {
     let changes = sync::change::Reason::ALL.iter().map(|reason| reason.code());
     let refusals = schema::access::Refusal::ALL.iter().map(|refusal| refusal.code());
     let waits = sync::store::rows::Wait::CODES.into_iter();
-    changes.chain(refusals).chain(sync::docs::judge::REASONS).chain(waits)
+    let beyond = sync::store::rows::Verdict::BEYOND.into_iter();
+    changes.chain(refusals).chain(sync::docs::judge::REASONS).chain(waits).chain(beyond)
 }
 
 fn main() -> ExitCode {

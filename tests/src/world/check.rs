@@ -9,7 +9,9 @@ use schema::id::ScopeId;
 use schema::ticket::status;
 use sync::docs::view::view;
 use sync::store::log_index::vector_digest;
+use sync::store::rows::Verdict;
 
+use super::holdings::Holdings;
 use super::site::contains;
 use super::{CANARY, HR, IT, World};
 
@@ -35,8 +37,10 @@ impl World {
         self.holders(scope).iter().filter_map(of).collect()
     }
 
+    /// Whether all who may hear it hold one authority log: a revoked key hears that it is, and nothing later.
     fn one_authority(&self) -> bool {
-        let heads: BTreeSet<_> = self.sites.iter().filter_map(|site| site.replica()?.authority().head()).collect();
+        let members = self.sites.iter().filter(|site| Some(site.place) != self.revoked);
+        let heads: BTreeSet<_> = members.filter_map(|site| site.replica()?.authority().head()).collect();
         heads.len() == 1
     }
 
@@ -45,6 +49,7 @@ impl World {
         self.check_convergence(&mut violations);
         if violations.is_empty() {
             self.check_durability(&mut violations);
+            self.leave_out_what_does_not_stand(&mut violations);
             self.check_model(&mut violations);
             self.check_uniqueness(&mut violations);
             self.check_views(&mut violations);
@@ -85,16 +90,50 @@ impl World {
 
     /// I2: whatever was acknowledged is at every holder.
     fn check_durability(&self, violations: &mut Vec<String>) {
+        let holdings: Vec<Option<Holdings>> =
+            self.sites.iter().map(|site| site.replica().map(|replica| Holdings::of(replica.store()))).collect();
+        let has = |at: usize, record| holdings[at].as_ref().is_some_and(|held| held.place_of(record).is_some());
         for (no, acknowledged) in &self.acknowledged {
-            let (log, seq) = acknowledged.record;
-            for at in self.holders(&log.scope) {
-                let held = self.sites[at].replica().and_then(|replica| log_of(replica, &log));
-                if held.is_none_or(|state| state.seq < seq) {
+            let record = &acknowledged.record;
+            // What a revoked key wrote and nobody heard stays where it is.
+            let is_revoked = Some(self.sites[acknowledged.at].place) == self.revoked;
+            let holders = self.holders(&record.log.scope);
+            if is_revoked && !holders.iter().any(|at| has(*at, record)) {
+                continue;
+            }
+            for at in holders {
+                if !has(at, record) {
                     violations
                         .push(format!("I2: command {no} acknowledged at {} is not at instance {at}", acknowledged.at));
                     return;
                 }
             }
+        }
+    }
+
+    /// Commands that do not stand, and that nobody built on: their records are held and listed. What built on one that
+    /// could not be applied waits and is listed too. Only after a fork or a revocation may there be any.
+    fn leave_out_what_does_not_stand(&mut self, violations: &mut Vec<String>) {
+        let Some(held) = self.sites[0].replica().map(|replica| Holdings::of(replica.store())) else {
+            return;
+        };
+        let verdicts = held.quarantined();
+        let mut left = Vec::new();
+        for (no, acknowledged) in &self.acknowledged {
+            match held.place_of(&acknowledged.record).map(|place| verdicts.get(&place)) {
+                Some(None) => {}
+                Some(Some(Verdict::Beyond(_) | Verdict::Stranded | Verdict::Waiting(_))) | None => left.push(*no),
+                Some(Some(Verdict::Void(code))) => {
+                    violations.push(format!("I3: acknowledged command {no} is void: {code}"));
+                }
+            }
+        }
+        if !left.is_empty() && self.set_back.is_empty() && self.revoked.is_none() {
+            violations.push(format!("I3: acknowledged commands {left:?} have no effect, and nothing forked"));
+        }
+        for no in left {
+            self.count("listed-as-without-effect");
+            self.model.forget(no);
         }
     }
 
@@ -115,8 +154,9 @@ impl World {
             };
             for (key, values) in &expected.values {
                 let held: BTreeSet<String> = view.distinct(key).iter().filter_map(|held| held.value.shown()).collect();
-                if held != *values {
+                if !self.is_as_expected(&held, values) {
                     violations.push(format!("I12: {key} of {} is {held:?}, the model says {values:?}", doc.short()));
+                    violations.extend(self.steps_of(first, &view, key));
                     return;
                 }
             }
@@ -136,7 +176,7 @@ impl World {
                 } else {
                     open
                 };
-                if held != expected.statuses {
+                if !self.is_as_expected(&held, &expected.statuses) {
                     let (held, model) = (held, &expected.statuses);
                     violations.push(format!("I12: status of {} is {held:?}, the model says {model:?}", doc.short()));
                     return;
@@ -150,11 +190,35 @@ impl World {
         }
     }
 
+    /// Who wrote a key, when, and whether it stands: to find out why a document shows something else.
+    fn steps_of(&self, at: usize, view: &View, key: &str) -> Vec<String> {
+        let reading = self.sites[at].replica().and_then(|replica| replica.read().ok());
+        let steps = reading.and_then(|reading| sync::docs::history::steps(&reading, view).ok()).unwrap_or_default();
+        let shown = steps.into_iter().filter(|step| step.key == key).map(|step| {
+            let by = &view.changes[step.by];
+            let (site, actor) = (by.site.short(), by.actor.short());
+            let after: Vec<usize> = by.dependencies.clone();
+            format!("    {} by {site} {actor} at {} tainted {}: {:?} -> {:?}, after {after:?}", step.by, by.at.timestamp().0 - super::EPOCH, by.tainted, step.before, step.after)
+        });
+        shown.collect()
+    }
+
+    /// What a machine that was set back says again may stand beside what others made of it meanwhile, for people to
+    /// settle: then there may be more to choose from, never less.
+    fn is_as_expected(&self, held: &BTreeSet<String>, expected: &BTreeSet<String>) -> bool {
+        match self.set_back.is_empty() {
+            true => held == expected,
+            false => held.is_superset(expected),
+        }
+    }
+
     /// I5 and I6: numbers and logins are unique, everybody enrolled is known, and there is an admin.
     fn check_uniqueness(&self, violations: &mut Vec<String>) {
         let mut numbers = BTreeMap::new();
         for (no, acknowledged) in &self.acknowledged {
-            if let Some(number) = &acknowledged.number
+            // A machine that is set back gives its numbers again.
+            let is_set_back = self.set_back.contains(&self.sites[acknowledged.at].place);
+            if let Some(number) = acknowledged.number.as_ref().filter(|_| !is_set_back)
                 && let Some(other) = numbers.insert(number.clone(), no)
             {
                 violations.push(format!("I5: number {number} was given out by commands {other} and {no}"));
@@ -165,7 +229,8 @@ impl World {
             return;
         };
         for acknowledged in self.acknowledged.values() {
-            if let Some((user, login)) = &acknowledged.enrolled {
+            let is_revoked = Some(self.sites[acknowledged.at].place) == self.revoked;
+            if let Some((user, login)) = acknowledged.enrolled.as_ref().filter(|_| !is_revoked) {
                 match policy.users.get(user) {
                     None => violations.push(format!("I5: {login} was enrolled and is not known")),
                     Some(entry) if !entry.login.starts_with(login.as_str()) => {
@@ -187,7 +252,7 @@ impl World {
     fn check_views(&self, violations: &mut Vec<String>) {
         let mut hashes: BTreeMap<Vec<ScopeId>, BTreeSet<[u8; 32]>> = BTreeMap::new();
         let mut answers: BTreeMap<Vec<ScopeId>, BTreeSet<Vec<String>>> = BTreeMap::new();
-        for site in &self.sites {
+        for site in self.sites.iter().filter(|site| Some(site.place) != self.revoked) {
             let (Some(replica), Some(views)) = (site.replica(), site.views()) else {
                 continue;
             };
@@ -268,9 +333,4 @@ impl World {
             violations.push(format!("I11: the read model of instance {at} differs after a rebuild"));
         }
     }
-}
-
-/// A log as a replica holds it, open or closed.
-fn log_of(replica: &sync::replica::Replica, log: &schema::id::LogId) -> Option<sync::store::LogState> {
-    replica.store().log_index().log(&replica.read().ok()?, log).ok()?
 }

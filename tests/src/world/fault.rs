@@ -3,14 +3,13 @@
 use schema::authority::{Body, Grant, Role, Standing, UserEntry};
 use schema::id::SiteId;
 
-use sync::store::log_index::every_log;
-
-use super::site::decompressed;
+use super::holdings::Holdings;
+use super::site::{Backup, decompressed};
 use super::{ADMIN, Event, World, requester};
 
 impl World {
     pub(super) fn random_fault(&mut self) {
-        match self.rng.below(14) {
+        match self.rng.below(17) {
             0 | 1 => self.cut_one(),
             2 => self.cut_one_way(),
             3 => self.cut_all(),
@@ -22,6 +21,8 @@ impl World {
             10 => self.restore(),
             11 => self.clone_site(),
             12 => self.skew_clock(),
+            13 => self.set_back(),
+            14 => self.revoke(),
             _ => self.change_authority(),
         }
     }
@@ -117,8 +118,9 @@ impl World {
         if self.sites[at].is_running() {
             self.count("fault:backup");
             // A copy of a running store: what is synced, as a power cut would leave it.
-            let copy = self.sites[at].disk.content();
-            self.sites[at].backup = Some((copy, self.commands));
+            let content = self.sites[at].disk.content();
+            let generation = self.sites[at].replica().map(sync::replica::Replica::generation);
+            self.sites[at].backup = generation.map(|generation| Backup { content, generation });
         }
     }
 
@@ -126,7 +128,7 @@ impl World {
     fn restore(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
         let can = self.sites[at].is_running() && self.sites[at].place != 0;
-        let Some((content, _)) = self.sites[at].backup.take().filter(|_| can) else {
+        let Some(Backup { content, .. }) = self.sites[at].backup.take().filter(|_| can) else {
             return;
         };
         self.count("fault:restore");
@@ -137,30 +139,66 @@ impl World {
         self.start(at, true);
     }
 
+    /// A machine is set back with its memory: its process goes on in the generation that it ran in then. The sequencer's
+    /// site never is.
+    fn set_back(&mut self) {
+        let at = self.rng.below(self.sites.len() as u64) as usize;
+        let can = self.sites[at].is_running() && self.sites[at].place != 0;
+        let Some(Backup { content, generation }) = self.sites[at].backup.take().filter(|_| can) else {
+            return;
+        };
+        self.count("fault:set-back");
+        self.set_back.insert(self.sites[at].place);
+        self.close_sessions(at, None);
+        self.sites[at].kill();
+        self.forget_what_only_this_disk_had(at, &content);
+        self.sites[at].disk = crate::disk::SimDisk::with(content);
+        self.start_in(at, false, generation);
+    }
+
+    /// The key of a site is revoked at what the sequencer holds of it: once in a scenario, and of the last place.
+    fn revoke(&mut self) {
+        let place = self.options.sites - 1;
+        if place < 2 || self.revoked.is_some() || !self.rng.chance(50) {
+            return;
+        }
+        let (now, site) = (self.clock(0), self.sites[place].key.public());
+        let Some(replica) = self.sites[0].replica_mut().filter(|replica| replica.may_say()) else {
+            return;
+        };
+        let said = replica.cuts_of(&site, None).map_err(|error| error.to_string()).and_then(|cuts| {
+            replica.say(now, &Body::Revoke { site, cuts }).map_err(|error| error.to_string())
+        });
+        match said {
+            Ok(outputs) => {
+                self.revoked = Some(place);
+                self.count("fault:revoked");
+                self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
+            }
+            Err(error) => self.fail(format!("a key was not revoked: {error}")),
+        }
+    }
+
     /// Commands whose records no other disk holds are lost with the disk: durability does not cover them.
     fn forget_what_only_this_disk_had(&mut self, at: usize, backup: &[u8]) {
         let kept = sync::store::Store::open_on(crate::disk::SimDisk::with(backup.to_vec()));
         let Ok(kept) = kept else {
             return;
         };
-        let logs =
-            |store: &sync::store::Store| store.read().and_then(|reading| every_log(&reading)).unwrap_or_default();
-        let mut stores = vec![logs(&kept)];
+        let mut stores = vec![Holdings::of(&kept)];
         for (other, site) in self.sites.iter().enumerate() {
             if other == at {
                 continue;
             }
             match site.replica() {
-                Some(replica) => stores.push(logs(replica.store())),
+                Some(replica) => stores.push(Holdings::of(replica.store())),
                 None => {
                     let copy = crate::disk::SimDisk::with(site.disk.content());
-                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| logs(&store)));
+                    stores.extend(sync::store::Store::open_on(copy).ok().map(|store| Holdings::of(&store)));
                 }
             }
         }
-        let has = |(log, seq): &(schema::id::LogId, u64)| {
-            stores.iter().any(|logs| logs.get(log).is_some_and(|state| state.seq >= *seq))
-        };
+        let has = |record: &super::RecordAt| stores.iter().any(|held| held.place_of(record).is_some());
         let lost: Vec<usize> = self
             .acknowledged
             .iter()

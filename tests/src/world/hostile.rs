@@ -109,6 +109,8 @@ impl World {
                 }
                 self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
+            // Who heard that its key is revoked writes no more, whatever its hands.
+            Err(WriteError::Refused(code)) if code == "beyond-cut" => self.count("refused:beyond-cut"),
             Err(error) => self.fail(format!("instance {at} could not do {name}: {error}")),
         }
     }
@@ -288,7 +290,7 @@ impl Forgery {
         let log =
             schema::id::LogId { site: self.me, generation: schema::id::GenerationId([0; 16]), scope: self.org_scope };
         let grants = vec![Grant { structure: Some(IT), role: Role::User }];
-        let user = enrolled_user(&log, 1);
+        let user = enrolled_user(&log, 1, schema::time::Hlc(1));
         let stranger = Enrolment { user, login: "intrus".into(), grants, standing: Standing::Active };
         let body = match self.rng.below(2) {
             0 => stranger.to_bytes(),

@@ -21,8 +21,8 @@ pub struct SimSite {
     pub disk: SimDisk,
     /// How far its clock is off, in milliseconds.
     pub skew: i64,
-    /// A backup to restore from: the disk, and the number of commands acknowledged by then. `None`: there is none.
-    pub backup: Option<(Vec<u8>, usize)>,
+    /// A backup to restore from, or a snapshot of the whole machine to set it back to. `None`: there is none.
+    pub backup: Option<Backup>,
     /// Whether it is a copy of another instance.
     pub is_clone: bool,
     /// Whether its disk was ever a copy: it marks its ticket numbers from then on.
@@ -30,6 +30,14 @@ pub struct SimSite {
     /// The number of starts so far.
     pub incarnation: u64,
     process: Option<Process>,
+}
+
+/// A running machine as it was: its disk, and what its process had in memory.
+pub struct Backup {
+    /// The disk.
+    pub content: Vec<u8>,
+    /// The generation that its process ran in.
+    pub generation: GenerationId,
 }
 
 struct Process {
@@ -84,6 +92,11 @@ impl World {
     /// Starts an instance on its disk; `copied` if the disk is a copy of another.
     pub(super) fn start(&mut self, at: usize, copied: bool) {
         let generation = GenerationId(self.rng.bytes());
+        self.start_in(at, copied, generation);
+    }
+
+    /// Starts an instance on its disk, as a process that goes on in this generation.
+    pub(super) fn start_in(&mut self, at: usize, copied: bool, generation: GenerationId) {
         self.sites[at].copied |= copied;
         let marked = self.sites[at].copied.then_some(generation);
         let mut next = Some(generation);

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::author::Author;
 use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::scope_of;
-use schema::id::{DocId, LogId, StructureId, UserId};
+use schema::id::{DocId, LogId, RecordHash, StructureId, UserId};
 use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
 use schema::ticket::{Field, Status};
 use sync::replica::{Output, Replica, WriteError};
-use sync::store::log_index::every_log;
-use sync::store::{Source, Table};
 
+use super::holdings::{Holdings, RecordAt};
 use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, requester, technician};
 use crate::model::{CommandNo, Effect};
 
@@ -58,11 +57,10 @@ impl World {
         let Some(replica) = self.sites[at].replica() else {
             return BTreeSet::new();
         };
-        let logs = replica.read().and_then(|reading| every_log(&reading)).unwrap_or_default();
-        let held: BTreeSet<(LogId, u64)> = held_records(replica);
+        let holdings = Holdings::of(replica.store());
+        let held = holdings.without_effect();
         let seen = |acknowledged: &Acknowledged| {
-            let (log, seq) = acknowledged.record;
-            logs.get(&log).is_some_and(|state| state.seq >= seq) && !held.contains(&acknowledged.record)
+            holdings.place_of(&acknowledged.record).is_some_and(|place| !held.contains(&place))
         };
         self.acknowledged.iter().filter(|(_, acknowledged)| seen(acknowledged)).map(|(no, _)| *no).collect()
     }
@@ -99,13 +97,11 @@ impl World {
                 return false;
             }
         };
-        let log = LogId { site: me, generation: replica.generation(), scope };
-        let seq = replica.store().log_index().open(&log).map_or(0, |state| state.seq);
+        let record = last_record(replica, LogId { site: me, generation: replica.generation(), scope });
         match (outcome, effect) {
             (Ok(written), Some(effect)) if !written.docs.is_empty() => {
                 self.commands += 1;
                 let no = self.commands;
-                let record = (log, seq);
                 let Outcome { doc, puts, comments, moved, number } = effect;
                 self.acknowledged.insert(no, Acknowledged { at, record, doc, number, enrolled: None });
                 self.model.accept(no, Effect { doc, puts, comments, moved, seen });
@@ -248,7 +244,7 @@ impl World {
         };
         let written = replica.write(now, |batch| batch.enrol(Author::Site, &login, Self::grants()));
         let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
-        let seq = replica.store().log_index().open(&log).map_or(0, |state| state.seq);
+        let record = last_record(replica, log);
         match written {
             Ok((user, outputs)) => {
                 self.count("enrolment");
@@ -256,8 +252,12 @@ impl World {
                 let doc = DocId([0; 32]);
                 let enrolled = Some((user, login));
                 self.acknowledged
-                    .insert(self.commands, Acknowledged { at, record: (log, seq), doc, number: None, enrolled });
+                    .insert(self.commands, Acknowledged { at, record, doc, number: None, enrolled });
                 self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
+            }
+            // A site that heard that its key is revoked enrols nobody.
+            Err(WriteError::Refused(code)) if Some(self.sites[at].place) == self.revoked => {
+                self.count(&format!("refused:{code}"));
             }
             Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),
         }
@@ -300,17 +300,9 @@ fn shown(edits: &Edits) -> BTreeMap<String, Option<String>> {
     edits.puts.iter().map(|(key, put)| (key.clone(), value(put))).collect()
 }
 
-/// The records that are held (void or waiting) at a replica.
-fn held_records(replica: &Replica) -> BTreeSet<(LogId, u64)> {
-    let Ok(reading) = replica.read() else {
-        return BTreeSet::new();
-    };
-    let logs = every_log(&reading).unwrap_or_default();
-    let numbers: BTreeMap<u32, LogId> = logs.into_values().map(|state| (state.no, state.id)).collect();
-    let rows = reading.prefixed(Table::Quarantine, &[]).unwrap_or_default();
-    let place = |(key, _): &(Vec<u8>, Vec<u8>)| {
-        let (no, seq) = sync::store::tables::read_record_key(key)?;
-        Some((*numbers.get(&no)?, seq))
-    };
-    rows.iter().filter_map(place).collect()
+/// The last record of a log.
+fn last_record(replica: &Replica, log: LogId) -> RecordAt {
+    let state = replica.store().log_index().open(&log);
+    let (seq, hash) = state.map_or((0, RecordHash([0; 32])), |state| (state.seq, state.hash));
+    RecordAt { log, seq, hash }
 }

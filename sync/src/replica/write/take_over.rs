@@ -38,11 +38,14 @@ impl Command<'_, '_, '_> {
             if doc != entry.doc {
                 renamed.insert(entry.doc, doc);
             }
-            match (kind, row(self.batch.writing, &doc)?) {
-                (Some(kind), None) => drop(self.create(kind, natural, &content.edits)?),
-                (None, None) => return Err(WriteError::Unknown),
-                (Some(_), Some(row)) => self.restate(doc, row.kind, content)?,
-                (None, Some(_)) => self.edit_where_seen(doc, &content)?,
+            let is_here = row(self.batch.writing, &doc)?.is_some();
+            let is_applied = entry_by_hash(self.batch.writing, &entry.change)?.is_some();
+            match kind {
+                _ if is_applied => self.restate(doc, &entry.change, content)?,
+                None if is_here => self.edit_where_seen(doc, &content)?,
+                None => return Err(WriteError::Unknown),
+                // Two sites may give birth to one document.
+                Some(kind) => drop(self.create(kind, natural, &content.edits)?),
             }
         }
         Ok(())
@@ -73,17 +76,16 @@ impl Command<'_, '_, '_> {
         self.add(doc, None, document, made).map(drop)
     }
 
-    /// Says again what gave birth to a document that is here because something that stands builds on it: what can be
-    /// said twice.
-    fn restate(&mut self, doc: DocId, kind: DocKind, mut content: Content) -> Result<(), WriteError> {
+    /// Says again, of what is here because something that stands builds on it, what still shows and may be said twice.
+    fn restate(&mut self, doc: DocId, change: &ChangeHash, mut content: Content) -> Result<(), WriteError> {
         let view = self.view(&doc)?.ok_or(WriteError::Unknown)?;
-        let is_tainted = |key: &str| view.untainted.contains_key(key);
-        let is_item = |key: &str| key.contains('/');
-        let of_birth = |key: &str| kind == DocKind::Ticket && OF_BIRTH.contains(&key);
-        content.edits.puts.retain(|key, _| match is_item(key) {
-            true => !view.values.contains_key(key),
-            false => is_tainted(key) && !of_birth(key),
-        });
+        let shows = |key: &str| {
+            let held = view.values.get(key).into_iter().flatten();
+            held.filter_map(|held| view.changes.get(held.by)).any(|stamp| stamp.change == *change)
+        };
+        // Items are written once, and are there.
+        let once = |key: &str| key.contains('/') || (view.kind == DocKind::Ticket && OF_BIRTH.contains(&key));
+        content.edits.puts.retain(|key, _| shows(key) && !once(key));
         content.edits.texts.clear();
         let document = load(self.batch.writing, &doc)?;
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
@@ -96,21 +98,16 @@ impl Command<'_, '_, '_> {
     /// issued again; `None` if there is neither.
     fn stands_for(&self, doc: &DocId, hash: &ChangeHash) -> Result<Option<ChangeHash>, StoreError> {
         let source = &*self.batch.writing;
-        let index = source.log_index();
-        if let Some((no, seq)) = record_naming(source, hash)?
-            && index.forks().name_of(no, seq).is_some()
-        {
-            let key = again_key(&stored(source, no, seq)?.record);
-            let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
-            let change = issued.and_then(|issued| {
-                let entry = issued.skeleton.entries.into_iter().find(|entry| entry.doc == *doc)?;
-                Some(entry.change)
-            });
-            if let Some(change) = change.filter(|change| change != hash) {
-                return Ok(Some(change));
-            }
+        if entry_by_hash(source, hash)?.is_some() {
+            return Ok(Some(*hash));
         }
-        Ok(entry_by_hash(source, hash)?.map(|_| *hash))
+        let Some((no, seq)) = record_naming(source, hash)? else {
+            return Ok(None);
+        };
+        let key = again_key(&stored(source, no, seq)?.record);
+        let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
+        let entries = issued.into_iter().flat_map(|issued| issued.skeleton.entries);
+        Ok(entries.filter(|entry| entry.doc == *doc).map(|entry| entry.change).next())
     }
 }
 

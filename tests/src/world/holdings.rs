@@ -1,0 +1,64 @@
+//! What a store holds of the records that were acknowledged: by their hashes, since a log may have two histories.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::id::{LogId, RecordHash};
+use sync::admission::hash_at;
+use sync::store::log_index::every_log;
+use sync::store::rows::Verdict;
+use sync::store::tables::read_record_key;
+use sync::store::{LogNo, LogState, Reading, Source, Store, Table};
+
+/// A record by its place in its log, and its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordAt {
+    /// The log, as the record names it.
+    pub log: LogId,
+    /// The sequence number.
+    pub seq: u64,
+    /// The record's hash.
+    pub hash: RecordHash,
+}
+
+/// The logs of a store, by what their records name.
+pub struct Holdings {
+    reading: Option<Reading>,
+    logs: BTreeMap<LogId, Vec<LogState>>,
+}
+
+impl Holdings {
+    /// Reads them.
+    pub fn of(store: &Store) -> Self {
+        let reading = store.read().ok();
+        let mut logs: BTreeMap<LogId, Vec<LogState>> = BTreeMap::new();
+        for state in reading.as_ref().and_then(|reading| every_log(reading).ok()).unwrap_or_default().into_values() {
+            logs.entry(state.signed_as()).or_default().push(state);
+        }
+        Self { reading, logs }
+    }
+
+    /// Where a record is held; `None` if it is not.
+    pub fn place_of(&self, record: &RecordAt) -> Option<(LogNo, u64)> {
+        let reading = self.reading.as_ref()?;
+        let holds = |state: &&LogState| {
+            (state.from()..=state.seq).contains(&record.seq)
+                && hash_at(reading, state, record.seq).ok().flatten() == Some(record.hash)
+        };
+        self.logs.get(&record.log)?.iter().find(holds).map(|state| (state.no, record.seq))
+    }
+
+    /// The records without effect, or without effect yet.
+    pub fn quarantined(&self) -> BTreeMap<(LogNo, u64), Verdict> {
+        let rows = self.reading.as_ref().and_then(|reading| reading.prefixed(Table::Quarantine, &[]).ok());
+        let verdict = |(key, bytes): (Vec<u8>, Vec<u8>)| {
+            let verdict = schema::codec::Canonical::from_bytes(&bytes).ok()?;
+            Some((read_record_key(&key)?, verdict))
+        };
+        rows.unwrap_or_default().into_iter().filter_map(verdict).collect()
+    }
+
+    /// Their places.
+    pub fn without_effect(&self) -> BTreeSet<(LogNo, u64)> {
+        self.quarantined().into_keys().collect()
+    }
+}
