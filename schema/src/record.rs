@@ -192,7 +192,7 @@ pub fn nonce(header: &Header, skeleton: &Skeleton, index: usize) -> [u8; 16] {
             id.write(&mut out);
         }
         CommandName::Place => write_place(&mut out, &header.log, header.seq, header.hlc),
-        CommandName::Again { generation, seq, hlc } => {
+        CommandName::Again { generation, seq, hlc, .. } => {
             write_place(&mut out, &LogId { generation, ..header.log }, seq, hlc);
         }
     }

@@ -312,7 +312,7 @@ pub fn again_key(record: &Record) -> Option<Vec<u8>> {
 pub fn again(record: &Record) -> CommandName {
     let (generation, seq, hlc) = (record.header.log.generation, record.header.seq, record.header.hlc);
     match record.skeleton.command {
-        CommandName::Place => CommandName::Again { generation, seq, hlc },
+        CommandName::Place => CommandName::Again { generation, seq, hlc, hash_head: record.hash().head() },
         named @ (CommandName::Given(_) | CommandName::Again { .. }) => named,
     }
 }
@@ -325,7 +325,7 @@ pub fn named_command(scope: &ScopeId, author: &Author, site: &SiteId, name: &Com
         CommandName::Given(id) => (*author == Author::Site, id.0.to_vec()),
         CommandName::Again { .. } => (true, name.to_bytes()),
     };
-    let site = is_sites.then_some(site.0.as_slice()).unwrap_or_default();
+    let site: &[u8] = if is_sites { &site.0 } else { &[] };
     Some([scope.0.as_slice(), &author.to_bytes(), site, &id].concat())
 }
 
@@ -468,10 +468,10 @@ fn is_forked(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Resu
         return Ok(false);
     };
     let first = &run.records[0].record.header;
-    if let (Previous::Record(hash), Some(before)) = (first.previous, first.seq.checked_sub(1)) {
-        if hash_at(writing, state, before)? != Some(hash) {
-            return Ok(true);
-        }
+    if let (Previous::Record(hash), Some(before)) = (first.previous, first.seq.checked_sub(1))
+        && hash_at(writing, state, before)? != Some(hash)
+    {
+        return Ok(true);
     }
     for with in &run.records {
         let header = &with.record.header;

@@ -23,6 +23,8 @@ pub enum CommandName {
         seq: u64,
         /// The time of the record there.
         hlc: Hlc,
+        /// The first bytes of its hash: a clock that was set back with its machine may give one time twice.
+        hash_head: [u8; 8],
     },
 }
 
@@ -34,11 +36,12 @@ impl Canonical for CommandName {
                 out.u8(1);
                 id.write(out);
             }
-            Self::Again { generation, seq, hlc } => {
+            Self::Again { generation, seq, hlc, hash_head } => {
                 out.u8(2);
                 generation.write(out);
                 out.u64(*seq);
                 hlc.write(out);
+                out.raw(hash_head);
             }
         }
     }
@@ -48,7 +51,8 @@ impl Canonical for CommandName {
             1 => Ok(Self::Given(Canonical::read(input)?)),
             2 => {
                 let generation = Canonical::read(input)?;
-                Ok(Self::Again { generation, seq: input.u64("command seq")?, hlc: Canonical::read(input)? })
+                let (seq, hlc) = (input.u64("command seq")?, Canonical::read(input)?);
+                Ok(Self::Again { generation, seq, hlc, hash_head: input.array("hash of a command")? })
             }
             _ => Err(CodecError::Invalid { what: "command" }),
         }

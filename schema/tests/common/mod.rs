@@ -77,7 +77,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     let opaque = Skeleton { opaque: Some(OpaqueRef::of(&enrolment().to_bytes())), ..skeleton() };
     let closing = Closing { generation: GenerationId([1; 16]), seq: 4, hash: RecordHash([2; 32]), pin: pin() };
     let follows = Previous::Record(RecordHash([7; 32]));
-    let again = CommandName::Again { generation: GenerationId([8; 16]), seq: 31, hlc: Hlc(1 << 19) };
+    let again = CommandName::Again { generation: GenerationId([8; 16]), seq: 31, hlc: Hlc(1 << 19), hash_head: [6; 8] };
     let origin = Origin {
         device: DeviceId([11; 32]),
         generation: GenerationId([12; 16]),

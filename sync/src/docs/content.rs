@@ -81,9 +81,8 @@ fn in_order(bodies: BTreeMap<ChangeHash, Vec<u8>>) -> Option<Vec<Change>> {
     let mut parsed = bodies.into_values().map(|body| parse(&body).ok()).collect::<Option<Vec<_>>>()?;
     let (mut history, mut changes) = (MemoryHistory::default(), Vec::with_capacity(parsed.len()));
     while !parsed.is_empty() {
-        let known = |parsed: &Parsed| {
-            parsed.dependencies().iter().all(|hash| matches!(history.by_hash(hash), Ok(Some(_))))
-        };
+        let known =
+            |parsed: &Parsed| parsed.dependencies().iter().all(|hash| matches!(history.by_hash(hash), Ok(Some(_))));
         let next = parsed.swap_remove(parsed.iter().position(known)?);
         let place = if next.dependencies().is_empty() { Genesis::Random } else { Genesis::No };
         let Ok(Verdict::Applied(facts)) = judge(&next, next.actor(), place, &history) else {

@@ -8,6 +8,7 @@
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use schema::authority::AuthorityRef;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
@@ -53,10 +54,11 @@ impl Cuts {
             return Ok(forked);
         };
         let place = (log.site, log.scope);
-        if !self.0.contains_key(&place) {
-            self.0.insert(place, limits(writing, revocation, log)?);
-        }
-        let last = self.0.get(&place).and_then(|limits| limits.get(&log.generation));
+        let limits = match self.0.entry(place) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(limits(writing, revocation, log)?),
+        };
+        let last = limits.get(&log.generation);
         Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut).or(forked))
     }
 }

@@ -24,7 +24,14 @@ impl Engine {
             return;
         };
         let may = policy.holds(&peer, &scope) || crate::fault_injection::sends_every_scope();
-        let unasked = || Offer { scope, cursors: [Some(Cursor::default()); 2], vector: [0; 32], docs: None, floor: 0, announced: 0 };
+        let unasked = || Offer {
+            scope,
+            cursors: [Some(Cursor::default()); 2],
+            vector: [0; 32],
+            docs: None,
+            floor: 0,
+            announced: 0,
+        };
         let offer = sync.offer.clone().or_else(|| crate::fault_injection::sends_every_scope().then(unasked));
         let (true, true, false, Some(offer)) = (sync.offered, may, sync.begun, offer) else {
             return;
@@ -65,12 +72,10 @@ impl Engine {
             return;
         }
         // A peer that holds less of its own generation than this site was set back with its memory.
-        let is_behind = |line: &&Line| {
-            let log = LogId { site: line.0, generation: line.1, scope };
-            turn.here.log_index.open(&log).is_some_and(|state| state.seq > line.2)
-        };
-        let own = lines.iter().filter(|line| line.0 == peer && Some(line.1) == generation);
-        sync.own_lost = own.clone().any(|line| is_behind(&line));
+        let own = lines.iter().find(|line| line.0 == peer && Some(line.1) == generation).map_or(0, |line| line.2);
+        let log = generation.map(|generation| LogId { site: peer, generation, scope });
+        let held = log.and_then(|log| turn.here.log_index.open(&log)).map_or(0, |state| state.seq);
+        sync.own_lost = held > own;
         sync.knows(lines.iter().map(|line| ((line.0, line.1), line.2)).collect());
         sync.start_at(Cursor::default());
         sync.touched = now;

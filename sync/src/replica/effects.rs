@@ -16,8 +16,8 @@ use crate::admission::{Admitted, Reject, Run, admit, hash_at, names_of, put_body
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED, MISTAKE_PATIENCE,
-    WANT_INTERVAL,
+    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED,
+    MISTAKE_PATIENCE, WANT_INTERVAL,
 };
 use crate::store::log_index::HeldSeqs;
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};

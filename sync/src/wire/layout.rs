@@ -216,10 +216,11 @@ fn write_record(before: Option<&PackedRecord>, record: &PackedRecord, steps: &mu
     match &record.command {
         CommandName::Place => {}
         CommandName::Given(id) => id.write(out),
-        CommandName::Again { generation, seq, hlc } => {
+        CommandName::Again { generation, seq, hlc, hash_head } => {
             generation.write(out);
             out.varint(*seq);
             hlc.write(out);
+            out.raw(hash_head);
         }
     }
     out.varint(record.entries.len() as u64);
@@ -366,7 +367,8 @@ fn read_record(
         GIVEN => CommandName::Given(Canonical::read(input)?),
         AGAIN => {
             let (generation, seq) = (Canonical::read(input)?, input.varint("command seq")?);
-            CommandName::Again { generation, seq, hlc: Canonical::read(input)? }
+            let hlc = Canonical::read(input)?;
+            CommandName::Again { generation, seq, hlc, hash_head: input.array("hash of a command")? }
         }
         _ => CommandName::Place,
     };

@@ -151,7 +151,8 @@ impl Member {
             authority: self.pin,
             frontiers: [0; 32],
         };
-        let offer = Offer { scope: self.scope, cursors: [None, None], vector: [0; 32], docs: None, floor: 0, announced: 0 };
+        let offer =
+            Offer { scope: self.scope, cursors: [None, None], vector: [0; 32], docs: None, floor: 0, announced: 0 };
         let opening = [encode(&Message::Hello(hello)), encode(&Message::Offer(offer))];
         let mut outputs = replica.connected(now, session, me).unwrap();
         let (mut alarms, mut closed) = (Vec::new(), None);

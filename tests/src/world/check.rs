@@ -20,9 +20,14 @@ impl World {
     pub(super) fn has_converged(&self) -> bool {
         let all = self.sites.iter().all(|site| site.replica().is_some_and(|replica| replica.backlog() == 0));
         // Two copies hear of one another by announcements, which come seconds apart.
-        let told = self.counters.contains_key("alarm:CLONE-RUNNING") || !self.sites.iter().any(|site| site.is_clone);
+        let told = self.counters.contains_key("alarm:CLONE-RUNNING") || self.clones().next().is_none();
         let equal = self.all_scopes().iter().all(|scope| self.digests(scope).len() <= 1);
         all && told && equal && self.one_authority()
+    }
+
+    /// Second copies that others talk to.
+    fn clones(&self) -> impl Iterator<Item = &super::SimSite> {
+        self.sites.iter().filter(|site| site.is_clone && Some(site.place) != self.revoked)
     }
 
     fn all_scopes(&self) -> Vec<ScopeId> {
@@ -95,10 +100,9 @@ impl World {
         let has = |at: usize, record| holdings[at].as_ref().is_some_and(|held| held.place_of(record).is_some());
         for (no, acknowledged) in &self.acknowledged {
             let record = &acknowledged.record;
-            // What a revoked key wrote and nobody heard stays where it is.
-            let is_revoked = Some(self.sites[acknowledged.at].place) == self.revoked;
+            // What only a revoked site holds stays there: its own, or what another lost that was set back.
             let holders = self.holders(&record.log.scope);
-            if is_revoked && !holders.iter().any(|at| has(*at, record)) {
+            if self.revoked.is_some() && !holders.iter().any(|at| has(*at, record)) {
                 continue;
             }
             for at in holders {
@@ -120,8 +124,10 @@ impl World {
         let verdicts = held.quarantined();
         let mut left = Vec::new();
         for (no, acknowledged) in &self.acknowledged {
-            match held.place_of(&acknowledged.record).map(|place| verdicts.get(&place)) {
+            let place = held.place_of(&acknowledged.record);
+            match place.map(|place| verdicts.get(&place)) {
                 Some(None) => {}
+                _ if held.is_issued_again(&acknowledged.record) => {}
                 Some(Some(Verdict::Beyond(_) | Verdict::Stranded | Verdict::Waiting(_))) | None => left.push(*no),
                 Some(Some(Verdict::Void(code))) => {
                     violations.push(format!("I3: acknowledged command {no} is void: {code}"));
@@ -198,7 +204,14 @@ impl World {
             let by = &view.changes[step.by];
             let (site, actor) = (by.site.short(), by.actor.short());
             let after: Vec<usize> = by.dependencies.clone();
-            format!("    {} by {site} {actor} at {} tainted {}: {:?} -> {:?}, after {after:?}", step.by, by.at.timestamp().0 - super::EPOCH, by.tainted, step.before, step.after)
+            format!(
+                "    {} by {site} {actor} at {} tainted {}: {:?} -> {:?}, after {after:?}",
+                step.by,
+                by.at.timestamp().0 - super::EPOCH,
+                by.tainted,
+                step.before,
+                step.after
+            )
         });
         shown.collect()
     }
@@ -228,9 +241,12 @@ impl World {
         let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy().cloned()) else {
             return;
         };
+        let first = self.sites[0].replica().map(|replica| Holdings::of(replica.store()));
         for acknowledged in self.acknowledged.values() {
+            // What only a revoked site said is copied by nobody.
             let is_revoked = Some(self.sites[acknowledged.at].place) == self.revoked;
-            if let Some((user, login)) = acknowledged.enrolled.as_ref().filter(|_| !is_revoked) {
+            let is_here = first.as_ref().is_some_and(|held| held.place_of(&acknowledged.record).is_some());
+            if let Some((user, login)) = acknowledged.enrolled.as_ref().filter(|_| is_here && !is_revoked) {
                 match policy.users.get(user) {
                     None => violations.push(format!("I5: {login} was enrolled and is not known")),
                     Some(entry) if !entry.login.starts_with(login.as_str()) => {
@@ -295,7 +311,7 @@ impl World {
         if self.counters.contains_key("alarm:DOCS-DIVERGED") && !self.counters.contains_key("fault:corrupt") {
             violations.push("R22: a false alarm about documents".into());
         }
-        for clone in self.sites.iter().filter(|site| site.is_clone) {
+        for clone in self.clones() {
             // Alarms end with the process: the counter of the scenario remembers them.
             let alarmed = self.counters.contains_key("alarm:CLONE-RUNNING");
             if !alarmed {

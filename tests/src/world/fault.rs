@@ -9,7 +9,7 @@ use super::{ADMIN, Event, World, requester};
 
 impl World {
     pub(super) fn random_fault(&mut self) {
-        match self.rng.below(17) {
+        match self.rng.below(18) {
             0 | 1 => self.cut_one(),
             2 => self.cut_one_way(),
             3 => self.cut_all(),
@@ -17,7 +17,7 @@ impl World {
             6 => self.flap(),
             7 => self.degrade_link(),
             8 => self.crash(),
-            9 => self.backup(),
+            9 | 15 => self.backup(),
             10 => self.restore(),
             11 => self.clone_site(),
             12 => self.skew_clock(),
@@ -166,9 +166,10 @@ impl World {
         let Some(replica) = self.sites[0].replica_mut().filter(|replica| replica.may_say()) else {
             return;
         };
-        let said = replica.cuts_of(&site, None).map_err(|error| error.to_string()).and_then(|cuts| {
-            replica.say(now, &Body::Revoke { site, cuts }).map_err(|error| error.to_string())
-        });
+        let said = replica
+            .cuts_of(&site, None)
+            .map_err(|error| error.to_string())
+            .and_then(|cuts| replica.say(now, &Body::Revoke { site, cuts }).map_err(|error| error.to_string()));
         match said {
             Ok(outputs) => {
                 self.revoked = Some(place);

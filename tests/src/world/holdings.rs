@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::id::{LogId, RecordHash};
-use sync::admission::hash_at;
+use sync::admission::{again_key, hash_at, stored};
 use sync::store::log_index::every_log;
 use sync::store::rows::Verdict;
-use sync::store::tables::read_record_key;
+use sync::store::tables::{read_record_key, record_key};
 use sync::store::{LogNo, LogState, Reading, Source, Store, Table};
 
 /// A record by its place in its log, and its hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordAt {
     /// The log, as the record names it.
     pub log: LogId,
@@ -18,6 +18,17 @@ pub struct RecordAt {
     pub seq: u64,
     /// The record's hash.
     pub hash: RecordHash,
+    /// The key of its command, should it be issued again; `None` for one that cannot be.
+    pub again: Option<Vec<u8>>,
+}
+
+impl RecordAt {
+    /// The last record of a log.
+    pub fn last(store: &Store, log: LogId) -> Option<Self> {
+        let (reading, state) = (store.read().ok()?, store.log_index().open(&log)?);
+        let again = again_key(&stored(&reading, state.no, state.seq).ok()?.record);
+        Some(Self { log, seq: state.seq, hash: state.hash, again })
+    }
 }
 
 /// The logs of a store, by what their records name.
@@ -55,6 +66,13 @@ impl Holdings {
             Some((read_record_key(&key)?, verdict))
         };
         rows.unwrap_or_default().into_iter().filter_map(verdict).collect()
+    }
+
+    /// Whether the command of a record was issued again, and has an effect.
+    pub fn is_issued_again(&self, record: &RecordAt) -> bool {
+        let reading = self.reading.as_ref();
+        let issued = reading.and_then(|reading| reading.get(Table::Commands, record.again.as_ref()?).ok()?);
+        issued.is_some_and(|place| self.place_of(record).is_none_or(|(no, seq)| place != record_key(no, seq)))
     }
 
     /// Their places.

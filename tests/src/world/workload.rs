@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::author::Author;
 use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::scope_of;
-use schema::id::{DocId, LogId, RecordHash, StructureId, UserId};
+use schema::id::{DocId, LogId, StructureId, UserId};
 use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
 use schema::ticket::{Field, Status};
-use sync::replica::{Output, Replica, WriteError};
+use sync::replica::{Output, WriteError};
 
 use super::holdings::{Holdings, RecordAt};
 use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, requester, technician};
@@ -60,7 +60,9 @@ impl World {
         let holdings = Holdings::of(replica.store());
         let held = holdings.without_effect();
         let seen = |acknowledged: &Acknowledged| {
-            holdings.place_of(&acknowledged.record).is_some_and(|place| !held.contains(&place))
+            let record = &acknowledged.record;
+            let has_effect = holdings.place_of(record).is_some_and(|place| !held.contains(&place));
+            has_effect || holdings.is_issued_again(record)
         };
         self.acknowledged.iter().filter(|(_, acknowledged)| seen(acknowledged)).map(|(no, _)| *no).collect()
     }
@@ -97,9 +99,9 @@ impl World {
                 return false;
             }
         };
-        let record = last_record(replica, LogId { site: me, generation: replica.generation(), scope });
-        match (outcome, effect) {
-            (Ok(written), Some(effect)) if !written.docs.is_empty() => {
+        let record = RecordAt::last(replica.store(), LogId { site: me, generation: replica.generation(), scope });
+        match (outcome, effect.zip(record)) {
+            (Ok(written), Some((effect, record))) if !written.docs.is_empty() => {
                 self.commands += 1;
                 let no = self.commands;
                 let Outcome { doc, puts, comments, moved, number } = effect;
@@ -244,15 +246,18 @@ impl World {
         };
         let written = replica.write(now, |batch| batch.enrol(Author::Site, &login, Self::grants()));
         let log = LogId { site: me, generation: replica.generation(), scope: scope_of(&org, None) };
-        let record = last_record(replica, log);
+        let record = RecordAt::last(replica.store(), log);
         match written {
             Ok((user, outputs)) => {
+                let Some(record) = record else {
+                    self.fail(format!("instance {at} enrolled somebody and has no record of it"));
+                    return;
+                };
                 self.count("enrolment");
                 self.commands += 1;
                 let doc = DocId([0; 32]);
                 let enrolled = Some((user, login));
-                self.acknowledged
-                    .insert(self.commands, Acknowledged { at, record, doc, number: None, enrolled });
+                self.acknowledged.insert(self.commands, Acknowledged { at, record, doc, number: None, enrolled });
                 self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
             // A site that heard that its key is revoked enrols nobody.
@@ -298,11 +303,4 @@ fn refused(error: schema::ticket::command::CommandError) -> WriteError {
 fn shown(edits: &Edits) -> BTreeMap<String, Option<String>> {
     let value = |value: &Option<Value>| value.as_ref().and_then(Value::shown);
     edits.puts.iter().map(|(key, put)| (key.clone(), value(put))).collect()
-}
-
-/// The last record of a log.
-fn last_record(replica: &Replica, log: LogId) -> RecordAt {
-    let state = replica.store().log_index().open(&log);
-    let (seq, hash) = state.map_or((0, RecordHash([0; 32])), |state| (state.seq, state.hash));
-    RecordAt { log, seq, hash }
 }

@@ -1,19 +1,19 @@
 //! Saying again what a record says that does not stand: its site after a fork (R20), or a person who adopts it (R12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::ChangeHash as AutomergeHash;
-use schema::doc::{DocKind, Value, notes_key};
+use automerge::{Automerge, ChangeHash as AutomergeHash, TextEncoding};
+use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::{ChangeHash, DocId};
-use schema::record::{Genesis, Record, actor, item_id};
+use schema::record::{BodyName, Entry, Genesis, Record, actor, item_id};
 
 use super::{Command, WriteError, record_of};
-use crate::admission::{again_key, record_naming, stored};
-use crate::change::History as _;
+use crate::admission::{again_key, read_body, record_naming, stored};
+use crate::change::{History as _, scan};
 use crate::docs::content::{Content, content};
 use crate::docs::judge::OF_BIRTH;
 use crate::docs::{StoredHistory, edit, entry_by_hash, load, row};
-use crate::store::StoreError;
+use crate::store::{Source, StoreError};
 
 impl Command<'_, '_, '_> {
     /// Says again what a record says. Each change is made where its author had seen the document, as far as that stands,
@@ -41,35 +41,71 @@ impl Command<'_, '_, '_> {
             let is_here = row(self.batch.writing, &doc)?.is_some();
             let is_applied = entry_by_hash(self.batch.writing, &entry.change)?.is_some();
             match kind {
-                _ if is_applied => self.restate(doc, &entry.change, content)?,
+                _ if is_applied => self.restate(doc, &entry.change, content, kind.is_some())?,
                 None if is_here => self.edit_where_seen(doc, &content)?,
                 None => return Err(WriteError::Unknown),
-                // Two sites may give birth to one document.
-                Some(kind) => drop(self.create(kind, natural, &content.edits)?),
+                // Two sites may give birth to one document, and so may two histories of one.
+                Some(kind) => self.give_birth(doc, Genesis::of(kind, natural), &content)?,
             }
         }
         Ok(())
     }
 
+    /// Gives birth to a document, whether it is here or not.
+    fn give_birth(&mut self, doc: DocId, genesis: Genesis, content: &Content) -> Result<(), WriteError> {
+        let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
+        let mut born = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+        let made = edit::change(&mut born, &actor, &content.edits, true).map_err(|_| WriteError::NoSuchText)?;
+        let mut document = load(self.batch.writing, &doc)?;
+        if let Some(change) = &made {
+            document.apply_changes([change.clone()]).map_err(|_| WriteError::Unknown)?;
+        }
+        self.add(doc, Some(genesis), document, made).map(drop)
+    }
+
     /// Edits a document as of what the author of `content` had seen of it.
     fn edit_where_seen(&mut self, doc: DocId, content: &Content) -> Result<(), WriteError> {
+        let (mut heads, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut left = content.after.clone();
+        while let Some(hash) = left.pop() {
+            if !seen.insert(hash) {
+                continue;
+            }
+            match self.stands_for(&doc, &hash)? {
+                Some(hash) => heads.push(hash),
+                // What was not said again is passed over.
+                None => left.extend(dependencies_of(self.batch.writing, &hash)?),
+            }
+        }
+        self.edit_at(doc, heads, &content.edits, false)
+    }
+
+    /// Edits a document as these changes leave it.
+    fn edit_at(
+        &mut self,
+        doc: DocId,
+        mut heads: Vec<ChangeHash>,
+        edits: &Edits,
+        again: bool,
+    ) -> Result<(), WriteError> {
+        if heads.is_empty() {
+            return Err(WriteError::Unknown);
+        }
         let mut document = match self.batch.pass.edited(&doc) {
             Some(document) => document.clone(),
             None => load(self.batch.writing, &doc)?,
         };
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
-        let mut heads = Vec::new();
-        for hash in &content.after {
-            heads.extend(self.stands_for(&doc, hash)?.map(|hash| AutomergeHash(hash.0)));
-        }
-        if heads.is_empty() {
-            heads = document.get_heads();
-        }
         // The changes of an actor follow one another.
         let last = StoredHistory::new(self.batch.writing, doc).last(&actor)?;
-        heads.extend(last.map(|last| AutomergeHash(last.hash.0)));
+        heads.extend(last.map(|last| last.hash));
+        let heads: Vec<AutomergeHash> = heads.into_iter().map(|hash| AutomergeHash(hash.0)).collect();
         let mut seen = document.fork_at(&heads).map_err(|_| WriteError::Unknown)?;
-        let made = edit::change(&mut seen, &actor, &content.edits, false).map_err(|_| WriteError::NoSuchText)?;
+        let made = match again {
+            true => edit::restate(&mut seen, &actor, edits),
+            false => edit::change(&mut seen, &actor, edits, false),
+        };
+        let made = made.map_err(|_| WriteError::NoSuchText)?;
         if let Some(change) = &made {
             document.apply_changes([change.clone()]).map_err(|_| WriteError::Unknown)?;
         }
@@ -77,7 +113,13 @@ impl Command<'_, '_, '_> {
     }
 
     /// Says again, of what is here because something that stands builds on it, what still shows and may be said twice.
-    fn restate(&mut self, doc: DocId, change: &ChangeHash, mut content: Content) -> Result<(), WriteError> {
+    fn restate(
+        &mut self,
+        doc: DocId,
+        change: &ChangeHash,
+        mut content: Content,
+        is_birth: bool,
+    ) -> Result<(), WriteError> {
         let view = self.view(&doc)?.ok_or(WriteError::Unknown)?;
         let shows = |key: &str| {
             let held = view.values.get(key).into_iter().flatten();
@@ -87,18 +129,21 @@ impl Command<'_, '_, '_> {
         let once = |key: &str| key.contains('/') || (view.kind == DocKind::Ticket && OF_BIRTH.contains(&key));
         content.edits.puts.retain(|key, _| shows(key) && !once(key));
         content.edits.texts.clear();
-        let document = load(self.batch.writing, &doc)?;
-        let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
-        let mut document = document;
-        let made = edit::restate(&mut document, &actor, &content.edits).map_err(|_| WriteError::NoSuchText)?;
-        self.add(doc, None, document, made).map(drop)
+        match content.edits.is_empty() {
+            true => Ok(()),
+            // A document is born once: its texts are those that others went on writing.
+            false if is_birth => self.edit_at(doc, vec![*change], &content.edits, true),
+            false => self.edit_where_seen(doc, &content),
+        }
     }
 
-    /// The change that holds the place of another one: itself where it is applied, or what its command made when it was
-    /// issued again; `None` if there is neither.
+    /// The change that holds the place of another one: itself where it stands or gave birth to the document, or what its
+    /// command made when it was issued again; `None` if there is neither. What is only built on is not built on again:
+    /// another change of its place may turn up.
     fn stands_for(&self, doc: &DocId, hash: &ChangeHash) -> Result<Option<ChangeHash>, StoreError> {
         let source = &*self.batch.writing;
-        if entry_by_hash(source, hash)?.is_some() {
+        let applied = entry_by_hash(source, hash)?.map(|(_, entry)| entry);
+        if applied.is_some_and(|entry| !entry.tainted || entry.facts.dependencies.is_empty()) {
             return Ok(Some(*hash));
         }
         let Some((no, seq)) = record_naming(source, hash)? else {
@@ -106,9 +151,19 @@ impl Command<'_, '_, '_> {
         };
         let key = again_key(&stored(source, no, seq)?.record);
         let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
-        let entries = issued.into_iter().flat_map(|issued| issued.skeleton.entries);
-        Ok(entries.filter(|entry| entry.doc == *doc).map(|entry| entry.change).next())
+        let change = issued.into_iter().flat_map(|issued| issued.skeleton.entries).find(|entry| entry.doc == *doc);
+        match change {
+            Some(Entry { change, .. }) if entry_by_hash(source, &change)?.is_some() => Ok(Some(change)),
+            Some(_) | None => Ok(None),
+        }
     }
+}
+
+/// What a change depends on, whether it is applied or not; nothing if it is not held.
+fn dependencies_of(source: &impl Source, hash: &ChangeHash) -> Result<Vec<ChangeHash>, StoreError> {
+    let body = read_body(source, &BodyName::Change(*hash))?;
+    let scan = body.as_ref().and_then(|body| scan(body).ok());
+    Ok(scan.map(|scan| scan.dependencies().collect()).unwrap_or_default())
 }
 
 /// What is said under the names of the command that says it now.
