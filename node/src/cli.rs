@@ -106,6 +106,9 @@ enum Command {
     /// Sites of the organisation. The node must be running, where the organisation's rules are kept.
     #[command(subcommand)]
     Site(SiteCommand),
+    /// Changes that have no effect, or none yet. The node must be running.
+    #[command(subcommand)]
+    Held(HeldCommand),
     /// Structures, each with its own tickets. The node must be running, where the organisation's rules are kept.
     #[command(subcommand)]
     Structure(StructureCommand),
@@ -198,6 +201,32 @@ enum SiteCommand {
         /// Its code.
         #[arg(long)]
         code: String,
+    },
+    /// End a site's key for good: its machine is in other hands. What it wrote beyond a cut has no effect, and nobody
+    /// talks to it any more.
+    Revoke {
+        /// Its code.
+        #[arg(long)]
+        code: String,
+        /// What it wrote after this time does not stand, such as 2026-11-20T14:02Z; absent: what this site has not.
+        #[arg(long)]
+        until: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum HeldCommand {
+    /// List changes that have no effect, or none yet.
+    List,
+    /// Say again, in an administrator's name, what one of them says.
+    Adopt {
+        /// Its id, as listed.
+        id: String,
+    },
+    /// Take one off this site's list.
+    Discard {
+        /// Its id, as listed.
+        id: String,
     },
 }
 
@@ -340,6 +369,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Site(SiteCommand::Retire { code }) => {
             running::change_site(&folder, &code, &serde_json::json!({ "retired": true }))
         }
+        Command::Site(SiteCommand::Revoke { code, until }) => running::revoke_site(&folder, &code, until.as_deref()),
+        Command::Held(HeldCommand::List) => running::list_held(&folder),
+        Command::Held(HeldCommand::Adopt { id }) => running::adopt(&folder, &id),
+        Command::Held(HeldCommand::Discard { id }) => running::discard(&folder, &id),
         Command::Structure(StructureCommand::Add { name, parent }) => {
             running::add_structure(&folder, &name, parent.as_ref())
         }

@@ -18,6 +18,19 @@ pub fn rfc3339(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
 }
 
+/// Reads a time of the form `2026-11-20T14:02:11Z`, with or without seconds and fractions of them; `None` for any other.
+pub fn from_rfc3339(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.strip_suffix(['Z', 'z'])?.split_once(['T', 't', ' '])?;
+    let mut date = date.split('-').map(str::parse::<u32>);
+    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let mut time = time.split(':');
+    let (hour, minute) = (time.next()?.parse().ok()?, time.next()?.parse().ok()?);
+    let seconds: f64 = time.next().map_or(Some(0.0), |seconds| seconds.parse().ok())?;
+    let is_whole = date.next().is_none() && time.next().is_none() && (0.0..61.0).contains(&seconds);
+    let start = from_civil(i64::from(year), month, day, hour, minute).filter(|_| is_whole)?;
+    Some(Timestamp(start.0 + (seconds * 1000.0).round() as u64))
+}
+
 /// The time of a UTC date; `None` if there is no such date.
 pub fn from_civil(year: i64, month: u32, day: u32, hour: u32, minute: u32) -> Option<Timestamp> {
     if !(1..=12).contains(&month) || hour > 23 || minute > 59 {
@@ -65,6 +78,13 @@ mod tests {
         assert_eq!(from_civil(2016, 2, 29, 0, 56), Some(Timestamp(1_456_707_360_000)));
         assert_eq!(from_civil(2015, 2, 29, 0, 0), None, "no such day");
         assert_eq!(from_civil(i64::from(u32::MAX), 1, 1, 0, 0), None, "milliseconds would not fit");
+        assert_eq!(from_rfc3339("2016-02-29T00:56:00.042Z"), Some(Timestamp(1_456_707_360_042)), "back again");
+        assert_eq!(from_rfc3339("2016-02-29T00:56Z"), Some(Timestamp(1_456_707_360_000)));
+        for none in
+            ["", "2016-02-30T00:00Z", "2016-02-29T00:56", "2016-02-29T00:56:99Z", "2016-02-29T0:NaN:0Z", "yesterday"]
+        {
+            assert_eq!(from_rfc3339(none), None, "{none:?} is no time");
+        }
         for day in (0..40_000).step_by(13) {
             let (year, month, dom) = civil(day);
             assert_eq!(days(year, month, dom), day, "the calendar has no gaps");

@@ -5,6 +5,7 @@
 //! `sync` before it signs.
 
 pub mod directory;
+pub mod held;
 pub mod tickets;
 
 use std::sync::Arc;

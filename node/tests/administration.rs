@@ -206,3 +206,91 @@ fn the_first_machine_burns_and_another_site_takes_its_place() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(300), "within five minutes: {took:?}");
 }
+
+/// Waits until something holds.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < HEARD, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
+    let temp = TestFolder::new("revoked");
+    let paris = temp.founded("paris");
+    let first = Node::start(&paris);
+    let mut folders = Vec::new();
+    for (code, name) in [("LYO", "lyon"), ("DAK", "dakar")] {
+        let line = done(&paris, &format!("invite --code {code} --name {name} --login ana"), "");
+        let folder = temp.configured(name);
+        done(&folder, &format!("join {line}"), "");
+        done(&folder, "password --login ana", PASSWORD);
+        folders.push(folder);
+    }
+    let [lyon, dakar] = [&folders[0], &folders[1]];
+    let as_ana = |node: &Node, method: &str, path: &str, body: Option<Value>| {
+        let (status, cookie) = log_in(node, "ana");
+        assert_eq!(status, 201);
+        ask(node, method, path, Some(&cookie), body.as_ref())
+    };
+    let ticket = |title: &str| Some(json!({ "title": title, "description": "" }));
+    let open = |node: &Node, title: &str| {
+        let (status, made, _) = as_ana(node, "POST", "/api/v1/tickets", ticket(title));
+        assert_eq!(status, 201, "{made}");
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let shows = |node: &Node, id: &str| as_ana(node, "GET", &format!("/api/v1/tickets/{id}"), None);
+    let (second, third) = (Node::start(lyon), Node::start(dakar));
+    let plain = open(&first, "lampe");
+    eventually("both hear of the ticket", || shows(&second, &plain).0 == 200 && shows(&third, &plain).0 == 200);
+    drop(first);
+
+    // Paris is cut off. Dakar writes, and Lyon builds on some of it.
+    let change = json!({ "title": "lampe volee" });
+    assert_eq!(as_ana(&third, "PATCH", &format!("/api/v1/tickets/{plain}"), Some(change)).0, 200);
+    let born = open(&third, "ne trop tard");
+    eventually("lyon hears of both", || {
+        shows(&second, &plain).1["title"] == "lampe volee" && shows(&second, &born).0 == 200
+    });
+    let change = json!({ "impact": "high" });
+    assert_eq!(as_ana(&second, "PATCH", &format!("/api/v1/tickets/{plain}"), Some(change)).0, 200);
+    drop(third);
+    drop(second);
+
+    let first = Node::start(&paris);
+    done(&paris, "sequencer confirm", "");
+    run(&paris, &["site", "revoke", "--code", "PAR"], b"").refused("RULE-REFUSED", "the site itself");
+    run(&paris, &["site", "revoke", "--code", "DAK", "--until", "soon"], b"").refused("FIELD-INVALID", "no time");
+    done(&paris, "site revoke --code DAK", "");
+    let second = Node::start(lyon);
+    eventually("paris hears what lyon holds", || shows(&first, &plain).1["impact"] == "high");
+    eventually("lyon hears of the revocation", || shows(&second, &born).0 == 404);
+    for node in [&first, &second] {
+        let (_, seen, _) = shows(node, &plain);
+        assert_eq!(seen["title"], "lampe volee", "what an honest edit builds on stays");
+        assert_eq!(seen["tainted"], json!([{ "field": "title", "before": "lampe", "label": "lampe" }]));
+        assert_eq!(shows(node, &born).0, 404, "a ticket that a revoked key opened later is not there");
+    }
+    let third = Node::start(dakar);
+    eventually("dakar hears that its key is revoked", || shows(&third, &born).0 == 404);
+    let (status, refused, _) = as_ana(&third, "POST", "/api/v1/tickets", ticket("encore"));
+    assert_eq!((status, &refused["code"]), (409, &json!("SITE-REVOKED")), "it writes no more: {refused}");
+    assert!(done(dakar, "held list", "").contains("beyond-cut"), "and names what was held");
+
+    let listed = done(&paris, "held list", "");
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 1, "{listed}");
+    assert!(lines[0].contains(" DAK ") && lines[0].contains(" beyond-cut "), "{listed}");
+    let id = lines[0].split(' ').next().unwrap();
+    run(&paris, &["held", "adopt", "00"], b"").refused("TICKET-UNKNOWN", "no such id");
+    let adopted = done(&paris, &format!("held adopt {id}"), "");
+    let (status, seen, _) = shows(&first, &adopted);
+    assert_eq!((status, &seen["title"]), (200, &json!("ne trop tard")), "said again by whoever adopted it");
+    assert_eq!(done(&paris, "held list", ""), "", "and no longer listed");
+    eventually("lyon hears of it", || shows(&second, &adopted).0 == 200);
+    let listed = done(lyon, "held list", "");
+    done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
+    assert_eq!(done(lyon, "held list", ""), "", "each site clears its own list");
+}

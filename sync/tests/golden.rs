@@ -147,7 +147,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ),
         ("frame-peers", Message::Peers(vec![SiteId([7; 32])])),
         ("frame-ping", Message::Ping),
-        ("frame-bye", Message::Bye("gap".into())),
+        ("frame-bye", Message::Bye("bad-run".into())),
         ("frame-want", Message::Want { scope: SCOPE, records: vec![(SiteId([9; 32]), GenerationId([8; 16]), 300)] }),
         ("frame-bodies", Message::Bodies { scope: SCOPE, bodies: vec![vec![1, 2, 3]] }),
         (

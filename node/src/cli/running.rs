@@ -219,6 +219,47 @@ pub(super) fn change_site(folder: &Folder, code: &str, change: &Value) -> anyhow
     Running::read(folder)?.call("PATCH", &path, Some(&serde_json::to_vec(change)?)).map(drop)
 }
 
+/// Ends a site's key.
+pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&json!({ "until": until }))?;
+    let path = format!("/api/v1/sites/{}/revocation", encoded(code));
+    Running::read(folder)?.call("POST", &path, Some(&body)).map(drop)
+}
+
+/// Prints every change without effect, a line each: id, site, time, reason, structure.
+pub(super) fn list_held(folder: &Folder) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let mut from = String::new();
+    loop {
+        let page = running.call("GET", &format!("/api/v1/quarantine{from}"), None)?;
+        for item in page["items"].as_array().into_iter().flatten() {
+            let field = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            let (site, reason) = (field(&item["site"]["code"]), field(&item["reason"]));
+            println!("{} {site} {} {reason} {}", field(&item["id"]), field(&item["at"]), field(&item["label"]));
+        }
+        match page["next"].as_str() {
+            Some(next) => from = format!("?from={next}"),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Adopts a change without effect, and prints the ids of the documents that it made or changed.
+pub(super) fn adopt(folder: &Folder, id: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/quarantine/{}/adoption", encoded(id));
+    let adopted = Running::read(folder)?.call("POST", &path, None)?;
+    for document in adopted["documents"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        println!("{document}");
+    }
+    Ok(())
+}
+
+/// Takes a change without effect off the list.
+pub(super) fn discard(folder: &Folder, id: &str) -> anyhow::Result<()> {
+    let path = format!("/api/v1/quarantine/{}/discard", encoded(id));
+    Running::read(folder)?.call("POST", &path, None).map(drop)
+}
+
 /// Adds a structure and prints its id.
 pub(super) fn add_structure(folder: &Folder, name: &str, parent: Option<&String>) -> anyhow::Result<()> {
     let running = Running::read(folder)?;

@@ -15,7 +15,7 @@ use super::body::File;
 use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
-use crate::clock::now;
+use crate::clock::{from_rfc3339, now};
 use crate::folder::random;
 use crate::import;
 use crate::membership::{self, Invited};
@@ -105,6 +105,35 @@ pub(super) async fn change_site(
     }
     let shown = SiteRef { id: entry.site.to_string(), code: entry.code.clone(), name: entry.name.clone() };
     say(&app, Body::Site(entry)).await?;
+    Ok(Json(shown))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revocation {
+    /// By the site's own clock: what it wrote later does not stand. Absent: what the first site holds of it stands.
+    until: Option<String>,
+}
+
+/// Ends a site's key (R18): what it wrote beyond the cut has no effect, and nobody talks to it any more. For good.
+#[utoipa::path(post, path = "/api/v1/sites/{code}/revocation", request_body = Revocation, responses((status = 200, body = SiteRef)))]
+pub(super) async fn revoke(
+    State(app): State<App>,
+    asker: Principal,
+    Path(code): Path<String>,
+    JsonBody(given): JsonBody<Revocation>,
+) -> Result<Json<SiteRef>, Problem> {
+    asker.admin()?;
+    let entry = asker.policy.site_by_code(&code).ok_or_else(|| Problem::field("code", "Unknown"))?;
+    let until = given.until.map(|text| from_rfc3339(&text).ok_or_else(|| Problem::field("until", "Unknown")));
+    let until = until.transpose()?;
+    if entry.site == app.site.status().me {
+        return Err(Problem::refused("the site that keeps the authority log does not revoke itself".into()));
+    }
+    let shown = SiteRef { id: entry.site.to_string(), code: entry.code.clone(), name: entry.name.clone() };
+    let site = entry.site;
+    let cuts = app.site.run(move |core| core.replica().cuts_of(&site, until)).await??;
+    say(&app, Body::Revoke { site, cuts }).await?;
     Ok(Json(shown))
 }
 

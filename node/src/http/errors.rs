@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use schema::ticket::command::CommandError;
 use serde::Serialize;
 use sync::replica::WriteError;
+use sync::store::rows::{Beyond, Verdict};
 
 use crate::commands::Failure;
 use crate::read_model::ViewError;
@@ -140,6 +141,15 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SEQUENCER-UNHEARD", words)
     }
+    /// The key of this site is revoked.
+    pub fn revoked() -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site's key is revoked: what is written here counts nowhere any more.",
+            "Work at another site, and tell your administrator.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SITE-REVOKED", words)
+    }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {
         let words = ["Nothing was changed.", "The rules of the organisation do not allow it.", "Read the detail."];
@@ -219,6 +229,7 @@ impl From<Failure> for Problem {
             Failure::Unknown | Failure::Write(WriteError::Unknown) => Self::unknown(),
             Failure::Forbidden => Self::forbidden(),
             Failure::Structure => Self::field("structure", "Unknown"),
+            Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),
             Failure::Write(WriteError::Refused(code)) => Self::forbidden().with(serde_json::json!({ "rule": code })),
             Failure::Write(WriteError::TooLarge) => Self::field("body", "TooLong"),
             Failure::Write(WriteError::NotJoined) => Self::unavailable(),

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use data_encoding::HEXLOWER;
 use schema::author::Author;
 use serde::{Deserialize, Serialize};
 use sync::quarantine::Page;
@@ -10,10 +12,11 @@ use sync::store::rows::Verdict;
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Principal;
-use super::errors::Query;
+use super::errors::{Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
+use crate::commands::{self, held::Held};
 use crate::read_model::directory::{Labels, Ref};
 use crate::status::{PathWord, PeerStatus, Status};
 
@@ -71,7 +74,7 @@ pub(super) async fn sync(State(app): State<App>, _: Principal) -> Result<Json<Sy
     let status = app.site.status();
     let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
     let held = app.site.reader.read()?;
-    let held = sync::store::Source::count(&held, sync::store::Table::Quarantine)?;
+    let held = sync::quarantine::count(&held)?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
@@ -115,7 +118,7 @@ fn scope(status: &Status, id: &schema::id::ScopeId, to_send: u64) -> Scope {
         id: id.to_string(),
         label: label.unwrap_or_default(),
         records: held.map_or(0, |scope| scope.records),
-        digest: data_encoding::HEXLOWER.encode(&held.map_or([0; 32], |scope| scope.digest)),
+        digest: HEXLOWER.encode(&held.map_or([0; 32], |scope| scope.digest)),
         to_send,
     }
 }
@@ -179,6 +182,7 @@ pub(super) struct HeldPage {
 
 #[derive(Serialize, ToSchema)]
 struct HeldRow {
+    /// Names it at this site.
     id: String,
     site: SiteRef,
     author: Option<Ref>,
@@ -195,7 +199,7 @@ pub(super) async fn quarantine(
     asker: Principal,
     Query(page): Query<HeldPage>,
 ) -> Result<Json<Quarantine>, Problem> {
-    let key = |text: String| data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
+    let key = |text: String| HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
     let from = page.from.map(|text| key(text).ok_or_else(|| Problem::field("from", "Unknown"))).transpose()?;
     let limit = page.limit.unwrap_or(USUAL_HELD).clamp(1, MAX_HELD);
     let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
@@ -213,8 +217,48 @@ pub(super) async fn quarantine(
         let mut labels = Labels::new(conn);
         held.iter().map(|held| row(&policy, &mut labels, held)).collect::<rusqlite::Result<Vec<_>>>()
     });
-    let next = next.map(|key| data_encoding::HEXLOWER.encode(&key));
+    let next = next.map(|key| HEXLOWER.encode(&key));
     Ok(Json(Quarantine { items: items.await?, next }))
+}
+
+/// A record of the list by its id.
+fn held(id: &str) -> Result<Held, Problem> {
+    let bytes = HEXLOWER.decode(id.as_bytes()).ok();
+    let parts = bytes.as_ref().and_then(|bytes| bytes.split_at_checked(sync::store::tables::RECORD_KEY_BYTES));
+    let read = |(key, head): (&[u8], &[u8])| Some(Held { key: key.try_into().ok()?, hash_head: head.try_into().ok()? });
+    parts.and_then(read).ok_or_else(Problem::unknown)
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Adopted {
+    /// Ids of the documents that it made or changed.
+    documents: Vec<String>,
+}
+
+/// Says again, as the asker's own command, what a change says that does not stand or waits.
+#[utoipa::path(post, path = "/api/v1/quarantine/{id}/adoption", responses((status = 201, body = Adopted)))]
+pub(super) async fn adopt(
+    State(app): State<App>,
+    asker: Principal,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Adopted>), Problem> {
+    let (held, actor) = (held(&id)?, asker.actor.clone());
+    let adopted = app.site.write(move |batch, context| commands::held::adopt(batch, context, &actor, &held));
+    let documents = adopted.await??.iter().map(ToString::to_string).collect();
+    Ok((StatusCode::CREATED, Json(Adopted { documents })))
+}
+
+/// Takes a change without effect off this site's list.
+#[utoipa::path(post, path = "/api/v1/quarantine/{id}/discard", responses((status = 204)))]
+pub(super) async fn discard(
+    State(app): State<App>,
+    asker: Principal,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let (held, actor) = (held(&id)?, asker.actor.clone());
+    let discarded = app.site.write(move |batch, context| commands::held::discard(batch, context, &actor, &held));
+    discarded.await??;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn row(
@@ -232,7 +276,7 @@ fn row(
     };
     let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
     Ok(HeldRow {
-        id: held.record.hash().to_string(),
+        id: HEXLOWER.encode(&[held.key.as_slice(), &held.record.hash().head()].concat()),
         site: SiteRef::of(policy, &header.log.site),
         author,
         at: rfc3339(header.hlc.timestamp()),

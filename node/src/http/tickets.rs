@@ -96,7 +96,19 @@ pub struct Ticket {
     reopen_count: i64,
     comments: Vec<Comment>,
     conflict_list: Vec<Conflict>,
+    /// Fields that show what a change put there that does not stand: its key is revoked, or its log forked.
+    tainted: Vec<Tainted>,
     transitions_allowed: Vec<&'static str>,
+}
+
+/// A field that shows what a change put there that does not stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Tainted {
+    field: String,
+    /// The last value of a change that stands; absent: there was none.
+    before: Option<String>,
+    /// How that is shown.
+    label: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -438,7 +450,7 @@ fn summary(policy: &Policy, labels: &mut Labels<'_>, row: TicketRow) -> rusqlite
 }
 
 fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusqlite::Result<Ticket> {
-    let TicketDetail { row, description, comments, values, .. } = found;
+    let TicketDetail { row, description, comments, values, tainted, .. } = found;
     let allowed = Status::from_word(&row.status).map(Status::next).unwrap_or_default();
     let (priority_by_hand, status_reason, external, reopen_count) =
         (row.by_hand, row.status_reason.clone(), row.external.clone(), row.reopen_count);
@@ -471,7 +483,13 @@ fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusq
             None => conflict_list.push(Conflict { field: row.field, values: vec![value] }),
         }
     }
+    let tainted = tainted.into_iter().map(|(field, before)| {
+        let label = before.as_ref().map(|before| value_label(labels, &field, before)).transpose()?;
+        Ok(Tainted { field, before, label })
+    });
+    let tainted = tainted.collect::<rusqlite::Result<_>>()?;
     Ok(Ticket {
+        tainted,
         summary: summary(policy, labels, row)?,
         description,
         priority_by_hand,

@@ -366,6 +366,8 @@ pub struct TicketDetail {
     pub comments: Vec<CommentRow>,
     /// Values to settle.
     pub values: Vec<ValueRow>,
+    /// Fields whose value comes from a change that does not stand, with the last one that does (R19).
+    pub tainted: Vec<(String, Option<String>)>,
     /// Whether the reader may read the notes.
     pub notes: bool,
 }
@@ -404,7 +406,9 @@ pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Op
         })
     })?;
     let values = values.collect::<Result<_, _>>()?;
-    Ok(Some(TicketDetail { row, description, comments, values, notes }))
+    let mut found = conn.prepare_cached("SELECT field, before FROM tainted WHERE ticket = ? ORDER BY field")?;
+    let tainted = found.query_map([&row.id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(Some(TicketDetail { row, description, comments, values, tainted, notes }))
 }
 
 fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Result<Vec<(TicketRow, String)>> {

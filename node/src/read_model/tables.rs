@@ -10,7 +10,7 @@ use sync::store::LogIndex;
 const VERSION: i64 = 2;
 
 /// The tables that are a function of documents, in the order of [`hash`].
-pub const DERIVED: [&str; 5] = ["tickets", "comments", "conflicts", "names", "search"];
+pub const DERIVED: [&str; 6] = ["tickets", "comments", "conflicts", "tainted", "names", "search"];
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS tickets (
@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS conflicts (
   ticket TEXT NOT NULL, field TEXT NOT NULL, place INTEGER NOT NULL, value TEXT NOT NULL,
   author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, source TEXT,
   PRIMARY KEY (ticket, field, place)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tainted (
+  ticket TEXT NOT NULL, field TEXT NOT NULL, before TEXT, PRIMARY KEY (ticket, field)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS names (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, folded TEXT NOT NULL

@@ -59,6 +59,14 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
             .execute(params![id, conflict.field, place as i64, value, author, site, at, source])?;
         }
     }
+    conn.prepare_cached("DELETE FROM tainted WHERE ticket = ?")?.execute([&id])?;
+    for tainted in &ticket.tainted {
+        conn.prepare_cached("INSERT INTO tainted (ticket, field, before) VALUES (?, ?, ?)")?.execute(params![
+            id,
+            tainted.field,
+            tainted.before
+        ])?;
+    }
     let mut words = vec![ticket.number.as_str(), &ticket.title, &ticket.description];
     words.extend(ticket.external.as_deref());
     words.extend(ticket.comments.iter().map(|comment| comment.body.as_str()));
@@ -98,6 +106,7 @@ pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
     write_comments(conn, &ticket, internal, &[])?;
     if !internal {
         conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&ticket])?;
+        conn.prepare_cached("DELETE FROM tainted WHERE ticket = ?")?.execute([&ticket])?;
     }
     let beside = "SELECT EXISTS (SELECT 1 FROM tickets WHERE id = ?1) + EXISTS (SELECT 1 FROM notes WHERE ticket = ?1)";
     let left: i64 = conn.prepare_cached(beside)?.query_row([&ticket], |row| row.get(0))?;

@@ -74,8 +74,9 @@ impl Engine {
         // A peer that holds less of its own generation than this site was set back with its memory.
         let own = lines.iter().find(|line| line.0 == peer && Some(line.1) == generation).map_or(0, |line| line.2);
         let log = generation.map(|generation| LogId { site: peer, generation, scope });
-        let held = log.and_then(|log| turn.here.log_index.open(&log)).map_or(0, |state| state.seq);
-        sync.own_lost = held > own;
+        let held = log.and_then(|log| turn.here.log_index.open(&log));
+        // Closed here, it may be held to any seq.
+        sync.own_lost = held.map_or(own == 0, |state| state.seq > own);
         sync.knows(lines.iter().map(|line| ((line.0, line.1), line.2)).collect());
         sync.start_at(Cursor::default());
         sync.touched = now;

@@ -205,8 +205,9 @@ impl Replica {
                         received.suspected.extend(refers_to);
                         continue;
                     }
-                    // It goes on from what was left out.
-                    Err(Reject::Gap { .. }) if mistaken.contains_key(&log) || received.mistaken.contains(&log) => {
+                    // It goes on from what was left out here, or what this site lost.
+                    Err(Reject::Gap { .. }) => {
+                        received.lacking = true;
                         received.partly = true;
                         continue;
                     }

@@ -11,7 +11,7 @@ use schema::author::Author;
 use schema::authority::{Enrolment, Grant, Standing};
 use schema::codec::Canonical;
 use schema::doc::{DocKind, Edits, View};
-use schema::id::{ChangeHash, DocId, GenerationId, LogId, ScopeId, SiteId, UserId};
+use schema::id::{ChangeHash, DocId, GenerationId, LogId, RecordHash, ScopeId, SiteId, UserId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityLog, Policy};
 use schema::record::{
@@ -27,6 +27,7 @@ use crate::docs::apply::Materializer;
 use crate::docs::{edit, load, row, view};
 use crate::engine::Event;
 use crate::limits::MAX_UNSIGNED_BYTES;
+use crate::quarantine::{self, Quarantined, RecordKey};
 use crate::store::tables::read_record_key;
 use crate::store::{Durability, Source, StoreError, Table, Writing};
 
@@ -174,6 +175,16 @@ impl<'b, 't> Batch<'b, 't> {
         self.broken |= matches!(recorded, Err(WriteError::Store(_)));
         recorded.map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
+    }
+
+    /// A record that is listed as without effect; `None` if it is not.
+    pub fn quarantined(&self, key: &RecordKey, hash_head: &[u8; 8]) -> Result<Option<Quarantined>, StoreError> {
+        quarantine::find(self.writing, key, hash_head)
+    }
+
+    /// Takes a record off that list at this site.
+    pub fn discard(&mut self, hash: &RecordHash, user: &UserId) -> Result<(), StoreError> {
+        quarantine::discard(self.writing, hash, user)
     }
 
     /// Enrols somebody at this site (R15) and answers with their id, which is drawn from the record's place.

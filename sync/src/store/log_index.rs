@@ -411,8 +411,10 @@ impl Writing<'_> {
         hash_at: impl Fn(&Self, LogNo, u64) -> Result<RecordHash, StoreError>,
     ) -> Result<bool, StoreError> {
         let mut before = self.log_or_new(LogId { generation: closing.generation, ..by })?;
+        // What names a record behind a fork closes nothing, whichever history is held here.
+        let is_behind = self.log_index.forks.of(&before.id).any(|fork| fork.last < closing.seq);
         let contradicts = closing.seq <= before.seq && hash_at(self, before.no, closing.seq)? != closing.hash;
-        if contradicts {
+        if is_behind || contradicts {
             return Ok(false);
         }
         before.successors.push(Successor { seq: closing.seq, hash: closing.hash, generation: by.generation });

@@ -71,11 +71,13 @@ pub enum Table {
     Forks,
     /// Log id 64 -> `LogState` of a history behind a fork (R20).
     Branches,
+    /// Record hash 32 -> user 16: records without effect that somebody at this site adopted or discarded (R12).
+    Discarded,
 }
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -106,6 +108,7 @@ impl Table {
         Self::Commands,
         Self::Forks,
         Self::Branches,
+        Self::Discarded,
     ];
 
     /// Its name in the file.
@@ -141,6 +144,7 @@ impl Table {
             Self::Commands => "commands-1",
             Self::Forks => "forks-1",
             Self::Branches => "branches-1",
+            Self::Discarded => "discarded-1",
         }
     }
 

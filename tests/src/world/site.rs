@@ -196,7 +196,9 @@ impl World {
                 Output::Close(session, code) => {
                     self.count(&format!("close:{code}"));
                     // What was sent before is delivered first.
-                    self.schedule(5, Event::CloseSession { at, session });
+                    let far = self.ends.get(&(at, session)).copied();
+                    let last = far.and_then(|far| self.arrives.get(&far)).copied().unwrap_or_default();
+                    self.schedule(5 + last.saturating_sub(self.now), Event::CloseSession { at, session });
                 }
                 Output::Alarm(alarm) => self.count(&format!("alarm:{}", alarm.code())),
                 Output::Authority => {}

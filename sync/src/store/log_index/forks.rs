@@ -142,6 +142,17 @@ impl Writing<'_> {
         Ok(())
     }
 
+    /// What names a record behind a fork as the end of the log closes nothing: which of them were noted hung on the
+    /// history that was held.
+    fn forget_closings_behind(&mut self, fork: &Fork) -> Result<(), StoreError> {
+        let Some(mut main) = self.log(&fork.log)? else {
+            return Ok(());
+        };
+        let noted = main.successors.len();
+        main.successors.retain(|successor| successor.seq <= fork.last);
+        if main.successors.len() < noted { self.put_log(main) } else { Ok(()) }
+    }
+
     /// Keeps the proof of a fork that is not known yet and ends the log there: what is held behind it becomes a log of its
     /// own, and so does each history that the proof names. Answers with what was held behind it. `header_at` reads a
     /// record held. Linear in the histories behind forks of this log.
@@ -178,6 +189,7 @@ impl Writing<'_> {
             let (follows, successors) = (None, Vec::new());
             behind.push(LogState { id, branch: Some(branch), follows, successors, ..part });
         }
+        self.forget_closings_behind(fork)?;
         for part in &behind {
             self.put_log(part.clone())?;
         }

@@ -1,0 +1,67 @@
+//! Commands on records without effect (R12): somebody adopts one, or discards it.
+
+use schema::author::Author;
+use schema::authority::Role;
+use schema::id::{CommandId, DocId, ScopeId};
+use schema::policy::Policy;
+use schema::record::{BodyKind, CommandName};
+use sync::quarantine::{Quarantined, RecordKey};
+use sync::replica::{Batch, WriteError};
+use sync::store::rows::Verdict;
+
+use super::{Actor, Context, Failure};
+
+/// Which one: its place in this store, and the first bytes of its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its place.
+    pub key: RecordKey,
+    /// The first bytes of its hash.
+    pub hash_head: [u8; 8],
+}
+
+/// Says what a record says that does not stand, or cannot have an effect yet, as the asker's own command. Answers with
+/// the documents that it made or changed. A record that breaks a rule is nobody's to adopt.
+pub fn adopt(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    held: &Held,
+) -> Result<Vec<DocId>, Failure> {
+    let found = find(batch, context, actor, held)?;
+    let is_edit = found.record.header.kind == BodyKind::Edit;
+    if !is_edit || matches!(found.verdict, Verdict::Void(_)) {
+        return Err(Failure::Forbidden);
+    }
+    // Asked twice it makes one thing.
+    let name = CommandName::Given(CommandId(held.hash_head));
+    let (author, scope) = (Author::User(actor.user), found.record.header.log.scope);
+    let written = batch.command(author, name, scope, |command| command.take_over(&found.record))?;
+    batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?;
+    Ok(written.docs)
+}
+
+/// Takes a record off the list at this site. Its bytes stay; other sites list it still.
+pub fn discard(batch: &mut Batch<'_, '_>, context: &Context<'_>, actor: &Actor, held: &Held) -> Result<(), Failure> {
+    let found = find(batch, context, actor, held)?;
+    // What waits may have an effect yet.
+    if matches!(found.verdict, Verdict::Waiting(_)) {
+        return Err(Failure::Forbidden);
+    }
+    Ok(batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?)
+}
+
+fn find(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, held: &Held) -> Result<Quarantined, Failure> {
+    let found = batch.quarantined(&held.key, &held.hash_head).map_err(WriteError::from)?;
+    let found = found.filter(|found| may(&context.policy, actor, &found.record.header.log.scope));
+    found.ok_or(Failure::Unknown)
+}
+
+/// Whoever works on all of a scope: technicians of its structure, administrators of the organisation's own.
+fn may(policy: &Policy, actor: &Actor, scope: &ScopeId) -> bool {
+    let role = policy.role(&actor.entry.grants, policy.structure_of(scope));
+    match policy.structure_of(scope) {
+        Some(_) => role >= Some(Role::Technician),
+        None => role == Some(Role::Admin),
+    }
+}
