@@ -41,8 +41,12 @@ export interface Ticket extends Summary {
   reopen_count: number;
   comments: Comment[];
   conflict_list: TwoValues[];
+  tainted: TaintedValue[];
   transitions_allowed: string[];
 }
+
+/** A field that shows what a change put there that does not stand. */
+export interface TaintedValue { field: string; before: string | null; label: string | null }
 
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
 

@@ -77,6 +77,7 @@ export const en = {
     by: (who: string, site: string) => `${who}, ${site}`,
     waiting: 'Waiting for what comes before it',
     void: 'Not taken over',
+    beyond: 'Does not count any more',
     cable: 'Link switch (trial only)',
     cut_cable: (site: string) => `Cut the link to ${site}`,
     mend_cable: (site: string) => `Mend the link to ${site}`,
@@ -91,6 +92,9 @@ export const en = {
     'waiting-version': 'Waiting for a newer version of Archipel here',
     'waiting-authority': 'Waiting for the rules of the organisation to arrive',
     'waiting-enrolment': 'Waiting for news of its author’s account',
+    'beyond-cut': 'Made with a key that was withdrawn before',
+    'beyond-fork': 'Made at a site that was set back to an earlier state since',
+    stranded: 'Another change took its place after a site was set back',
   },
 
   alarms: {
@@ -102,6 +106,8 @@ export const en = {
     'DOCS-DIVERGED': (_: Params) =>
       'Two sites have the same changes and show them differently. They are read again by themselves; tell your administrator if this stays.',
     'LOG-FORKED': (p: Params) => `The key of ${p.site ?? 'a site'} was used in two places. Tell your administrator: somebody else may hold it.`,
+    'SET-BACK': (_: Params) =>
+      'This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and said again. Nothing to do; look at what stands in two values.',
     'AUTHORITY-FORKED': (_: Params) =>
       'The rules of the organisation exist in two versions: the main site’s key was used in two places. Nothing is lost. Tell your administrator.',
     'SITE-SLOWED': (p: Params) =>
@@ -209,6 +215,13 @@ export const en = {
     by: (who: string, site: string, time: string) => `${who} · ${site} · ${time}`,
     keep: (value: string) => `Keep “${value}”`,
     empty: 'empty',
+  },
+
+  tainted: {
+    title: (field: string) => `${field}: from a change that does not count any more`,
+    text: 'The key of its site was withdrawn, or the site was set back. Somebody has built on it, so it stays until you change it.',
+    before: (value: string) => `Before: ${value}`,
+    back: (value: string) => `Go back to “${value}”`,
   },
 
   create: {

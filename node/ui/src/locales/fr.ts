@@ -78,6 +78,7 @@ export const fr: typeof en = {
     by: (who, site) => `${who}, ${site}`,
     waiting: 'En attente de ce qui précède',
     void: 'Non reprise',
+    beyond: 'Ne compte plus',
     cable: 'Interrupteur de liaison (essai seulement)',
     cut_cable: (site) => `Couper la liaison vers ${site}`,
     mend_cable: (site) => `Rétablir la liaison vers ${site}`,
@@ -91,6 +92,9 @@ export const fr: typeof en = {
     'waiting-version': 'En attente d’une version plus récente d’Archipel ici',
     'waiting-authority': 'En attente des règles de l’organisation',
     'waiting-enrolment': 'En attente de nouvelles du compte de son auteur',
+    'beyond-cut': 'Faite avec une clé retirée auparavant',
+    'beyond-fork': 'Faite sur un site ramené depuis à un état antérieur',
+    stranded: 'Une autre modification a pris sa place après le retour en arrière d’un site',
   },
 
   alarms: {
@@ -104,6 +108,8 @@ export const fr: typeof en = {
       'Deux sites ont les mêmes modifications et les montrent autrement. Elles sont relues d’elles-mêmes\u00a0; prévenez votre administrateur si cela dure.',
     'LOG-FORKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
+    'SET-BACK': (_) =>
+      'Ce site a été ramené à un état antérieur et a continué de là. Ce qu’il avait écrit avant et après est gardé, et redit. Rien à faire\u00a0; regardez ce qui a deux valeurs.',
     'AUTHORITY-FORKED': (_) =>
       'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu. Prévenez votre administrateur.',
     'SITE-SLOWED': (p) =>
@@ -211,6 +217,13 @@ export const fr: typeof en = {
     by: (who, site, time) => `${who} · ${site} · ${time}`,
     keep: (value) => `Garder «\u00a0${value}\u00a0»`,
     empty: 'vide',
+  },
+
+  tainted: {
+    title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
+    text: 'La clé de son site a été retirée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis\u00a0: elle reste jusqu’à ce que vous la changiez.',
+    before: (value) => `Avant\u00a0: ${value}`,
+    back: (value) => `Revenir à «\u00a0${value}\u00a0»`,
   },
 
   create: {

@@ -10,3 +10,12 @@ export function kept(field: string, value: unknown, label: string): { sent: unkn
   if (REFERENCES.includes(field)) return { sent: value, shown: { id: String(value), label } };
   return { sent: value, shown: value };
 }
+
+const WORDS: Record<string, 'impacts' | 'urgencies' | 'priorities' | 'statuses' | 'kinds'> = {
+  impact: 'impacts', urgency: 'urgencies', priority: 'priorities', status: 'statuses', kind: 'kinds',
+};
+
+/** The list of the page's own words for the values of a field, if it has one. */
+export function wordsOf(field: string): (typeof WORDS)[string] | undefined {
+  return WORDS[field];
+}
