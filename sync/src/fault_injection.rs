@@ -52,4 +52,12 @@ bugs!(
     sends_every_scope = 7,
     /// A copied store numbers its tickets like the original.
     numbers_like_original = 8,
+    /// Applies what it did not write itself without looking into it.
+    skips_content_admission = 9,
+    /// Lets a site speak for anybody.
+    accepts_any_name = 10,
+    /// Takes what a revoked key wrote after its cut for standing.
+    ignores_cuts = 11,
+    /// Says what its documents are before it has applied what it holds.
+    compares_too_early = 12,
 );

@@ -228,6 +228,8 @@ fn judge_edit(
                     return Err(wait(Wait::Enrolment(user, header.log.site)));
                 }
             }
+            Err(access::Refusal::Speaker) if crate::fault_injection::accepts_any_name() => {}
+            Err(_) if crate::fault_injection::skips_content_admission() => {}
             Err(refusal) if !crate::fault_injection::skips_rights() => return Err(void(refusal.code())),
             Err(_) | Ok(()) => {}
         }
@@ -390,7 +392,7 @@ fn judge_entry(
             return Err(void("put-on-text"));
         }
         let of_birth = |operation: &Operation| operation.key().is_some_and(|key| OF_BIRTH.contains(&key));
-        if known.kind == DocKind::Ticket && parsed.operations().iter().any(of_birth) {
+        if !crate::fault_injection::skips_content_admission() && known.kind == DocKind::Ticket && parsed.operations().iter().any(of_birth) {
             return Err(void("of-birth-only"));
         }
     }

@@ -50,6 +50,7 @@ impl Cuts {
         (no, seq): (LogNo, u64),
     ) -> Result<Option<Beyond>, StoreError> {
         let forked = writing.log_index().forks().name_of(no, seq).map(|_| Beyond::Fork);
+        let policy = policy.filter(|_| !crate::fault_injection::ignores_cuts());
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
             return Ok(forked);
         };

@@ -136,6 +136,15 @@ impl Engine {
         docs: Option<DocsAt>,
     ) {
         let (now, here) = (turn.now, turn.here);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        // What was sent of the authority log did not get there.
+        let theirs = docs.map(|docs| docs.authority.at).filter(|theirs| *theirs < here.authority.at);
+        if let Some(theirs) = theirs {
+            session.authority_sent = Some(theirs);
+            self.send_authority(turn, id);
+        }
         let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
             return;
         };

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use node::read_model::{query, tables};
 use schema::access::Reach;
 use schema::doc::{DocKind, View};
-use schema::id::ScopeId;
+use schema::id::{LogId, ScopeId};
+use schema::record::BodyKind;
 use schema::ticket::status;
 use sync::docs::view::view;
-use sync::store::log_index::vector_digest;
+use sync::store::log_index::{every_log, vector_digest};
 use sync::store::rows::Verdict;
+use sync::store::tables::record_key;
+use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
@@ -60,6 +63,7 @@ impl World {
             self.check_views(&mut violations);
             self.check_isolation(&mut violations);
             self.check_alarms(&mut violations);
+            self.check_cuts(&mut violations);
             self.check_rebuild(&mut violations);
         }
         for site in &self.sites {
@@ -316,6 +320,41 @@ impl World {
             let alarmed = self.counters.contains_key("alarm:CLONE-RUNNING");
             if !alarmed {
                 violations.push(format!("R1: two copies of place {} run and none says so", clone.place));
+            }
+        }
+    }
+
+    /// R18: nothing that a revoked key wrote beyond its cut has an effect but what somebody built on.
+    fn check_cuts(&self, violations: &mut Vec<String>) {
+        let Some(replica) = self.sites[0].replica() else {
+            return;
+        };
+        let (Some(policy), Ok(reading)) = (replica.policy(), replica.read()) else {
+            return;
+        };
+        let logs = every_log(&reading).unwrap_or_default();
+        for (site, revocation) in policy.revoked.iter() {
+            for log in logs.values().filter(|log| log.id.site == *site) {
+                // The chain from the cut back to this log, read once more.
+                let cut = revocation.cuts.iter().find(|cut| cut.scope == log.id.scope);
+                let mut end = cut.map(|cut| (cut.generation, cut.seq));
+                while let Some((generation, _)) = end.filter(|(generation, _)| *generation != log.id.generation) {
+                    let follows = logs.get(&LogId { generation, ..log.id }).and_then(|log| log.follows);
+                    end = follows.map(|closing| (closing.generation, closing.seq));
+                }
+                let last = end.map_or(0, |(_, seq)| seq);
+                for seq in (last + 1).max(log.from())..=log.seq {
+                    let key = record_key(log.no, seq);
+                    let is_listed = [Table::Quarantine, Table::Tainted]
+                        .into_iter()
+                        .any(|table| matches!(reading.get(table, &key), Ok(Some(_))));
+                    let is_edit = sync::admission::stored(&reading, log.no, seq)
+                        .is_ok_and(|stored| stored.record.header.kind == BodyKind::Edit);
+                    if is_edit && !is_listed {
+                        violations.push(format!("R18: record {seq} of log {} is beyond its cut and counts", log.id));
+                        return;
+                    }
+                }
             }
         }
     }
