@@ -392,7 +392,10 @@ fn judge_entry(
             return Err(void("put-on-text"));
         }
         let of_birth = |operation: &Operation| operation.key().is_some_and(|key| OF_BIRTH.contains(&key));
-        if !crate::fault_injection::skips_content_admission() && known.kind == DocKind::Ticket && parsed.operations().iter().any(of_birth) {
+        if !crate::fault_injection::skips_content_admission()
+            && known.kind == DocKind::Ticket
+            && parsed.operations().iter().any(of_birth)
+        {
             return Err(void("of-birth-only"));
         }
     }

@@ -9,7 +9,7 @@ use schema::policy::Policy;
 
 use crate::frontiers::{Frontiers, Update};
 use crate::store::LogIndex;
-use crate::store::log_index::{HeldSeqs, LogName};
+use crate::store::log_index::{HeldSeqs, Line, LogName};
 use crate::wire::{Cursor, Lane, Message, PackedRuns};
 
 /// A session's number, given by whoever runs the transport. Never used twice.
@@ -135,6 +135,8 @@ pub enum Effect {
     AdmitBodies(ScopeId, Vec<Vec<u8>>),
     /// Find out where a peer's history of a log parts from this site's: the hashes that it holds, or none to begin.
     FindFork(SessionId, ScopeId, LogName, Vec<(u64, RecordHash)>),
+    /// Compare a peer's lines of logs that are not open here with what is held.
+    CompareClosed(SessionId, ScopeId, Vec<Line>),
     /// Check and keep the proof that a peer's history of a log gives with this site's.
     AdmitBranch(SessionId, Branch),
     /// Check and keep the proof of a fork.

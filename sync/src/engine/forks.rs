@@ -60,14 +60,22 @@ impl Engine {
         }
     }
 
-    /// A line of the same length with another hash is another history.
+    /// A line of the same length with another hash is another history. What goes on here is seen where it arrives; what
+    /// is closed here is looked up.
     pub(super) fn find_forks(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId, lines: &[Line]) {
-        for (site, generation, seq, hash) in lines {
+        let mut closed = Vec::new();
+        for (site, generation, seq, hash) in lines.iter().filter(|line| line.2 > 0) {
             let log = schema::id::LogId { site: *site, generation: *generation, scope };
-            let differs = turn.here.log_index.open(&log).is_some_and(|state| state.seq == *seq && state.hash != *hash);
-            if differs {
-                turn.out.push(Effect::FindFork(id, scope, (*site, *generation), Vec::new()));
+            match turn.here.log_index.open(&log) {
+                Some(state) if state.seq == *seq && state.hash != *hash => {
+                    turn.out.push(Effect::FindFork(id, scope, (*site, *generation), Vec::new()));
+                }
+                Some(_) => {}
+                None => closed.push((*site, *generation, *seq, *hash)),
             }
+        }
+        if !closed.is_empty() {
+            turn.out.push(Effect::CompareClosed(id, scope, closed));
         }
     }
 

@@ -76,7 +76,7 @@ impl Engine {
         let log = generation.map(|generation| LogId { site: peer, generation, scope });
         let held = log.and_then(|log| turn.here.log_index.open(&log));
         // Closed here, it may be held to any seq.
-        sync.own_lost = held.map_or(own == 0, |state| state.seq > own);
+        sync.own_lost = held.is_none_or(|state| state.seq > own);
         sync.knows(lines.iter().map(|line| ((line.0, line.1), line.2)).collect());
         sync.start_at(Cursor::default());
         sync.touched = now;

@@ -106,6 +106,7 @@ impl Replica {
             Effect::SendBodies(session, scope, wanted) => self.send_bodies(session, scope, &wanted)?,
             Effect::AdmitBodies(scope, bodies) => self.admit_bodies(&scope, bodies)?,
             Effect::FindFork(session, scope, log, points) => self.find_fork(session, scope, log, &points)?,
+            Effect::CompareClosed(session, scope, lines) => self.compare_closed(session, scope, &lines)?,
             Effect::AdmitBranch(session, branch) => return self.admit_branch(now, session, branch),
             Effect::AdmitFork(session, proof) => return self.admit_fork(now, session, proof),
             Effect::SendForks(session, forks) => self.send_forks(session, &forks)?,

@@ -13,7 +13,7 @@ use crate::admission::{again, hash_at, stored};
 use crate::docs::standing::restand;
 use crate::engine::{Event, SessionId};
 use crate::limits::{FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE};
-use crate::store::log_index::{self, LogName};
+use crate::store::log_index::{self, Line, LogName};
 use crate::store::{Durability, LogNo, LogState, Source, StoreError, Writing};
 use crate::wire::Message;
 
@@ -62,6 +62,26 @@ impl Replica {
             said.extend(hash_at(&reading, &state, seq)?.map(|hash| (seq, hash)));
         }
         self.send(session, &Message::ForkPoints { scope, log, points: said });
+        Ok(())
+    }
+
+    /// Looks for forks of logs that are closed here, and not where the lines come from. Linear in the lines.
+    pub(super) fn compare_closed(
+        &mut self,
+        session: SessionId,
+        scope: ScopeId,
+        lines: &[Line],
+    ) -> Result<(), StoreError> {
+        let reading = self.store.read()?;
+        for (site, generation, seq, hash) in lines {
+            let id = LogId { site: *site, generation: *generation, scope };
+            let Some(state) = self.store.log_index().log(&reading, &id)? else {
+                continue;
+            };
+            if hash_at(&reading, &state, *seq)?.is_some_and(|held| held != *hash) {
+                self.find_fork(session, scope, (*site, *generation), &[(*seq, *hash)])?;
+            }
+        }
         Ok(())
     }
 

@@ -73,6 +73,7 @@ impl Replica {
         work: impl FnOnce(&mut Batch<'_, '_>) -> Result<T, WriteError>,
     ) -> Result<(T, Vec<Output>), WriteError> {
         let policy = self.policy().cloned().ok_or(WriteError::NotJoined)?;
+        self.leave_generation_ahead();
         let mut hlc = self.hlc;
         let noted = &self.noted;
         let (key, generation, authority) = (&self.key, self.generation, &self.authority);
@@ -119,6 +120,22 @@ impl Replica {
             _ => WriteError::NotJoined,
         })?;
         Ok((value, outputs))
+    }
+}
+
+impl Replica {
+    /// Begins another generation where this one's logs pin what is not held here: this site was set back, and its own
+    /// records came back before the authority log did. Behind them nothing could be written that pins less (R10). Linear
+    /// in the scopes.
+    fn leave_generation_ahead(&mut self) {
+        let (me, index, pin) = (self.me(), self.store.log_index(), self.authority.pin());
+        let own = index.scopes().map(|(scope, _)| LogId { site: me, generation: self.generation, scope: *scope });
+        let is_ahead = |log: LogId| index.open(&log).is_some_and(|log| pin.is_some_and(|pin| log.pin.at > pin.at));
+        if own.into_iter().any(is_ahead)
+            && let Some(generation) = (self.draw)()
+        {
+            self.generation = generation;
+        }
     }
 }
 
@@ -227,7 +244,7 @@ impl<'b, 't> Batch<'b, 't> {
         let held = self.writing.log(&log)?.filter(|state| state.seq > 0);
         let previous = match &held {
             Some(state) => Previous::Record(state.hash),
-            None => self.generation_before(&log).map_or(Previous::First, Previous::After),
+            None => self.generation_before(&log)?.map_or(Previous::First, Previous::After),
         };
         Ok(Header {
             format: FORMAT,
@@ -245,16 +262,27 @@ impl<'b, 't> Batch<'b, 't> {
         })
     }
 
-    /// The end of the last log of this site in the scope that no other follows yet (R1). Linear in the open ones.
-    fn generation_before(&self, log: &LogId) -> Option<Closing> {
+    /// The end of the last log of this site in the scope that no other follows yet (R1), or, where that pins what is not
+    /// held here, the last of its records that does not. Linear in the open ones, and in those records.
+    fn generation_before(&self, log: &LogId) -> Result<Option<Closing>, StoreError> {
         let own = self.writing.log_index().open_of(&log.site, &log.scope);
         let own = own.filter(|state| state.seq > 0 && state.branch.is_none());
-        own.max_by_key(|state| state.hlc).map(|state| Closing {
-            generation: state.id.generation,
-            seq: state.seq,
-            hash: state.hash,
-            pin: state.pin,
-        })
+        let Some(state) = own.max_by_key(|state| state.hlc) else {
+            return Ok(None);
+        };
+        let generation = state.id.generation;
+        let last = Closing { generation, seq: state.seq, hash: state.hash, pin: state.pin };
+        let pin = self.authority.pin().unwrap_or_default();
+        if last.pin.at <= pin.at {
+            return Ok(Some(last));
+        }
+        for seq in (1..state.seq).rev() {
+            let header = stored(self.writing, state.no, seq)?.record.header;
+            if header.pin.at <= pin.at {
+                return Ok(Some(Closing { generation, seq, hash: header.hash(), pin: header.pin }));
+            }
+        }
+        Ok(None)
     }
 
     fn record(

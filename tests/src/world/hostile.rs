@@ -110,7 +110,9 @@ impl World {
                 self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
             // Who heard that its key is revoked writes no more, whatever its hands.
-            Err(WriteError::Refused(code)) if code == "beyond-cut" => self.count("refused:beyond-cut"),
+            Err(WriteError::Refused(code)) if Some(self.sites[at].place) == self.revoked => {
+                self.count(&format!("refused:{code}"));
+            }
             Err(error) => self.fail(format!("instance {at} could not do {name}: {error}")),
         }
     }
