@@ -96,7 +96,13 @@ enum Command {
         /// An administrator who may log in here from then on.
         #[arg(long)]
         login: Option<String>,
+        /// The last statement that stands, by its position; absent: the last one held here. Where two lists of rules
+        /// exist, it is the last that both have (`archipel rules`).
+        #[arg(long)]
+        base: Option<u64>,
     },
+    /// List the statements of the organisation's rules that this site holds: position, hash, what it says.
+    Rules,
     /// The recovery kit.
     #[command(subcommand)]
     Kit(Kit),
@@ -342,11 +348,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
-        Command::Recover { kit, login } => {
+        Command::Rules => membership::list_rules(&cli.data),
+        Command::Recover { kit, login, base } => {
             let root = crate::kit::open(&kit, &read_secret("Passphrase of the kit: ")?)?;
-            let recovered = membership::recover(&cli.data, &root, login.as_deref())?;
+            let recovered = membership::recover(&cli.data, &root, login.as_deref(), base)?;
             let AuthorityRef { epoch, position } = recovered.base;
             println!("This site keeps the organisation's rules from now on, after statement {epoch}.{position}.");
+            if recovered.dropped > 0 {
+                println!("{} statements after it stand no more: say again what they said.", recovered.dropped);
+            }
             println!("{} documents made again. Start it with `archipel run`.", recovered.documents);
             Ok(())
         }

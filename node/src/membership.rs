@@ -191,14 +191,33 @@ pub fn name_person(replica: &mut Replica, user: &UserId, name: &str) -> anyhow::
 pub struct Recovered {
     /// The last statement that stands; what other sites heard beyond it is void.
     pub base: AuthorityRef,
+    /// Statements held here beyond it, which stand no more.
+    pub dropped: u64,
     /// Documents made again.
     pub documents: usize,
 }
 
-/// Gives the authority log to this site, by the root key (R14): where the site that kept it is lost. Other sites
-/// take it over if they hold the statement at which this one stands, so it mends no fork. `login` names an administrator who may log in here from then on.
-/// Errors: the key is another organisation's; no such administrator; none may log in here and none is named.
-pub fn recover(path: &Path, root: &Secret, login: Option<&str>) -> anyhow::Result<Recovered> {
+/// Prints the statements that a site holds, a line each.
+pub fn list_rules(path: &Path) -> anyhow::Result<()> {
+    let mut opened = site::open(path)?;
+    for signed in opened.replica().statements(0)? {
+        let AuthorityRef { epoch, position } = signed.statement.at;
+        let hash = data_encoding::HEXLOWER.encode(&signed.statement.hash()[..8]);
+        let says = match Body::from_bytes(signed.statement.kind, &signed.body) {
+            Ok(Some(body)) => body.word(),
+            Ok(None) | Err(_) => "of a newer version",
+        };
+        println!("{epoch}.{position} {hash} {} {says}", rfc3339(signed.statement.hlc.timestamp()));
+    }
+    Ok(())
+}
+
+/// Gives the authority log to this site, by the root key (R14): where the site that kept it is lost, or its key was used
+/// twice. Other sites take it over if they hold the statement `base`, the last that stands; of a fork it is the last that
+/// both lists have. `login` names an administrator who may log in here from then on.
+/// Errors: the key is another organisation's; no such administrator or statement; no administrator may log in here and
+/// none is named.
+pub fn recover(path: &Path, root: &Secret, login: Option<&str>, base: Option<u64>) -> anyhow::Result<Recovered> {
     let mut opened = site::open(path)?;
     let replica = opened.replica();
     let policy = replica.policy().cloned().or_refuse(&codes::STORE_FOREIGN)?;
@@ -218,11 +237,14 @@ pub fn recover(path: &Path, root: &Secret, login: Option<&str>) -> anyhow::Resul
     if admin.is_none() && !policy.users.values().any(|user| is_here(user)) {
         return Err(Refusal::new(&codes::ADMIN_ELSEWHERE).into());
     }
-    let (base, base_hash) = replica.authority().head().or_refuse(&codes::STORE_FOREIGN)?;
+    let (head, _) = replica.authority().head().or_refuse(&codes::STORE_FOREIGN)?;
+    let stands = replica.statements(base.unwrap_or(head.position))?.into_iter().next();
+    let stands = stands.ok_or_else(|| Refusal::with(&codes::RULE_UNKNOWN, head.position))?.statement;
+    let (base, base_hash) = (stands.at, stands.hash());
     // Before the statement that names it: run again, this makes another key and another statement.
     let sequencer = Secret::from_bytes(random()?);
     Folder::new(path).keep_sequencer(&sequencer)?;
-    let at = AuthorityRef { epoch: base.epoch + 1, position: base.position + 1 };
+    let at = AuthorityRef { epoch: head.epoch + 1, position: base.position + 1 };
     let body = Body::HandOver { base, base_hash, sequencer: sequencer.public() };
     let signed = Signed::new(policy.org, at, base_hash, Hlc::at(now()), &body, root);
     replica.bootstrap(now(), vec![signed])?;
@@ -238,7 +260,8 @@ pub fn recover(path: &Path, root: &Secret, login: Option<&str>) -> anyhow::Resul
         replica.trust_authority();
         replica.say(now(), &Body::User(entry))?;
     }
-    Ok(Recovered { base, documents: opened.rebuild()? })
+    let dropped = head.position - base.position;
+    Ok(Recovered { base, dropped, documents: opened.rebuild()? })
 }
 
 /// What an invitation is for.

@@ -176,6 +176,8 @@ fn the_first_machine_burns_and_another_site_takes_its_place() {
     temp.founded("other");
     let other = temp.at("other-kit.txt").display().to_string();
     recover(&other, " --login ana", &temp.kit("other").0).refused("KIT-FOREIGN", "another organisation's kit");
+    recover(&kit, " --login ana --base 999", &passphrase).refused("RULE-UNKNOWN", "no such statement");
+    assert!(done(&dakar, "rules", "").lines().next().unwrap().ends_with("founds the organisation"));
     let output = recover(&kit, " --login ana", &passphrase);
     assert_eq!(output.code, Some(0), "{}", output.err);
 

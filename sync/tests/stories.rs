@@ -6,13 +6,13 @@
 mod common;
 
 use common::member::{End, Member};
-use common::{ANA, Fleet, IT, NOW, open, sequencer, sign};
+use common::{Fleet, IT, NOW, open, sequencer, sign};
 use schema::author::Author;
-use schema::authority::{Body, Grant, Role, SiteSelector, Standing, UserEntry};
+use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteSelector, Standing, UserEntry};
 use schema::doc::{Edits, Value};
 use schema::id::{CommandId, GenerationId, UserId};
 use schema::record::{CommandName, Previous};
-use schema::time::Timestamp;
+use schema::time::{Hlc, Timestamp};
 use sync::replica::{Alarm, ReplicaError, WriteError};
 use sync::store::Source as _;
 
@@ -380,5 +380,21 @@ fn r14_a_forked_authority_log_is_said_and_ends_no_session() {
     assert!(fleet.view(1, &ticket).is_none(), "what pins the other list of rights waits");
     assert_eq!(fleet.sites[1].verdicts["waiting-authority"], 1);
     assert!(fleet.view(0, &elsewhere).is_none());
-    let _ = ANA;
+
+    // The root says from which statement on a new sequencer goes on: the last that both lists have.
+    let base = sign(&common::founding(2)).pop().unwrap().statement;
+    let next = AuthorityRef { epoch: base.at.epoch + 1, position: base.at.position + 1 };
+    let body = Body::HandOver { base: base.at, base_hash: base.hash(), sequencer: sequencer().public() };
+    let org = fleet.sites[0].policy().unwrap().org;
+    let handed = Signed::new(org, next, base.hash(), Hlc::at(fleet.now), &body, &common::root());
+    let now = fleet.now;
+    fleet.sites[0].bootstrap(now, vec![handed]).unwrap();
+    while fleet.sites[0].catch_up(now).unwrap() {}
+    fleet.meet(0, 1);
+    let heads = [0, 1].map(|site: usize| fleet.sites[site].authority().head());
+    assert_eq!(heads[0], heads[1], "one list of rights again");
+    for site in 0..2 {
+        assert!(fleet.view(site, &ticket).is_some() && fleet.view(site, &elsewhere).is_some(), "and nothing waits");
+    }
+    fleet.agree();
 }

@@ -80,6 +80,8 @@ codes! {
     ADMIN_UNKNOWN "ADMIN-UNKNOWN" NOTHING_CHANGED, "No active administrator of the whole organisation has this login.", "Name one with `--login`.";
     /// None here.
     ADMIN_ELSEWHERE "ADMIN-ELSEWHERE" NOTHING_CHANGED, "No administrator of the whole organisation may log in at this site.", "Name the one who shall with `--login`.";
+    /// No such statement.
+    RULE_UNKNOWN "RULE-UNKNOWN" NOTHING_CHANGED, "This site holds no statement at this position.", "Choose one that `archipel rules` lists.";
     /// No password.
     PASSWORD_EMPTY "PASSWORD-EMPTY" NOTHING_CHANGED, "No password was given.", "Give it as a line on standard input.";
     /// Too short.

@@ -118,6 +118,23 @@ impl Body {
         }
     }
 
+    /// What it is, for operators.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "founds the organisation",
+            Self::Structure { .. } => "structure",
+            Self::Site(_) => "site",
+            Self::User(_) => "user",
+            Self::Version(_) => "version",
+            Self::Revoke { .. } => "revokes a site's key",
+            Self::HandOver { .. } => "hands the rules over",
+            Self::Copied { .. } => "copies what a site said of a user",
+            Self::Addresses { .. } => "addresses",
+            Self::Device(_) => "device",
+            Self::Service(_) => "service",
+        }
+    }
+
     /// Whether a version that does not know the kind passes it over (R13): it decides no right of a site.
     pub fn is_skippable(&self) -> bool {
         match self {

@@ -334,7 +334,8 @@ impl World {
         };
         let logs = every_log(&reading).unwrap_or_default();
         for (site, revocation) in policy.revoked.iter() {
-            for log in logs.values().filter(|log| log.id.site == *site) {
+            // What stands behind a fork is listed until it is issued again.
+            for log in logs.values().filter(|log| log.id.site == *site && log.branch.is_none()) {
                 // The chain from the cut back to this log, read once more.
                 let cut = revocation.cuts.iter().find(|cut| cut.scope == log.id.scope);
                 let mut end = cut.map(|cut| (cut.generation, cut.seq));
