@@ -19,7 +19,7 @@ use crate::change::{Outline, chunk_hash, scan};
 use crate::docs::standing::{restand, restand_behind};
 use crate::store::rows::{Arrival, StoredRecord, Wait};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
-use crate::store::{LogState, Source, StoreError, Table, Writing};
+use crate::store::{LogState, ScopeState, Source, StoreError, Table, Writing};
 
 /// A record with its bodies: of its entries in order, then the opaque one. `None` for one that is named only (R2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,9 +175,29 @@ fn append(
     new: &[RecordWithBodies],
     signature: Option<Signature>,
 ) -> Result<(), StoreError> {
+    let mut state = writing.log_or_new(log)?;
+    let mut scope = writing.log_index().scope(&log.scope);
+    let mut closing = None;
     for (index, with) in new.iter().enumerate() {
         let ends = index + 1 == new.len();
-        append_one(writing, log, with, signature.filter(|_| ends))?;
+        store(writing, &mut state, &mut scope, with, signature.filter(|_| ends))?;
+        closing = match with.record.header.previous {
+            // A history behind a fork says nothing of the generation before.
+            Previous::After(closing) => Some(closing).filter(|_| state.branch.is_none()),
+            Previous::First | Previous::Record(_) => closing,
+        };
+    }
+    state.follows = closing.or(state.follows);
+    writing.put_scope(log.scope, scope)?;
+    writing.put_log(state)?;
+    if let Some(closing) = closing {
+        let noted = writing.note_closing(log, &closing, |writing, no, seq| match seq {
+            0 => Ok(RecordHash([0; 32])),
+            _ => Ok(self::stored(writing, no, seq)?.record.hash()),
+        })?;
+        if !noted {
+            tracing::warn!(%log, "a generation names another record than the one held as the end of the one before");
+        }
     }
     Ok(())
 }
@@ -190,7 +210,17 @@ pub fn append_one(
     with: &RecordWithBodies,
     signature: Option<Signature>,
 ) -> Result<(), StoreError> {
-    let mut state = writing.log_or_new(log)?;
+    append(writing, log, std::slice::from_ref(with), signature)
+}
+
+/// Stores a record and its bodies behind the end of its log, which the caller writes when it has stored them all.
+fn store(
+    writing: &mut Writing<'_>,
+    state: &mut LogState,
+    scope: &mut ScopeState,
+    with: &RecordWithBodies,
+    signature: Option<Signature>,
+) -> Result<(), StoreError> {
     let header = &with.record.header;
     let key = record_key(state.no, header.seq);
     let stored = StoredRecord { record: with.record.clone(), signature };
@@ -201,6 +231,8 @@ pub fn append_one(
     for ((name, _), body) in with.record.bodies().zip(&with.bodies) {
         if let Some(body) = body {
             put_body(writing, &name, body)?;
+            note_name(writing, &with.record, &name, &key, body)?;
+            continue;
         }
         // It may have come with another record.
         match read_body(writing, &name)? {
@@ -209,31 +241,13 @@ pub fn append_one(
         }
     }
     let hash = header.hash();
-    let mut scope = writing.log_index().scope(&log.scope);
     scope.arrivals += 1;
     scope.chain = chain(&scope.chain, &hash);
     let arrival = Arrival { log: state.no, seq: header.seq, chain: scope.chain };
-    writing.put(Table::Arrivals, &arrival_key(&log.scope, scope.arrivals), &arrival.to_bytes())?;
-    writing.put_scope(log.scope, scope)?;
+    writing.put(Table::Arrivals, &arrival_key(&header.log.scope, scope.arrivals), &arrival.to_bytes())?;
     (state.seq, state.hash, state.hlc, state.pin) = (header.seq, hash, header.hlc, header.pin);
     // A successor that says the log ended here at another record closes nothing (R1).
     state.successors.retain(|successor| successor.seq != header.seq || successor.hash == hash);
-    let closing = match header.previous {
-        // A history behind a fork says nothing of the generation before.
-        Previous::After(closing) => Some(closing).filter(|_| state.branch.is_none()),
-        Previous::First | Previous::Record(_) => None,
-    };
-    state.follows = closing.or(state.follows);
-    writing.put_log(state)?;
-    if let Some(closing) = closing {
-        let noted = writing.note_closing(log, &closing, |writing, no, seq| match seq {
-            0 => Ok(RecordHash([0; 32])),
-            _ => Ok(self::stored(writing, no, seq)?.record.hash()),
-        })?;
-        if !noted {
-            tracing::warn!(%log, "a generation names another record than the one held as the end of the one before");
-        }
-    }
     Ok(())
 }
 
