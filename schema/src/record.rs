@@ -30,6 +30,8 @@ pub const MAX_SKELETON_BYTES: usize = 64 * 1024;
 pub const MAX_EXTENSION_BYTES: usize = 256;
 /// Bytes of a record's bodies together: a long paste and its neighbours, never a file.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// The highest seq of a log: no honest one comes near, and what is computed from a seq does not overflow.
+pub const MAX_LOG_SEQ: u64 = 1 << 48;
 /// Records that one signature may end (R3): bounds what a receiver holds unverified.
 pub const MAX_RUN_RECORDS: usize = 1024;
 /// Bytes of bodies that one signature may end, for the same reason.

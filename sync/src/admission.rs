@@ -502,7 +502,7 @@ fn is_forked(writing: &Writing<'_>, run: &Run, state: Option<&LogState>) -> Resu
 /// The hash of a log's record as held here, or of the last one before a history behind a fork; `None` for others.
 pub fn hash_at(source: &impl Source, state: &LogState, seq: u64) -> Result<Option<RecordHash>, StoreError> {
     match state.branch {
-        Some(branch) if seq + 1 == branch.from => return Ok(Some(branch.base)),
+        Some(branch) if seq.checked_add(1) == Some(branch.from) => return Ok(Some(branch.base)),
         Some(branch) if seq < branch.from => return Ok(None),
         Some(_) | None => {}
     }

@@ -50,6 +50,8 @@ pub const BODIES_FRAME_BYTES: usize = 1 << 20;
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
+/// Logs that one session may have left out because of their history, or of what they refer to.
+pub const MAX_LEFT_OUT: usize = 4096;
 /// How long a run that refers to other logs may come out wrong before its sender is blamed: time to find out whether
 /// one of those has another history there.
 pub const MISTAKE_PATIENCE: Duration = Duration::from_secs(30);

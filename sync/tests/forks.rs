@@ -5,13 +5,18 @@
 
 mod common;
 
+use common::member::Member;
 use common::{ANA, Disk, Fleet};
 use schema::author::Author;
+use schema::authority::Body;
 use schema::doc::{DocKind, Edits, Value};
-use schema::id::{CommandId, DocId};
-use schema::record::CommandName;
+use schema::fork::{Branch, ForkProof};
+use schema::id::{CommandId, DocId, GenerationId, RecordHash};
+use schema::identity::Purpose;
+use schema::record::{Closing, CommandName, Previous, Skeleton};
 use sync::quarantine;
 use sync::replica::Alarm;
+use sync::wire::{Message, encode};
 
 fn shown(fleet: &Fleet, site: usize, doc: &DocId, key: &str) -> Option<String> {
     fleet.view(site, doc).and_then(|view| view.text(key).map(str::to_owned))
@@ -198,4 +203,72 @@ fn r20_an_honest_record_that_refers_to_one_history_is_no_fault_where_the_other_i
     let titles: Vec<_> = view.distinct("title").iter().filter_map(|held| held.value.shown()).collect();
     assert_eq!(titles.len(), 2, "both titles are there to choose from: {titles:?}");
     fleet.agree();
+}
+
+/// The proof that a member signs two records behind `previous`, which nobody may hold.
+fn proof(member: &mut Member, generation: GenerationId, previous: Previous, seq: u64) -> ForkProof {
+    let branch = |member: &mut Member, text: u8| {
+        let skeleton = Skeleton::new(CommandName::Given(CommandId([text; 8])), Author::Site);
+        let (with, end) = member.sealed(generation, previous, seq, skeleton, Vec::new());
+        Branch { headers: vec![with.record.header], signature: member.key.sign(Purpose::Record, &end.hash.0) }
+    };
+    let (one, other) = (branch(member, 1), branch(member, 2));
+    ForkProof::new(one, other)
+}
+
+#[test]
+fn r20_no_proof_of_a_member_stops_an_honest_site() {
+    let mut fleet = Fleet::new(3);
+    let ticket = fleet.ticket(0, "lampe");
+    fleet.meet(0, 1);
+    let mut member = Member::of(&fleet, 2);
+    let (now, scope, org) = (fleet.now, fleet.scope(), member.org);
+    // Of a log that nobody holds; then what stands before the fork is asked for under the name of a history.
+    let held = GenerationId([0x33; 16]);
+    let unheld = proof(&mut member, held, Previous::Record(RecordHash([9; 32])), 6);
+    let name = unheld.fork().unwrap().names()[0];
+    let want = |seq| Message::Want { scope, records: vec![(name.site, name.generation, seq)] };
+    // Named as the generation before another one, before and after it is known.
+    let closing =
+        Previous::After(Closing { generation: name.generation, seq: 1, hash: RecordHash([7; 32]), pin: member.pin });
+    let empty = || Skeleton::new(CommandName::Place, Author::Site);
+    let (before, _) = member.sealed(GenerationId([0x44; 16]), closing, 1, empty(), Vec::new());
+    let (after, _) = member.sealed(GenerationId([0x55; 16]), closing, 1, empty(), Vec::new());
+    let frames = [
+        member.frame(&[member.run(vec![before])]),
+        encode(&Message::Fork(unheld)),
+        encode(&want(1)),
+        encode(&want(6)),
+        member.frame(&[member.run(vec![after])]),
+    ];
+    let (_, closed) = member.visit(&mut fleet.sites[0], now, &frames);
+    assert_eq!(closed, None, "nothing of it ends the session, and nothing the process");
+    // A log that is held, forked in the name of another organisation.
+    let held = GenerationId([0x77; 16]);
+    let (first, end) = member.sealed(held, Previous::First, 1, empty(), Vec::new());
+    let (second, _) = member.sealed(held, Previous::Record(end.hash), 2, empty(), Vec::new());
+    let run = member.frame(&[member.run(vec![first, second])]);
+    member.org = schema::id::OrgId([0x99; 32]);
+    let foreign = proof(&mut member, held, Previous::Record(end.hash), 2);
+    member.org = org;
+    member.visit(&mut fleet.sites[0], now, &[run, encode(&Message::Fork(foreign))]);
+    // At the very first record of a generation that never comes, and points beyond any log.
+    let early = proof(&mut member, GenerationId([0x66; 16]), Previous::First, 1);
+    let far =
+        Message::ForkPoints { scope, log: (name.site, name.generation), points: vec![(u64::MAX, RecordHash([1; 32]))] };
+    member.visit(&mut fleet.sites[0], now, &[encode(&Message::Fork(early)), encode(&far)]);
+    // The admin answers: everything of the key is looked at again.
+    let dakar = fleet.id(2);
+    fleet.sites[0].trust_authority();
+    let cuts = fleet.sites[0].cuts_of(&dakar, None).unwrap();
+    fleet.sites[0].say(now, &Body::Revoke { site: dakar, cuts }).unwrap();
+    while fleet.sites[0].catch_up(now).unwrap() {}
+    fleet.meet(0, 1);
+    fleet.put(1, ticket, "urgency", "low");
+    fleet.meet(0, 1);
+    assert_eq!(shown(&fleet, 0, &ticket, "urgency").as_deref(), Some("low"), "honest work goes on");
+    fleet.agree_on(&[0, 1]);
+    fleet.restart(0, None);
+    while fleet.sites[0].catch_up(now).unwrap() {}
+    assert_eq!(fleet.sites[0].backlog(), 0, "also after a restart");
 }

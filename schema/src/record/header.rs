@@ -1,6 +1,6 @@
 //! The hashed part of a record.
 
-use super::{BodyKind, FORMAT, MAX_EXTENSION_BYTES};
+use super::{BodyKind, FORMAT, MAX_EXTENSION_BYTES, MAX_LOG_SEQ};
 use crate::authority::Pin;
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::id::{GenerationId, LogId, OrgId, RecordHash};
@@ -134,7 +134,7 @@ impl Canonical for Header {
             2 => Previous::Record(Canonical::read(input)?),
             _ => return Err(CodecError::Invalid { what: "previous" }),
         };
-        if seq == 0 || (seq == 1) == matches!(previous, Previous::Record(_)) {
+        if seq == 0 || seq > MAX_LOG_SEQ || (seq == 1) == matches!(previous, Previous::Record(_)) {
             return Err(CodecError::Invalid { what: "previous for this seq" });
         }
         let header = Self {

@@ -86,6 +86,8 @@ impl Engine {
             self.say_vector(turn, id, scope, false);
         }
         self.find_forks(turn, id, scope, lines);
+        // What was not asked for the last time is listed again.
+        self.list_forks(turn, id, scope);
         self.pump(turn, id, scope);
     }
 

@@ -16,8 +16,8 @@ use crate::admission::{Admitted, Reject, Run, admit, hash_at, names_of, put_body
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_WANTED,
-    MISTAKE_PATIENCE, WANT_INTERVAL,
+    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_LEFT_OUT,
+    MAX_WANTED, MISTAKE_PATIENCE, WANT_INTERVAL,
 };
 use crate::store::log_index::HeldSeqs;
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
@@ -154,8 +154,9 @@ impl Replica {
             return Ok((Admission::Refused("no-authority"), BTreeSet::new()));
         };
         let (me, paced) = (self.me(), &self.paced);
-        let torn = self.torn.get(&session).cloned().unwrap_or_default();
-        let mistaken = self.mistaken.get(&session).cloned().unwrap_or_default();
+        let (no_torn, no_mistaken) = Default::default();
+        let torn = self.torn.get(&session).unwrap_or(&no_torn);
+        let mistaken = self.mistaken.get(&session).unwrap_or(&no_mistaken);
         // A frame without records only moves the cursor, which is no loss to lose.
         let durability = if runs.is_empty() { Durability::Derived } else { Durability::Durable };
         let outcome = self.store.write(durability, |writing| {
@@ -282,6 +283,11 @@ impl Replica {
         if !received.torn.is_empty() {
             self.torn.entry(session).or_default().extend(received.torn);
         }
+        let left_out =
+            self.torn.get(&session).map_or(0, BTreeSet::len) + self.mistaken.get(&session).map_or(0, BTreeMap::len);
+        if left_out > MAX_LEFT_OUT {
+            return Admission::Refused("too-much-left-out");
+        }
         if received.lacking {
             return Admission::Lacking;
         }
@@ -394,7 +400,7 @@ impl Replica {
         for (site, generation, seq) in wanted.iter().take(MAX_WANTED) {
             let id = LogId { site: *site, generation: *generation, scope };
             let log = self.store.log_index().log(&reading, &id)?;
-            let Some(log) = log.filter(|log| (1..=log.seq).contains(seq)) else {
+            let Some(log) = log.filter(|log| (log.from()..=log.seq).contains(seq)) else {
                 continue;
             };
             let held = with_bodies(&reading, stored(&reading, log.no, *seq)?)?.bodies;

@@ -137,6 +137,9 @@ impl Replica {
             }
         };
         let LogId { site, scope, .. } = fork.log;
+        if proof.branches.iter().flat_map(|branch| &branch.headers).any(|header| header.org != policy.org) {
+            return Ok(None);
+        }
         let forks = self.store.log_index().forks();
         let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
         let rests = self.paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
@@ -261,8 +264,10 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
                 && let Some(ours) = branch(writing, part, part.from())?
             {
                 let third = ForkProof::new(ours, proof.branches[0].clone());
-                let fork = third.fork().map_err(|_| StoreError::Missing { what: "a history behind a fork" })?;
-                left.push((third, fork));
+                // What is held was admitted, and the proof verified: they part at the same place.
+                if let Ok(fork) = third.fork() {
+                    left.push((third, fork));
+                }
             }
         }
     }

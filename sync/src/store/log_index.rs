@@ -135,7 +135,10 @@ impl LogIndex {
     /// The first and the last seq held under a number; nothing is held if the first is larger.
     pub fn bounds(&self, source: &impl Source, no: LogNo) -> Result<(u64, u64), StoreError> {
         let state: Option<LogState> = source.get_as(Table::Logs, &no.to_be_bytes())?;
-        let state = state.ok_or(StoreError::Missing { what: "a log" })?;
+        // A number may be drawn for a log of which nothing came.
+        let Some(state) = state else {
+            return Ok((1, 0));
+        };
         let last = self.forks.name_of(no, u64::MAX).and_then(|id| self.open(&id));
         Ok((state.from(), last.map_or(state.seq, |last| last.seq)))
     }
@@ -312,8 +315,11 @@ impl Writing<'_> {
     ) -> Result<bool, StoreError> {
         let mut before = self.log_or_new(LogId { generation: closing.generation, ..by })?;
         // What names a record behind a fork closes nothing, whichever history is held here.
-        let is_behind = self.log_index.forks.of(&before.id).any(|fork| fork.last < closing.seq);
-        let contradicts = closing.seq <= before.seq && hash_at(self, before.no, closing.seq)? != closing.hash;
+        let is_behind =
+            before.branch.is_some() || self.log_index.forks.of(&before.id).any(|fork| fork.last < closing.seq);
+        // A history behind a fork is nobody's predecessor: what stands before it is held under another number.
+        let contradicts =
+            !is_behind && closing.seq <= before.seq && hash_at(self, before.no, closing.seq)? != closing.hash;
         if is_behind || contradicts {
             return Ok(false);
         }

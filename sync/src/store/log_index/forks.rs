@@ -131,8 +131,7 @@ impl Writing<'_> {
         }
         let index = self.log_index.scopes.entry(id.scope).or_default();
         index.vector_digest.set(None);
-        let is_new = !index.open.contains_key(&state.name());
-        if is_new {
+        if self.log_index.forks.name_of(no, from) != Some(id) {
             self.log_index.forks.note_branch(&state);
             self.undo.push(Undo::Branch(no, from));
         }
@@ -165,11 +164,11 @@ impl Writing<'_> {
         self.put(Table::Forks, &fork_key(fork), &proof.to_bytes())?;
         self.log_index.forks.forks.entry(fork.log).or_default().insert(*fork);
         self.undo.push(Undo::Fork(*fork));
-        let main = self.log_or_new(fork.log)?;
+        let main = self.log(&fork.log)?;
         let open = self.log_index.open_of(&fork.log.site, &fork.log.scope);
         let is_part = |state: &&LogState| state.branch.is_some() && state.signed_as() == fork.log;
         let mut parts: Vec<LogState> = open.filter(is_part).cloned().collect();
-        parts.push(main);
+        parts.extend(main);
         // Behind the whole log the fork may be its very first record; a history does not fork before its own.
         parts.retain(|part| part.seq > fork.last && (part.branch.is_none() || part.from() <= fork.last));
         let branch = BranchOf { of: fork.log.generation, from: fork.last + 1, base: fork.hash };
@@ -194,9 +193,12 @@ impl Writing<'_> {
             self.put_log(part.clone())?;
         }
         for id in fork.names() {
-            if self.log(&id)?.is_none() {
-                let new = self.log_or_new(id)?;
-                self.put_log(LogState { seq: fork.last, hash: fork.hash, branch: Some(branch), ..new })?;
+            // Somebody may have named it before as the generation that theirs follows: nothing is held of it then.
+            let new = self.log_or_new(id)?;
+            if new.branch.is_none() && new.seq == 0 {
+                self.remove(Table::OpenLogs, &new.no.to_be_bytes())?;
+                let empty = LogState::empty(new.no, id);
+                self.put_log(LogState { seq: fork.last, hash: fork.hash, branch: Some(branch), ..empty })?;
             }
         }
         Ok(behind)
