@@ -41,6 +41,10 @@ pub struct Run {
     pub signature: Signature,
 }
 
+/// Stands where a run ends at the last record before a fork, which its site may have signed only further on: the proof of
+/// the fork holds its hash (R20).
+pub const NO_SIGNATURE: Signature = Signature([0; 64]);
+
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {

@@ -12,7 +12,7 @@ use schema::time::{Hlc, Timestamp};
 use super::fetch::Wanted;
 use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, Reject, Run, admit, hash_at, names_of, put_body, stored, with_bodies};
+use crate::admission::{Admitted, NO_SIGNATURE, Reject, Run, admit, hash_at, names_of, put_body, stored, with_bodies};
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
@@ -205,6 +205,12 @@ impl Replica {
                         received.partly = true;
                         received.mistaken.insert(log);
                         received.suspected.extend(refers_to);
+                        continue;
+                    }
+                    // It ends at a fork whose proof is not here yet.
+                    Err(Reject::Signature { .. }) if run.signature == NO_SIGNATURE => {
+                        received.partly = true;
+                        received.mistaken.insert(log);
                         continue;
                     }
                     // It goes on from what was left out here, or what this site lost.

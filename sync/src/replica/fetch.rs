@@ -8,7 +8,7 @@ use schema::record::{MAX_RUN_BYTES, MAX_RUN_RECORDS};
 
 use super::Replica;
 use super::references::References;
-use crate::admission::{RecordWithBodies, Run, stored, with_bodies};
+use crate::admission::{NO_SIGNATURE, RecordWithBodies, Run, stored, with_bodies};
 use crate::engine::Fetched;
 use crate::limits::MAX_SCAN;
 use crate::store::log_index::HeldSeqs;
@@ -85,7 +85,7 @@ impl Replica {
                 let found = stored(&reading, arrival.log, arrival.seq)?;
                 // The last one before a fork may have stood inside a run: the proof of the fork says that it is the site's.
                 let is_end = || forks.of(&log).any(|fork| fork.last == arrival.seq);
-                let signature = found.signature.or_else(|| is_end().then_some(Signature([0; 64])));
+                let signature = found.signature.or_else(|| is_end().then_some(NO_SIGNATURE));
                 let read = with_bodies(&reading, found)?;
                 bytes += packed_bytes(&read);
                 open.push(read);
