@@ -269,8 +269,7 @@ impl Engine {
             Message::FrontierList { answer, held } => self.frontier_list(turn, id, answer, &held),
             Message::FrontierWant(places) => self.frontier_want(turn, id, places),
             Message::Want { scope, records } => {
-                let peer = session.peer;
-                if turn.here.policy.is_some_and(|policy| self.is_common(policy, &peer, &scope)) {
+                if self.may_carry(turn, id, &scope) {
                     turn.out.push(Effect::SendBodies(id, scope, records));
                 }
             }

@@ -351,9 +351,7 @@ impl Replica {
             Ok(message) => self.run(now, Event::Received(session, message)),
             Err(error) => {
                 tracing::warn!(session, %error, "a peer sent what is no frame");
-                if let Some(visit) = self.engine.sessions().get(&session) {
-                    self.alarm(now, Alarm::Refused(visit.peer, "bad-frame"));
-                }
+                self.blame(now, session, "bad-frame");
                 self.out.push_back(Output::Close(session, "bad-frame"));
                 Ok(self.out.drain(..).collect())
             }
@@ -469,6 +467,13 @@ impl Replica {
             tracing::warn!(code = alarm.code(), ?alarm, "alarm");
             self.out.push_back(Output::Alarm(alarm.clone()));
             self.alarms.insert(alarm, now);
+        }
+    }
+
+    /// Says that the peer of a session sent what no honest one sends.
+    fn blame(&mut self, now: Timestamp, session: SessionId, code: &'static str) {
+        if let Some(peer) = self.engine.sessions().get(&session).map(|visit| visit.peer) {
+            self.alarm(now, Alarm::Refused(peer, code));
         }
     }
 

@@ -19,7 +19,7 @@ use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, 
 use crate::change::scan;
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Beyond, Mark, Verdict, Wait};
-use crate::store::tables::{LogNo, change_key, doc_record_key, doc_waiting_prefix, read_record_key, record_key};
+use crate::store::tables::{LogNo, after_prefix, change_key, doc_record_key, read_record_key, record_key};
 use crate::store::{Source, StoreError, Table, Writing};
 
 /// A record of the documents at hand.
@@ -78,13 +78,13 @@ impl Materializer<'_> {
         let mut docs = BTreeSet::new();
         for entry in &record.record.skeleton.entries {
             let is_affected = |writing: &Writing<'_>, prefix: &[u8], table| {
-                let end = crate::store::tables::after_prefix(prefix);
+                let end = after_prefix(prefix);
                 writing.range(table, prefix, end.as_deref(), 1).map(|rows| !rows.is_empty())
             };
             let touched = match (is_beyond, verdict) {
                 // Something may have waited for it.
                 (true, Some(Verdict::Beyond(_))) => {
-                    is_affected(writing, &doc_waiting_prefix(&entry.doc), Table::Waiting)?
+                    is_affected(writing, &Wait::earlier_on(&entry.doc), Table::Waiting)?
                 }
                 // It may build on what is beyond.
                 (false, Some(Verdict::Waiting(_))) => is_affected(writing, &entry.doc.0, Table::Beyond)?,
@@ -234,8 +234,9 @@ impl Materializer<'_> {
         Ok(marks)
     }
 
+    /// The statement that revoked a site's key.
     fn revoked_at(&self, site: &SiteId) -> Option<AuthorityRef> {
-        super::standing::revoked_at(self.authority.current().map(AsRef::as_ref), site)
+        Some(self.authority.current()?.revoked.get(site)?.at)
     }
 }
 

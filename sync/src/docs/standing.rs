@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use schema::authority::AuthorityRef;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
 use schema::policy::{Policy, Revocation};
 use schema::record::Closing;
@@ -82,11 +81,6 @@ fn limits(writing: &Writing<'_>, revocation: &Revocation, log: &LogId) -> Result
         end = follows.map(|Closing { generation, seq, hash, .. }| (generation, seq, hash));
     }
     Ok(limits)
-}
-
-/// The statement from which on a site's records are beyond its cut.
-pub fn revoked_at(policy: Option<&Policy>, site: &SiteId) -> Option<AuthorityRef> {
-    policy?.revoked.get(site).map(|revocation| revocation.at)
 }
 
 /// A record's standing: whether it is beyond an end, and what was made of it there.

@@ -85,7 +85,8 @@ impl Engine {
         begun && self.may_carry(turn, id, scope)
     }
 
-    fn may_carry(&self, turn: &Turn<'_>, id: SessionId, scope: &ScopeId) -> bool {
+    /// Whether both hold a scope by the current policy.
+    pub(super) fn may_carry(&self, turn: &Turn<'_>, id: SessionId, scope: &ScopeId) -> bool {
         let peer = self.sessions.get(&id).map(|session| session.peer);
         peer.is_some_and(|peer| turn.here.policy.is_some_and(|policy| self.is_common(policy, &peer, scope)))
     }

@@ -255,10 +255,7 @@ impl Replica {
             Err(reject) => {
                 let code = refusal(&reject);
                 tracing::warn!(session, code, error = %reject, "a peer's records were refused");
-                if let Some(visit) = self.engine.sessions().get(&session) {
-                    let peer = visit.peer;
-                    self.alarm(now, Alarm::Refused(peer, code));
-                }
+                self.blame(now, session, code);
                 Ok((Admission::Refused(code), BTreeSet::new()))
             }
         }
@@ -326,10 +323,7 @@ impl Replica {
             }
             Err(ReplicaError::Authority(error)) => {
                 tracing::warn!(session, %error, "a peer's statements were refused");
-                if let Some(visit) = self.engine.sessions().get(&session) {
-                    let peer = visit.peer;
-                    self.alarm(now, Alarm::Refused(peer, "bad-statement"));
-                }
+                self.blame(now, session, "bad-statement");
                 self.out.push_back(Output::Close(session, "bad-statement"));
                 Ok(Some(Event::Closed(session)))
             }

@@ -129,10 +129,7 @@ impl Replica {
             Ok(fork) => fork,
             Err(error) => {
                 tracing::warn!(session, %error, "a peer sent a proof that proves nothing");
-                if let Some(visit) = self.engine.sessions().get(&session) {
-                    let peer = visit.peer;
-                    self.alarm(now, Alarm::Refused(peer, "bad-fork"));
-                }
+                self.blame(now, session, "bad-fork");
                 return Ok(None);
             }
         };

@@ -406,13 +406,18 @@ impl Command<'_, '_, '_> {
     }
 
     fn change(&mut self, doc: DocId, genesis: Option<Genesis>, edits: &Edits) -> Result<bool, WriteError> {
-        let mut document = match self.batch.pass.edited(&doc) {
-            Some(document) => document.clone(),
-            None => load(self.batch.writing, &doc)?,
-        };
+        let mut document = self.document(&doc)?;
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         let made = edit::change(&mut document, &actor, edits, genesis.is_some()).map_err(|_| WriteError::NoSuchText)?;
         self.add(doc, genesis, document, made)
+    }
+
+    /// A document as it stands in this batch; an empty one if there is none.
+    fn document(&self, doc: &DocId) -> Result<Automerge, StoreError> {
+        match self.batch.pass.edited(doc) {
+            Some(document) => Ok(document.clone()),
+            None => load(self.batch.writing, doc),
+        }
     }
 
     /// Adds a change to the record; `false` for none.

@@ -9,12 +9,13 @@ use schema::identity::Signature;
 use schema::record::{BodyName, Record};
 use schema::time::Hlc;
 
-use super::tables::{EARLIER, LogNo, record_key};
+use super::tables::{LogNo, record_key};
 use crate::change::Facts;
 
 /// First bytes of keys of what waits.
 const AUTHORITY: u8 = 2;
 const VERSION: u8 = 3;
+const EARLIER: u8 = 5;
 const BODY: u8 = 6;
 
 /// Items, or bytes, of one list in a stored value. What others may make long is bounded where it is judged; what is
@@ -267,6 +268,11 @@ impl Wait {
             Self::Earlier(doc, log) => [&[EARLIER], doc.0.as_slice(), log.to_be_bytes().as_slice()].concat(),
             Self::Body(name) => [&[BODY], name.to_bytes().as_slice()].concat(),
         }
+    }
+
+    /// What the keys of all waiting records begin with that name a document.
+    pub fn earlier_on(doc: &DocId) -> Vec<u8> {
+        [&[EARLIER], doc.0.as_slice()].concat()
     }
 
     /// Every stable code.

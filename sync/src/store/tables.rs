@@ -172,9 +172,6 @@ impl Table {
     ];
 }
 
-/// First byte of the keys of records that wait for earlier ones on the same document.
-pub const EARLIER: u8 = 5;
-
 /// Number of a log in this store.
 pub type LogNo = u32;
 
@@ -233,11 +230,6 @@ pub fn doc_record_key(doc: &DocId, log: LogNo, seq: u64) -> [u8; 44] {
     key[..32].copy_from_slice(&doc.0);
     key[32..].copy_from_slice(&record_key(log, seq));
     key
-}
-
-/// What the keys of records begin with that wait and name a document.
-pub fn doc_waiting_prefix(doc: &DocId) -> Vec<u8> {
-    [&[EARLIER], doc.0.as_slice()].concat()
 }
 
 /// The row that says that what a site said of somebody last is not copied yet: a site's own stand together.
