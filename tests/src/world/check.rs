@@ -176,6 +176,8 @@ impl World {
                 .collect();
             if comments != expected.comments {
                 violations.push(format!("I12: comments of {} differ from the model", doc.short()));
+                violations.push(format!("    shown {comments:?}"));
+                violations.push(format!("    the model says {:?}", expected.comments));
                 return;
             }
             if view.kind == DocKind::Ticket {

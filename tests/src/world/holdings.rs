@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schema::codec::Canonical;
 use schema::id::{LogId, RecordHash};
-use sync::admission::{again_key, hash_at, stored};
+use sync::admission::{again_key, command_key, hash_at, stored};
 use sync::store::log_index::every_log;
-use sync::store::rows::Verdict;
+use sync::store::rows::{Mark, Verdict};
 use sync::store::tables::{read_record_key, record_key};
 use sync::store::{LogNo, LogState, Reading, Source, Store, Table};
 
@@ -35,6 +36,8 @@ impl RecordAt {
 pub struct Holdings {
     reading: Option<Reading>,
     logs: BTreeMap<LogId, Vec<LogState>>,
+    /// The names of commands that do not stand, and have an effect because what stands builds on them.
+    tainted: BTreeSet<Vec<u8>>,
 }
 
 impl Holdings {
@@ -45,7 +48,8 @@ impl Holdings {
         for state in reading.as_ref().and_then(|reading| every_log(reading).ok()).unwrap_or_default().into_values() {
             logs.entry(state.signed_as()).or_default().push(state);
         }
-        Self { reading, logs }
+        let tainted = reading.as_ref().map(tainted_commands).unwrap_or_default();
+        Self { reading, logs, tainted }
     }
 
     /// Where a record is held; `None` if it is not.
@@ -62,21 +66,33 @@ impl Holdings {
     pub fn quarantined(&self) -> BTreeMap<(LogNo, u64), Verdict> {
         let rows = self.reading.as_ref().and_then(|reading| reading.prefixed(Table::Quarantine, &[]).ok());
         let verdict = |(key, bytes): (Vec<u8>, Vec<u8>)| {
-            let verdict = schema::codec::Canonical::from_bytes(&bytes).ok()?;
+            let verdict = Verdict::from_bytes(&bytes).ok()?;
             Some((read_record_key(&key)?, verdict))
         };
         rows.unwrap_or_default().into_iter().filter_map(verdict).collect()
     }
 
-    /// Whether the command of a record was issued again, and has an effect.
+    /// Whether the command of a record was issued again, and has an effect: it stands, or what stands builds on it.
     pub fn is_issued_again(&self, record: &RecordAt) -> bool {
         let reading = self.reading.as_ref();
         let issued = reading.and_then(|reading| reading.get(Table::Commands, record.again.as_ref()?).ok()?);
-        issued.is_some_and(|place| self.place_of(record).is_none_or(|(no, seq)| place != record_key(no, seq)))
+        let stands =
+            issued.is_some_and(|place| self.place_of(record).is_none_or(|(no, seq)| place != record_key(no, seq)));
+        stands || record.again.as_ref().is_some_and(|name| self.tainted.contains(name))
     }
 
     /// Their places.
     pub fn without_effect(&self) -> BTreeSet<(LogNo, u64)> {
         self.quarantined().into_keys().collect()
     }
+}
+
+fn tainted_commands(reading: &Reading) -> BTreeSet<Vec<u8>> {
+    let rows = reading.prefixed(Table::Tainted, &[]).unwrap_or_default().into_iter();
+    let tainted = rows.filter(|(_, bytes)| Mark::from_bytes(bytes) == Ok(Mark::Tainted));
+    let name = |(key, _): (Vec<u8>, Vec<u8>)| {
+        let (no, seq) = read_record_key(&key)?;
+        command_key(&stored(reading, no, seq).ok()?.record)
+    };
+    tainted.filter_map(name).collect()
 }
