@@ -397,6 +397,11 @@ impl Engine {
                 turn.out.push(Effect::Close(id, "not-acknowledged"));
                 continue;
             }
+            // The offer may have been lost on a peer's side: the next session begins with new ones.
+            if session.scopes.values().any(|sync| sync.unanswered_for(now) >= ACK_PATIENCE) {
+                turn.out.push(Effect::Close(id, "not-answered"));
+                continue;
+            }
             if now.since(session.said) >= PING_INTERVAL {
                 self.send(turn, id, Message::Ping);
             }

@@ -35,8 +35,8 @@ pub const FORWARD_DELAY: Duration = Duration::from_secs(3);
 /// A session without a frame for this long is closed by the engine; peers send something every
 /// `PING_INTERVAL`.
 pub const SESSION_SILENCE: Duration = Duration::from_secs(20);
-/// A frame of records that is not acknowledged for this long ends the session: the next one begins from
-/// what is known to be durable.
+/// A frame of records that is not acknowledged for this long ends the session, and so does a question for a vector
+/// without an answer: the next one begins from what is known to be durable.
 pub const ACK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a session that has nothing to say says so.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);

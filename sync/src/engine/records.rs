@@ -169,6 +169,7 @@ impl Engine {
         match fetched {
             Fetched::CursorRefused => {
                 sync.lanes = Default::default();
+                sync.touched = now;
                 self.say_vector(turn, id, scope, true);
             }
             Fetched::Runs(cursor, runs) => {

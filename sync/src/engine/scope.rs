@@ -160,6 +160,11 @@ impl ScopeSync {
         waiting.map(|lane| now.since(lane.waits_from)).max().unwrap_or_default()
     }
 
+    /// How long the question where the lanes are to begin has had no answer; zero if it has one, or none was asked.
+    pub fn unanswered_for(&self, now: Timestamp) -> Duration {
+        if self.begun && !self.has_started() { now.since(self.touched) } else { Duration::ZERO }
+    }
+
     /// Nothing lies in the future of a clock that was set back.
     pub fn turn_back(&mut self, now: Timestamp) {
         self.touched = self.touched.min(now);
