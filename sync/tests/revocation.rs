@@ -120,6 +120,24 @@ fn r18_the_revoked_site_hears_it_and_writes_no_more() {
 }
 
 #[test]
+fn r18_a_revoked_site_writes_no_other_history_up_to_its_cut() {
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(PARIS, "lampe");
+    fleet.meet_all();
+    let before = fleet.disks[DAKAR].clone();
+    for level in ["low", "medium", "high"] {
+        fleet.put(DAKAR, doc, "urgency", level);
+    }
+    fleet.meet(DAKAR, PARIS);
+    revoke(&mut fleet, None);
+    // It holds nothing of what stands, and would go on below the cut.
+    fleet.set_back(DAKAR, before);
+    fleet.meet(DAKAR, PARIS);
+    let refused = fleet.try_put(DAKAR, doc, "urgency", "low");
+    assert!(matches!(refused, Err(WriteError::Refused(code)) if code == "beyond-cut"));
+}
+
+#[test]
 fn r19_who_knows_of_the_revocation_brings_in_nothing_new() {
     let mut fleet = Fleet::new(3);
     let plain = fleet.ticket(PARIS, "lampe");

@@ -236,11 +236,17 @@ impl Replica {
         let (name, author, scope) = (again(&record), record.skeleton.author, record.header.log.scope);
         let written =
             self.write(now, |batch| Ok(batch.command(author, name, scope, |command| command.take_over(&record))));
-        match written {
-            Ok((Ok(_), outputs)) => self.out.extend(outputs),
+        let refused = match written {
+            Ok((outcome, outputs)) => {
+                // Among them is what this tick had to send already.
+                self.out.extend(outputs);
+                outcome.err()
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
             // It stays in the list of what does not stand, for somebody to adopt.
-            Ok((Err(error), _)) => tracing::warn!(no, seq, %error, "a command was not issued again"),
-            Err(error) => tracing::warn!(no, seq, %error, "a command was not issued again"),
+            tracing::warn!(no, seq, %error, "a command was not issued again");
         }
         Ok(())
     }

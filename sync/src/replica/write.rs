@@ -28,6 +28,7 @@ use crate::docs::{edit, load, row, view};
 use crate::engine::Event;
 use crate::limits::MAX_UNSIGNED_BYTES;
 use crate::quarantine::{self, Quarantined, RecordKey};
+use crate::store::rows::{Beyond, Verdict};
 use crate::store::tables::read_record_key;
 use crate::store::{Durability, Source, StoreError, Table, Writing};
 
@@ -238,8 +239,13 @@ impl<'b, 't> Batch<'b, 't> {
     }
 
     /// The header of the next record of this generation in a scope, its skeleton's hash left open.
+    /// Errors: `NotJoined`; `Refused` at a site that heard that its key is revoked.
     fn next_header(&self, scope: ScopeId, kind: BodyKind) -> Result<Header, WriteError> {
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
+        // Whose key is revoked writes no more, also where this disk holds less than the cut covers (R18).
+        if self.policy.revoked.contains_key(&log.site) {
+            return Err(WriteError::Refused(Verdict::Beyond(Beyond::Cut).code().to_owned()));
+        }
         // A copy of this site may have closed the log of this very process (R1): it goes on all the same.
         let held = self.writing.log(&log)?.filter(|state| state.seq > 0);
         let previous = match &held {

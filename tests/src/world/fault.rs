@@ -1,7 +1,7 @@
 //! The faults of the simulation, and their repair.
 
 use schema::authority::{Body, Grant, Role, Standing, UserEntry};
-use schema::id::SiteId;
+use schema::id::{DocId, SiteId};
 
 use super::holdings::Holdings;
 use super::site::{Backup, decompressed};
@@ -152,8 +152,32 @@ impl World {
         self.close_sessions(at, None);
         self.sites[at].kill();
         self.forget_what_only_this_disk_had(at, &content);
+        let lost = self.said_since(at, &content);
         self.sites[at].disk = crate::disk::SimDisk::with(content);
         self.start_in(at, false, generation);
+        // Often nobody but one other hears of it for a while.
+        if self.rng.chance(50) {
+            let kept = self.rng.below(self.sites.len() as u64) as usize;
+            (0..self.sites.len())
+                .filter(|other| ![at, kept].contains(other))
+                .for_each(|other| self.set_link(at, other, false));
+        }
+        // People see that what they wrote is gone, and write it again.
+        for doc in lost {
+            if self.rng.chance(50) {
+                self.write_to(at, doc);
+            }
+        }
+    }
+
+    /// The tickets about which an instance was told something that this copy of its disk does not hold; the last few.
+    fn said_since(&self, at: usize, content: &[u8]) -> Vec<DocId> {
+        let Ok(kept) = sync::store::Store::open_on(crate::disk::SimDisk::with(content.to_vec())) else {
+            return Vec::new();
+        };
+        let kept = Holdings::of(&kept);
+        let said = self.acknowledged.values().rev().filter(|one| one.at == at && one.enrolled.is_none());
+        said.filter(|one| kept.place_of(&one.record).is_none()).map(|one| one.doc).take(4).collect()
     }
 
     /// The key of a site is revoked at what the sequencer holds of it: once in a scenario, and of the last place.

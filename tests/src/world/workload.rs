@@ -155,24 +155,51 @@ impl World {
         });
     }
 
-    /// A random ticket that an instance shows, and its structure; `None`: it shows none. Those of hostile members are
-    /// left out.
+    /// A ticket that an instance shows, and its structure; `None`: it shows none. Often it is one that was written last
+    /// somewhere: people work on the same ticket. Those of hostile members are left out.
     pub(super) fn random_ticket(&mut self, at: usize) -> Option<(DocId, StructureId)> {
-        let views = self.sites[at].views()?;
-        let mut found = views.conn().prepare_cached("SELECT id, structure FROM tickets ORDER BY id").ok()?;
-        let rows = found.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()?;
-        let tickets: Vec<(DocId, StructureId)> =
-            rows.flatten().filter_map(|(id, structure)| Some((id.parse().ok()?, structure.parse().ok()?))).collect();
-        drop(found);
+        let tickets = self.tickets(at);
+        if tickets.is_empty() {
+            return None;
+        }
+        if self.rng.chance(25) {
+            let latest: Vec<DocId> = self.acknowledged.values().rev().take(10).map(|one| one.doc).collect();
+            let busy: Vec<_> = tickets.iter().filter(|(doc, _)| latest.contains(doc)).copied().collect();
+            if !busy.is_empty() {
+                return Some(*self.rng.pick(&busy));
+            }
+        }
+        Some(*self.rng.pick(&tickets))
+    }
+
+    /// The tickets that an instance shows, and their structures.
+    fn tickets(&self, at: usize) -> Vec<(DocId, StructureId)> {
         let known: BTreeSet<DocId> = self.model.docs().into_iter().collect();
-        let tickets: Vec<_> = tickets.into_iter().filter(|(doc, _)| known.contains(doc)).collect();
-        if tickets.is_empty() { None } else { Some(*self.rng.pick(&tickets)) }
+        let read = || {
+            let views = self.sites[at].views()?;
+            let mut found = views.conn().prepare_cached("SELECT id, structure FROM tickets ORDER BY id").ok()?;
+            let rows = found.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).ok()?;
+            let tickets =
+                rows.flatten().filter_map(|(id, structure)| Some((id.parse().ok()?, structure.parse().ok()?)));
+            Some(tickets.filter(|(doc, _)| known.contains(doc)).collect())
+        };
+        read().unwrap_or_default()
+    }
+
+    /// Somebody writes to a ticket if the instance shows it.
+    pub(super) fn write_to(&mut self, at: usize, doc: DocId) {
+        if let Some((doc, structure)) = self.tickets(at).into_iter().find(|(shown, _)| *shown == doc) {
+            self.change_field_of(at, doc, structure);
+        }
     }
 
     fn change_field(&mut self, at: usize) {
-        let Some((doc, structure)) = self.random_ticket(at) else {
-            return;
-        };
+        if let Some((doc, structure)) = self.random_ticket(at) {
+            self.change_field_of(at, doc, structure);
+        }
+    }
+
+    fn change_field_of(&mut self, at: usize, doc: DocId, structure: StructureId) {
         let author = self.writer(at);
         let level = ["high", "medium", "low"][self.rng.below(3) as usize].to_owned();
         let (field, value) = match self.rng.below(6) {
