@@ -2,10 +2,11 @@
 //! same run. Nothing is asserted.
 //!
 //! In order: [`pair`] is two sites in this process, whose [`local`] figures come first; [`heal`] compares their
-//! exchange with the [`floors`]; [`served`] measures a real process over HTTP. Texts come from [`text_generator`],
+//! exchange with the [`floors`]; [`busy_ticket`] edits one field again and again; [`served`] measures a real process over HTTP. Texts come from [`text_generator`],
 //! date, commit and machine from [`machine`], and [`figures`] prints. `cargo xtask bench` builds everything in release
 //! and runs it.
 
+mod busy_ticket;
 mod figures;
 mod floors;
 mod heal;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Edits at each of two sites before they heal.
     #[arg(long, default_value_t = 2_000)]
     edits: usize,
+    /// Edits of one field of one ticket.
+    #[arg(long, default_value_t = 5_000)]
+    busy: usize,
     /// How often each heal is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -66,7 +70,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { tickets, edits, rounds, only } = *arguments;
+    let Arguments { tickets, edits, busy, rounds, only } = *arguments;
     println!("| {tickets} tickets | {} |\n| --- | --- |", machine::description());
     if only != Some(Part::Served) {
         let mut pair = Pair::new(folder)?;
@@ -76,6 +80,7 @@ fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         local::reconnect(&mut pair)?;
         heal::measure(&mut pair, edits, 1, rounds)?;
         heal::measure(&mut pair, edits, GROUP, rounds)?;
+        busy_ticket::measure(&mut pair, busy)?;
     }
     if only != Some(Part::Pair) {
         served::measure(folder, tickets)?;

@@ -161,6 +161,26 @@ impl Pair {
         Ok(())
     }
 
+    /// Sets one field of a ticket at a site; what is to be sent.
+    pub fn set(&mut self, site: usize, ticket: DocId, field: Field, value: &str) -> anyhow::Result<Vec<Output>> {
+        self.advance_clock();
+        let (scope, author) = (self.scope(), Author::User(*self.texts.rng.pick(&self.users)));
+        let (_, outputs) = self.sites[site].write(self.now, |batch| {
+            batch.command::<WriteError>(author, CommandName::Place, scope, |command| {
+                let view = command.view(&ticket)?.ok_or(WriteError::Unknown)?;
+                let edits = patch(&view, &BTreeMap::from([(field, Some(value.to_owned()))]), None)
+                    .map_err(|error| WriteError::Refused(error.to_string()))?;
+                command.edit(ticket, &edits).map(drop)
+            })
+        })?;
+        Ok(outputs)
+    }
+
+    /// Sends what a site has to say, and what follows from it.
+    pub fn send(&mut self, site: usize, outputs: Vec<Output>) -> anyhow::Result<Traffic> {
+        self.exchange(outputs.into_iter().map(|output| (site, output)).collect())
+    }
+
     fn advance_clock(&mut self) {
         self.now = Timestamp(self.now.0 + 1 + self.texts.rng.below(BETWEEN_MS));
     }
