@@ -12,11 +12,12 @@ use schema::authority::{
     AuthorityRef, Body, Grant, MAX_NAME_BYTES, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing,
     UserEntry,
 };
-use schema::codec::{Canonical, Reader, Writer};
+use schema::codec::Canonical as _;
 use schema::fold::fold;
 use schema::id::{OrgId, SiteId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
 use schema::invitation::{Invitation, InvitationError};
+use schema::join::{JoinAnswer, JoinQuestion};
 use schema::policy::{AuthorityLog, Policy, is_admin};
 use schema::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -308,49 +309,24 @@ pub fn invite(policy: &Policy, me: &SiteId, credentials: &Credentials, invited: 
     Ok(Invitation { org: policy.org, inviter: *me, addresses, token, code, expires }.to_line())
 }
 
-/// What a joining site says.
-struct Question {
-    token: [u8; 16],
-    addresses: Vec<String>,
-}
-
-impl Canonical for Question {
-    fn write(&self, out: &mut Writer) {
-        out.raw(&self.token);
-        out.list(&self.addresses, |out, address| out.text(address));
-    }
-    fn read(input: &mut Reader<'_>) -> Result<Self, schema::codec::CodecError> {
-        let token = input.array("token")?;
-        Ok(Self { token, addresses: input.list(64, "addresses", |input| input.text(256, "address"))? })
-    }
-}
-
 /// Answers somebody who shows an invitation's token. On the site's thread.
 pub fn answer(core: &mut Core, request: JoinRequest) {
     let JoinRequest { site, question, answer } = request;
-    match admit(core, site, &question) {
-        Ok(()) => {
-            let statements = core.replica().statements(0).unwrap_or_default();
-            let mut out = Writer::default();
-            out.u8(0);
-            out.list(&statements, |out, signed| signed.write(out));
-            // The asker may have given up; its place in the log stays.
-            let _ = answer.send(out.0);
-        }
+    let told = match admit(core, site, &question) {
+        Ok(()) => JoinAnswer::Statements(core.replica().statements(0).unwrap_or_default()),
         Err(error) => {
             tracing::warn!(site = %site.short(), error = %error, "a join was refused");
             // A stranger learns the code, and nothing of what is inside.
             let code = error.downcast_ref::<Refusal>().map_or(&codes::JOIN_REFUSED, |refusal| refusal.code);
-            let mut out = Writer::default();
-            out.u8(1);
-            out.text(code.word);
-            let _ = answer.send(out.0);
+            JoinAnswer::Refused(code.word.to_owned())
         }
-    }
+    };
+    // The asker may have given up; its place in the log stays.
+    let _ = answer.send(told.to_bytes());
 }
 
 fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<()> {
-    let question = Question::from_bytes(question).context("the question is damaged")?;
+    let question = JoinQuestion::from_bytes(question).context("the question is damaged")?;
     // A line is spent by what it brings about, and by nothing else.
     let content = core.credentials().invitation(&question.token, now())?.or_refuse(&codes::INVITE_SPENT)?;
     let invited: Invited = serde_json::from_str(&content)?;
@@ -441,7 +417,7 @@ pub async fn join(path: &Path, config: &Config, line: &str) -> anyhow::Result<St
 
 async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> anyhow::Result<String> {
     let key = Secret::from_bytes(random()?);
-    let question = Question { token: invitation.token, addresses: config.addresses() };
+    let question = JoinQuestion { token: invitation.token, addresses: config.addresses() };
     let any = std::net::SocketAddr::new(config.net.ip(), 0);
     let net = NetConfig { bind: any, relays: config.relays.clone() };
     let answer = Net::join(&key, &net, invitation.inviter, &invitation.addresses, &question.to_bytes()).await;
@@ -473,11 +449,10 @@ async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> 
 /// The authority log, or why there is none. The other site is believed no more than its words can be checked: of a
 /// refusal only a known code is shown as it stands.
 fn read_answer(answer: &[u8]) -> Result<Vec<Signed>, Refusal> {
-    let mut input = Reader::new(answer);
-    if input.u8("answer").or_refuse(&codes::JOIN_ANSWER)? == 0 {
-        return input.list(1 << 20, "statements", Canonical::read).or_refuse(&codes::JOIN_ANSWER);
-    }
-    let told = input.text(4096, "refusal").or_refuse(&codes::JOIN_ANSWER)?;
+    let told = match JoinAnswer::from_bytes(answer).or_refuse(&codes::JOIN_ANSWER)? {
+        JoinAnswer::Statements(statements) => return Ok(statements),
+        JoinAnswer::Refused(told) => told,
+    };
     Err(match codes::ALL.iter().find(|code| code.word == told) {
         Some(code) => Refusal::new(code),
         None => Refusal::with(&codes::JOIN_REFUSED, told),

@@ -16,6 +16,7 @@ pub mod frontier;
 pub mod id;
 pub mod identity;
 pub mod invitation;
+pub mod join;
 pub mod policy;
 pub mod record;
 pub mod ticket;

@@ -8,6 +8,7 @@ mod common;
 use schema::codec::Canonical;
 use schema::id::{OrgId, SiteId};
 use schema::invitation::Invitation;
+use schema::join::{JoinAnswer, JoinQuestion};
 use schema::time::Timestamp;
 
 #[test]
@@ -36,5 +37,10 @@ fn no_format_changes_unseen() {
         expires: Timestamp(1_800_000_000_000),
     };
     samples.push(("invitation", invitation.to_line().into_bytes()));
+    let question = JoinQuestion { token: [3; 16], addresses: vec!["192.0.2.1:4433".into()] };
+    samples.push(("join-question", question.to_bytes()));
+    let statements = common::statements().into_iter().take(2).map(|(_, signed)| signed).collect();
+    samples.push(("join-answer", JoinAnswer::Statements(statements).to_bytes()));
+    samples.push(("join-refusal", JoinAnswer::Refused("INVITE-SPENT".into()).to_bytes()));
     golden::check("schema", &samples);
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a frame once opened: zstd may make much of little, a peer may not.
 pub const MAX_OPENED_BYTES: usize = 16 * 1024 * 1024;
-/// Opened bytes for each byte on the wire. The frame, what it opens to, and the copy that its runs keep live together
-/// for a moment: at most about 25 times the frame before its signatures are checked.
-pub const MAX_OPENED_RATIO: usize = 12;
+/// Opened bytes for each byte on the wire. The frame, what it opens to, and what is read from that live together for a
+/// moment: at most 16 times the frame before its signatures are checked, and what a frame of any size may take.
+pub const MAX_OPENED_RATIO: usize = 7;
 /// Opened bytes that any frame may have, however small it is.
 pub const MIN_OPENED_BYTES: usize = 64 * 1024;
 /// Bytes of bodies after which a frame of runs is closed, at most: large enough for zstd, small enough to resume.

@@ -279,10 +279,10 @@ pub fn decode(frame: &[u8]) -> Result<Message, WireError> {
     }
     let (form, content) = frame.split_first().ok_or(WireError::Compression)?;
     match form {
-        0 => read_whole(content),
+        0 => read_whole(content.to_vec()),
         1 => {
             let opened = zstd::bulk::decompress(content, opened_bytes(content)?).map_err(|_| WireError::Compression)?;
-            read_whole(&opened)
+            read_whole(opened)
         }
         _ => Err(WireError::Compression),
     }
@@ -303,10 +303,14 @@ fn most_opened(bytes: usize) -> usize {
     bytes.saturating_mul(MAX_OPENED_RATIO).clamp(MIN_OPENED_BYTES, MAX_OPENED_BYTES)
 }
 
-fn read_whole(content: &[u8]) -> Result<Message, WireError> {
-    let mut input = Reader::new(content);
+fn read_whole(content: Vec<u8>) -> Result<Message, WireError> {
+    let mut input = Reader::new(&content);
     // What is left over was added by a newer version (R13).
-    Ok(read_message(&mut input)?)
+    let mut message = read_message(&mut input)?;
+    if let Message::Runs { runs, .. } = &mut message {
+        runs.keep(content);
+    }
+    Ok(message)
 }
 
 fn write_message(message: &Message, out: &mut Writer) {

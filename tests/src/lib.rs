@@ -7,6 +7,7 @@
 //! network, disk, clock and randomness are its own. One seed is one scenario; `simulate` runs many.
 
 pub mod disk;
+pub mod doors;
 pub mod model;
 pub mod rng;
 pub mod sites;

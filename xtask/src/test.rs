@@ -35,7 +35,7 @@ pub fn bless(workspace: &Workspace, args: &[String]) -> Result<ExitCode, String>
         return Err(format!("unknown argument {unknown}; `cargo xtask help` lists them"));
     }
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "-p", "schema", "-p", "sync", "--test", "golden"]).env("ARCHIPEL_BLESS", "1");
+    cargo.args(["test", "-p", "schema", "-p", "sync", "-p", "node", "--test", "golden"]).env("ARCHIPEL_BLESS", "1");
     run(&mut cargo).map(|()| ExitCode::SUCCESS)
 }
 

@@ -127,7 +127,7 @@ impl Engine {
         sync.touched = now;
         sync.in_step &= runs.is_empty();
         for run in runs.heads() {
-            sync.holds(run.log, run.to());
+            sync.holds(runs.log(run), run.to());
         }
         let store = hello.store;
         turn.out.push(Effect::Admit { session: id, store, scope, lane, cursor, runs });
@@ -178,7 +178,7 @@ impl Engine {
                     sync.touched = now;
                     sync.in_step = false;
                     for run in runs.heads() {
-                        sync.holds(run.log, run.to());
+                        sync.holds(runs.log(run), run.to());
                     }
                     self.send(turn, id, Message::Runs { scope, lane, cursor, runs });
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schema::time::Timestamp;
 
+use crate::limits::MAX_ITEMS;
 use crate::store::log_index::{HeldSeqs, LogName};
 use crate::wire::{Cursor, DocsAt, Lane, Offer};
 
@@ -128,10 +129,13 @@ impl ScopeSync {
         self.held = held;
     }
 
-    /// The peer holds this log at least to `seq`.
+    /// The peer holds this log at least to `seq`. What it only claims is not remembered without end: of more logs than a
+    /// vector can name it gets again what it sent.
     pub fn holds(&mut self, log: LogName, seq: u64) {
-        let held = self.held.entry(log).or_default();
-        *held = (*held).max(seq);
+        if self.held.len() < MAX_ITEMS as usize || self.held.contains_key(&log) {
+            let held = self.held.entry(log).or_default();
+            *held = (*held).max(seq);
+        }
     }
 
     /// Starts both lanes after this arrival.

@@ -162,7 +162,7 @@ impl Replica {
         let outcome = self.store.write(durability, |writing| {
             let mut received = Received::default();
             for head in runs.heads() {
-                let (site, generation) = head.log;
+                let (site, generation) = runs.log(head);
                 let log = LogId { site, generation, scope };
                 // Before it is put together: what it refers to may have been left out for the same reason.
                 if !policy.sites.contains_key(&site) || torn.contains(&log) || received.torn.contains(&log) {
@@ -515,11 +515,11 @@ fn unpack(
         (Some(state), Some(before)) => hash_at(writing, state, before)?,
         (None, _) | (_, None) => None,
     };
-    let signed_as = state.map_or(head.log.1, |state| state.signed_as().generation);
+    let signed_as = state.map_or(runs.log(head).1, |state| state.signed_as().generation);
     let held = HeldRecords { writing, scope, logs: runs.logs() };
     let packed = runs.open(head)?;
     let named = packed.refers_to().into_iter().filter_map(|number| runs.logs().get(number as usize));
-    let others = named.filter(|log| **log != head.log);
+    let others = named.filter(|log| **log != runs.log(head));
     let refers_to = others.map(|(site, generation)| LogId { site: *site, generation: *generation, scope }).collect();
     match packed.unpack(&policy.org, signed_as, before, &held) {
         Ok(run) => Ok((Some(run), refers_to)),

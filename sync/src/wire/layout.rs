@@ -21,6 +21,10 @@ use crate::store::log_index::LogName;
 
 /// Runs in one frame, and logs that they name.
 const MAX_RUNS: u64 = 65_536;
+/// Bytes of a run at the least: how it starts, and its signature.
+const MIN_RUN_BYTES: usize = 1 + 64;
+/// Bytes of a log's name.
+const LOG_NAME_BYTES: usize = 32 + 16;
 
 /// Flags of a record.
 const SAME_PIN: u8 = 1;
@@ -30,8 +34,9 @@ const AGAIN: u8 = 8;
 /// An edit of this format with nothing but entries.
 const PLAIN: u8 = 16;
 
-/// Runs of one scope, as they lie in a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Runs of one scope, as they lie in a frame. What a frame opens to is kept as it is and is not copied: with the names
+/// and heads read from it that is all that a frame takes before its signatures are checked.
+#[derive(Debug, Clone)]
 pub struct PackedRuns {
     scope: ScopeId,
     logs: Vec<LogName>,
@@ -39,26 +44,38 @@ pub struct PackedRuns {
     bytes: Vec<u8>,
 }
 
+impl PartialEq for PackedRuns {
+    fn eq(&self, other: &Self) -> bool {
+        let run = |runs: &Self, at: usize| {
+            let head = runs.runs[at];
+            (head.number, head.from, head.count, head.is_behind_fork, runs.slice(&head).to_vec())
+        };
+        (self.scope, &self.logs, self.runs.len()) == (other.scope, &other.logs, other.runs.len())
+            && (0..self.runs.len()).all(|at| run(self, at) == run(other, at))
+    }
+}
+
+impl Eq for PackedRuns {}
+
 /// What can be said of a run without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunHead {
-    /// The log.
-    pub log: LogName,
     /// The first seq.
     pub from: u64,
     /// How many records.
-    pub count: u64,
+    pub count: u32,
     /// Whether it is of a history behind a fork: its records name another generation (R20).
     pub is_behind_fork: bool,
     number: FrameLog,
-    start: usize,
-    end: usize,
+    /// Where it lies among the bytes. A frame is shorter than 4 GiB.
+    start: u32,
+    end: u32,
 }
 
 impl RunHead {
     /// The last seq.
     pub fn to(&self) -> u64 {
-        self.from.saturating_add(self.count.saturating_sub(1))
+        self.from.saturating_add(u64::from(self.count).saturating_sub(1))
     }
 }
 
@@ -72,13 +89,13 @@ impl PackedRuns {
     pub fn of(scope: ScopeId, runs: &[PackedRun], mut logs: FrameLogs) -> Self {
         let mut packed = Self::none(scope);
         for run in runs {
-            let log = (run.log.site, run.log.generation);
-            let (number, start) = (logs.number(log), packed.bytes.len());
+            let number = logs.number((run.log.site, run.log.generation));
+            let start = packed.bytes.len() as u32;
             let mut out = Writer(std::mem::take(&mut packed.bytes));
             write_run(run, number, &mut out);
             packed.bytes = out.0;
-            let (from, count, is_behind_fork) = (run.from, run.len() as u64, run.is_behind_fork);
-            packed.runs.push(RunHead { log, from, count, is_behind_fork, number, start, end: packed.bytes.len() });
+            let (from, count, is_behind_fork) = (run.from, run.len() as u32, run.is_behind_fork);
+            packed.runs.push(RunHead { from, count, is_behind_fork, number, start, end: packed.bytes.len() as u32 });
         }
         packed.logs = logs.into_names();
         packed
@@ -94,6 +111,15 @@ impl PackedRuns {
         &self.runs
     }
 
+    /// The log of a run.
+    pub fn log(&self, head: &RunHead) -> LogName {
+        self.logs[head.number as usize]
+    }
+
+    fn slice(&self, head: &RunHead) -> &[u8] {
+        self.bytes.get(head.start as usize..head.end as usize).unwrap_or_default()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -101,8 +127,8 @@ impl PackedRuns {
 
     /// Takes one run out of the frame.
     pub fn open(&self, head: &RunHead) -> Result<PackedRun, CodecError> {
-        let mut input = Reader::new(self.bytes.get(head.start..head.end).unwrap_or_default());
-        let run = read_run(&self.scope, head, self.logs.len(), &mut input)?;
+        let mut input = Reader::new(self.slice(head));
+        let run = read_run(&self.scope, head, (self.log(head), self.logs.len()), &mut input)?;
         input.end()?;
         Ok(run)
     }
@@ -118,33 +144,42 @@ impl PackedRuns {
         for run in &self.runs {
             out.varint(u64::from(run.number) << 1 | u64::from(run.is_behind_fork));
             out.varint(run.from);
-            out.varint(run.count);
-            out.var_bytes(&self.bytes[run.start..run.end]);
+            out.varint(run.count.into());
+            out.var_bytes(self.slice(run));
         }
     }
 
-    /// Reads logs and heads; the runs stay closed.
+    /// Reads logs and heads; the runs stay closed, and [`PackedRuns::keep`] is to give them what they were read from.
     pub fn read(scope: ScopeId, input: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut packed = Self::none(scope);
-        for _ in 0..input.var_count(MAX_RUNS, "logs")? {
+        let count = input.var_count(MAX_RUNS, "logs")?;
+        packed.logs.reserve_exact(count.min(input.left() / LOG_NAME_BYTES));
+        for _ in 0..count {
             packed.logs.push((Canonical::read(input)?, Canonical::read(input)?));
         }
-        for _ in 0..input.var_count(MAX_RUNS, "runs")? {
+        let count = input.var_count(MAX_RUNS, "runs")?;
+        packed.runs.reserve_exact(count.min(input.left() / MIN_RUN_BYTES));
+        for _ in 0..count {
             let number = input.varint("log")?;
             let is_behind_fork = number & 1 == 1;
             let number = log(packed.logs.len(), number >> 1)?;
             let from = input.varint("first seq")?;
-            let count = input.var_count(MAX_RUN_RECORDS as u64, "records")? as u64;
-            if from == 0 || count == 0 {
+            let count = input.var_count(MAX_RUN_RECORDS as u64, "records")? as u32;
+            let bytes = input.var_bytes(super::MAX_OPENED_BYTES, "run")?.len();
+            if from == 0 || count == 0 || bytes < MIN_RUN_BYTES {
                 return Err(CodecError::Invalid { what: "an empty run" });
             }
-            let bytes = input.var_bytes(super::MAX_OPENED_BYTES, "run")?;
-            let start = packed.bytes.len();
-            packed.bytes.extend_from_slice(bytes);
-            let log = packed.logs[number as usize];
-            packed.runs.push(RunHead { log, from, count, is_behind_fork, number, start, end: packed.bytes.len() });
+            let end = input.position() as u32;
+            packed.runs.push(RunHead { from, count, is_behind_fork, number, start: end - bytes as u32, end });
         }
         Ok(packed)
+    }
+
+    /// Keeps what they were read from.
+    pub fn keep(&mut self, content: Vec<u8>) {
+        if !self.runs.is_empty() {
+            self.bytes = content;
+        }
     }
 }
 
@@ -308,7 +343,12 @@ fn write_entry(doc: &PackedDoc, change: &PackedChange, steps: &mut Steps, out: &
     }
 }
 
-fn read_run(scope: &ScopeId, head: &RunHead, logs: usize, input: &mut Reader<'_>) -> Result<PackedRun, CodecError> {
+fn read_run(
+    scope: &ScopeId,
+    head: &RunHead,
+    ((site, generation), logs): (LogName, usize),
+    input: &mut Reader<'_>,
+) -> Result<PackedRun, CodecError> {
     let start = match input.u8("start")? {
         0 => Start::After(input.array("hash before a run")?),
         1 => Start::Generation(Previous::First),
@@ -321,11 +361,10 @@ fn read_run(scope: &ScopeId, head: &RunHead, logs: usize, input: &mut Reader<'_>
     let mut steps = Steps::default();
     let mut records: Vec<PackedRecord> = Vec::new();
     for at in 0..head.count {
-        steps.0.insert(head.number, head.from.saturating_add(at));
+        steps.0.insert(head.number, head.from.saturating_add(at.into()));
         let record = read_record(records.last(), logs, &mut steps, input)?;
         records.push(record);
     }
-    let (site, generation) = head.log;
     let log = LogId { site, generation, scope: *scope };
     Ok(PackedRun {
         log,
