@@ -1,5 +1,7 @@
 //! The engine by scripted events: what it decides on one event after another, with nothing around it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;
