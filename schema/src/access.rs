@@ -13,6 +13,7 @@ use crate::authority::{Grant, Role, ServiceEntry, Standing, UserEntry};
 use crate::doc::{DocKind, GenesisFacts};
 use crate::id::{DocId, ScopeId, SiteId, StructureId, UserId};
 use crate::policy::{Policy, highest_role};
+use crate::ticket::status::TRANSITION;
 
 /// One change, as far as rights are concerned.
 #[derive(Debug, Clone)]
@@ -42,9 +43,9 @@ pub struct Write<'a> {
 
 /// Keyed parts of a document: `<prefix><item id>`, or below that. Their id is that of the record that makes them, so
 /// that nobody can aim at another's, and they are written once.
-const ITEMS: [&str; 3] = ["comment/", "transition/", "imported/"];
+const ITEMS: [&str; 3] = ["comment/", TRANSITION, IMPORTED];
 /// What the source of an import says: nobody's own word.
-const IMPORTED: &str = "imported/";
+pub const IMPORTED: &str = "imported/";
 
 /// Why a change or a reading is refused. The code is stable.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::author::Author;
 use crate::id::{ActorId, ChangeHash, DocId, OrgId, ScopeId, SiteId, UserId};
-use crate::time::Hlc;
+use crate::ticket::status::TRANSITION;
+use crate::time::{Hlc, Timestamp};
 
 /// Bytes of a root key: paths of ids and short words.
 pub const MAX_KEY_BYTES: usize = 256;
@@ -168,7 +169,8 @@ pub struct Stamp {
     pub actor: ActorId,
     /// Its last operation.
     pub max_op: u64,
-    /// What it depends on: indices into `View::changes`, each smaller than its own.
+    /// What it depends on: indices into `View::changes`, each smaller than its own. Where not all changes are listed, the
+    /// last of the keys with an order ([`is_ordered`]) that its author had seen.
     pub dependencies: Vec<usize>,
 }
 
@@ -198,8 +200,13 @@ pub struct View {
     pub texts: BTreeMap<String, String>,
     /// Keys whose values or text are a tainted change's, with the last value that is none's; `None` for nothing (R19).
     pub untainted: BTreeMap<String, Option<String>>,
-    /// All changes it holds, by order, then hash: each behind what it depends on.
+    /// The changes whose values it shows, or, of a whole view, all that it holds; by order, then hash: each behind what it
+    /// depends on.
     pub changes: Vec<Stamp>,
+    /// The time of the first of all its changes.
+    pub first_at: Timestamp,
+    /// The latest time of all its changes but those that say what the source of an import knows; `None` if all do.
+    pub last_at: Option<Timestamp>,
 }
 
 impl View {
@@ -226,6 +233,11 @@ impl View {
         }
         distinct
     }
+}
+
+/// Whether the changes that write such a key are told apart by which of them their authors had seen.
+pub fn is_ordered(key: &str) -> bool {
+    key.starts_with(TRANSITION)
 }
 
 /// What a command writes into one document.

@@ -2,7 +2,7 @@
 //!
 //! [`judge`] decides what becomes of a record, as a pure function of the records held (R8). [`apply`] puts
 //! what was applied into documents. [`edit`] makes a change for somebody here, which then goes through the
-//! same two. [`view`] and [`history`] read. No other module gives bytes to Automerge.
+//! same two. [`registers`] keeps what stands, [`view`] and [`history`] read. No other module gives bytes to Automerge.
 
 mod anew;
 pub mod apply;
@@ -11,16 +11,18 @@ pub mod edit;
 pub mod enrolments;
 pub mod history;
 pub mod judge;
+pub mod registers;
 pub mod standing;
 pub mod view;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use automerge::{Automerge, LoadOptions, TextEncoding};
+use automerge::{Automerge, Change, LoadOptions, ReadDoc as _, TextEncoding};
 use schema::doc::DocKind;
-use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId};
+use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId, SiteId};
 
 use crate::admission::read_body;
 use crate::change::{Facts, History, Operation, operations};
@@ -62,6 +64,20 @@ pub fn entries(source: &impl Source, doc: &DocId) -> Result<Vec<IndexEntry>, Sto
     rows.iter().map(|(_, bytes)| decode(Table::Changes, bytes)).collect()
 }
 
+/// The last change of a document, and the site that made it. Linear in its heads.
+pub fn last_change(source: &impl Source, doc: &DocId) -> Result<Option<(IndexEntry, SiteId)>, StoreError> {
+    let mut last: Option<IndexEntry> = None;
+    for head in row(source, doc)?.into_iter().flat_map(|row| row.heads) {
+        let entry = entry_by_hash(source, &head)?.map(|(_, entry)| entry);
+        let place = |entry: &IndexEntry| (entry.order, entry.facts.hash);
+        last = last.into_iter().chain(entry).max_by_key(place);
+    }
+    match last {
+        Some(entry) => history::site_of(source, entry.log).map(|site| Some((entry, site))),
+        None => Ok(None),
+    }
+}
+
 /// Where the records of a document's changes stand: the last seq of each log.
 pub fn places(source: &impl Source, doc: &DocId) -> Result<Vec<(LogId, u64)>, StoreError> {
     let mut places: BTreeMap<LogNo, u64> = BTreeMap::new();
@@ -76,16 +92,34 @@ pub fn places(source: &impl Source, doc: &DocId) -> Result<Vec<(LogId, u64)>, St
     places.into_iter().map(|(no, seq)| Ok((log(no)?, seq))).collect()
 }
 
-/// Loads the saved document; an empty one if there is none yet.
+/// Loads a document: as it was saved last, with the changes since; an empty one if it has none yet. Linear in its changes.
+/// Errors: `Missing` where the body of a change is not held; `Damaged` for a saved document that cannot be read, and for
+/// one on which Automerge panics (R8).
 pub fn load(source: &impl Source, doc: &DocId) -> Result<Automerge, StoreError> {
-    match source.get(Table::Snapshots, &doc.0)? {
-        None => Ok(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint)),
+    let damaged = || StoreError::Damaged { table: Table::Snapshots.name() };
+    let mut document = match source.get(Table::Snapshots, &doc.0)? {
+        None => Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint),
         Some(bytes) => {
             let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
-            Automerge::load_with_options(&bytes, options)
-                .map_err(|_| StoreError::Damaged { table: Table::Snapshots.name() })
+            Automerge::load_with_options(&bytes, options).map_err(|_| damaged())?
         }
+    };
+    let heads = row(source, doc)?.map(|row| row.heads).unwrap_or_default();
+    let has_all = document.get_heads().iter().map(|head| head.0).eq(heads.iter().map(|head| head.0));
+    if !has_all {
+        let mut since = Vec::new();
+        for entry in entries(source, doc)? {
+            if document.get_change_by_hash(&automerge::ChangeHash(entry.facts.hash.0)).is_some() {
+                continue;
+            }
+            let body = read_body(source, &BodyName::Change(entry.facts.hash))?;
+            let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
+            since.push(Change::from_bytes(body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?);
+        }
+        let work = AssertUnwindSafe(move || document.apply_changes(since).map(|()| document));
+        document = catch_unwind(work).ok().and_then(Result::ok).ok_or_else(damaged)?;
     }
+    Ok(document)
 }
 
 /// The history of one document as the store's index gives it, with a memory for one pass.

@@ -75,7 +75,7 @@ from_redb!(
 );
 
 /// The form of the tables, raised when a value of one changes its meaning.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 const FORM_KEY: &[u8] = b"form";
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;

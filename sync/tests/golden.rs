@@ -10,7 +10,7 @@ mod values;
 use schema::author::Author;
 use schema::authority::{AuthorityRef, Enrolment, Pin, Standing};
 use schema::codec::Canonical;
-use schema::doc::{DocKind, GenesisFacts};
+use schema::doc::{DocKind, GenesisFacts, Value};
 use schema::id::{
     ActorId, ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, StoreId, UserId,
 };
@@ -19,9 +19,10 @@ use schema::record::{BodyName, Closing, Record};
 use schema::time::Hlc;
 use sync::admission::{RecordWithBodies, Run};
 use sync::change::Facts;
+use sync::docs::registers::{Held, Register};
 use sync::frontiers::Update;
 use sync::store::log_index::{BranchOf, LogName, Successor};
-use sync::store::rows::{Arrival, Beyond, Birth, DocRow, IndexEntry, Mark, Said, StoredRecord, Verdict, Wait};
+use sync::store::rows::{Arrival, Beyond, Birth, DocRow, IndexEntry, Mark, Said, StoredRecord, Summary, Verdict, Wait};
 use sync::store::{LogState, ScopeState, StoreError};
 use sync::wire::stripped::{FrameLogs, Sender};
 use sync::wire::{Cursor, DocsAt, Hello, Lane, Message, Offer, PackedRun, PackedRuns, decode, encode};
@@ -195,7 +196,20 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         facts: GenesisFacts { requester: Some(DocId([2; 32])) },
     };
     let heads = vec![ChangeHash([3; 32]), ChangeHash([4; 32])];
-    let doc = DocRow { scope: SCOPE, kind: DocKind::Ticket, natural: false, births: vec![birth], heads };
+    let held = |counter, value| Held { place: (counter, ActorId([6; 16])), change: ChangeHash([5; 32]), value };
+    let values = [
+        None,
+        Some(Value::Null),
+        Some(Value::Bool(true)),
+        Some(Value::Int(-5)),
+        Some(Value::Text("lampe".into())),
+        Some(Value::Other("1.5".into())),
+    ];
+    let held = (300..).zip(values).map(|(counter, value)| held(counter, value)).collect();
+    let register = Register { held, text: Some("Il fait noir.".into()) };
+    let first = Some((Hlc(76), ChangeHash([1; 32]), Hlc(75)));
+    let summary = Summary { first, last_at: Some(Hlc(78)), tainted: true };
+    let doc = DocRow { scope: SCOPE, kind: DocKind::Ticket, natural: false, births: vec![birth], heads, summary };
     let facts = Facts {
         hash: ChangeHash([5; 32]),
         actor: ActorId([6; 16]),
@@ -212,6 +226,9 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         order: Hlc(77),
         genesis: ChangeHash([1; 32]),
         tainted: true,
+        doubt: true,
+        ordered: true,
+        ordered_before: vec![ChangeHash([2; 32])],
         facts,
     };
     let waits = [
@@ -242,6 +259,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("row-record", StoredRecord { record, signature }.to_bytes()),
         ("row-arrival", Arrival { log: 9, seq: 300, chain: [1; 16] }.to_bytes()),
         ("row-document", doc.to_bytes()),
+        ("row-register", register.to_bytes()),
         ("row-enrolment", said.to_bytes()),
         ("row-change", entry.to_bytes()),
         ("row-verdicts-and-their-keys", verdicts),

@@ -278,7 +278,7 @@ fn a20_a_clock_a_year_ahead_leaves_with_its_process_and_drags_nobody() {
     fleet.meet(0, 1);
     fleet.agree();
     fleet.calm();
-    let view = fleet.view(0, &ticket).unwrap();
+    let view = sync::docs::view::whole(&fleet.sites[0].read().unwrap(), &ticket).unwrap().unwrap();
     let late: Vec<bool> = view.changes.iter().map(|stamp| stamp.at.timestamp().0 > honest.0 + YEAR / 2).collect();
     assert_eq!(late, [false, true, false, false, false], "one change carries the wrong date, in its place");
     let doubt: Vec<bool> = view.changes.iter().map(|stamp| stamp.doubt).collect();

@@ -35,7 +35,7 @@ fn both_sides_of_a_split_are_kept_and_conflicts_seen() {
     fleet.put(0, lamp, "impact", "high");
     fleet.meet(0, 1);
     fleet.agree();
-    let view = sync::docs::view::view(&fleet.sites[1].read().unwrap(), &lamp).unwrap().unwrap();
+    let view = sync::docs::view::whole(&fleet.sites[1].read().unwrap(), &lamp).unwrap().unwrap();
     assert_eq!(view.distinct("impact").len(), 1, "the write that saw both settled it everywhere");
     let steps = sync::docs::history::steps(&fleet.sites[1].read().unwrap(), &view).unwrap();
     let last = steps.iter().rfind(|step| step.key == "impact").expect("impact was changed");

@@ -8,7 +8,7 @@ use schema::id::DocId;
 use schema::ticket::view::Attributions;
 use serde::Serialize;
 use sync::docs::history::{Step, steps};
-use sync::docs::view;
+use sync::docs::{self, view};
 use utoipa::ToSchema;
 
 use super::auth::Principal;
@@ -60,12 +60,12 @@ pub(super) async fn history(
     let org = policy.org;
     let read = tokio::task::spawn_blocking(move || -> Result<Vec<(View, Vec<Step>)>, Problem> {
         let reading = reader.read()?;
-        let ticket = view::view(&reading, &id)?.ok_or_else(Problem::unknown)?;
+        let ticket = view::whole(&reading, &id)?.ok_or_else(Problem::unknown)?;
         let structure = policy.structure_of(&ticket.scope);
         let mut found = vec![(ticket.clone(), steps(&reading, &ticket)?)];
         if structure.is_some_and(|structure| reach.notes(&structure)) {
             let notes = doc_id_of_notes(&org, &ticket.scope, &id);
-            if let Some(notes) = view::view(&reading, &notes)? {
+            if let Some(notes) = view::whole(&reading, &notes)? {
                 let steps = steps(&reading, &notes)?;
                 found.push((notes, steps));
             }
@@ -174,21 +174,21 @@ pub(super) async fn replication(
     let found = app.site.run(move |core| -> Result<Option<Replication>, sync::store::StoreError> {
         let replica = core.replica();
         let reading = replica.read()?;
-        let Some(view) = view::view(&reading, &id)? else {
+        let (Some(row), Some((last, from))) = (docs::row(&reading, &id)?, docs::last_change(&reading, &id)?) else {
             return Ok(None);
         };
-        let places = sync::docs::places(&reading, &id)?;
+        let places = docs::places(&reading, &id)?;
         let policy = replica.policy().cloned();
         let (local, frontiers) = (replica.store().log_index(), replica.frontiers());
         let sites = replica.peers().into_iter().map(|entry| {
-            let held = sync::frontiers::lines(&reading, &entry.site, &view.scope)?;
-            let peer = sync::store::PeerLogs::new(local, &reading, view.scope, &held);
+            let held = sync::frontiers::lines(&reading, &entry.site, &row.scope)?;
+            let peer = sync::store::PeerLogs::new(local, &reading, row.scope, &held);
             let mut all = true;
             for (log, seq) in &places {
                 all &= log.site == entry.site || peer.seq((log.site, log.generation))? >= *seq;
             }
-            let holds = policy.as_ref().is_some_and(|policy| policy.holds(&entry.site, &view.scope));
-            let state = match (holds, frontiers.get(&entry.site, &view.scope).is_some()) {
+            let holds = policy.as_ref().is_some_and(|policy| policy.holds(&entry.site, &row.scope));
+            let state = match (holds, frontiers.get(&entry.site, &row.scope).is_some()) {
                 (false, _) | (_, false) => "unknown",
                 (true, true) if all => "has",
                 (true, true) => "waiting",
@@ -196,9 +196,8 @@ pub(super) async fn replication(
             Ok(AtSite { code: entry.code.clone(), name: entry.name.clone(), state })
         });
         let sites = sites.collect::<Result<_, sync::store::StoreError>>()?;
-        let last = view.changes.last();
-        let received_at = rfc3339(last.map_or(schema::time::Timestamp(0), |stamp| stamp.at.timestamp()));
-        let from = last.and_then(|stamp| Some(policy.as_ref()?.sites.get(&stamp.site)?.name.clone()));
+        let received_at = rfc3339(last.at.timestamp());
+        let from = policy.as_ref().and_then(|policy| Some(policy.sites.get(&from)?.name.clone()));
         Ok(Some(Replication { received_at, from, sites }))
     });
     Ok(Json(found.await??.ok_or_else(Problem::unknown)?))

@@ -100,6 +100,9 @@ pub struct State {
     pub last: Option<Transition>,
 }
 
+/// What the keys of transitions begin with.
+pub const TRANSITION: &str = "transition/";
+
 /// The value of a transition key.
 pub fn encode(from: Status, to: Status) -> String {
     format!("{from}>{to}")
@@ -133,7 +136,7 @@ pub fn derive(view: &View) -> State {
 /// As [`derive`], of the transitions of those changes that count (indices into `View::changes`).
 pub fn derive_of(view: &View, counts: impl Fn(usize) -> bool) -> State {
     let mut transitions: Vec<Transition> = view
-        .below("transition/")
+        .below(TRANSITION)
         .filter(|(id, _)| !id.contains('/'))
         .flat_map(|(id, held)| held.iter().map(move |held| (id, held)))
         .filter_map(|(id, held)| {

@@ -6,6 +6,7 @@ use super::command::DESCRIPTION;
 use super::field::{Field, Kind, Level};
 use super::priority::priority;
 use super::status::{self, Status};
+use crate::access::IMPORTED;
 use crate::author::Author;
 use crate::doc::{AttributedValue, Stamp, Value, View};
 use crate::id::{ChangeHash, DocId, SiteId, StructureId};
@@ -137,7 +138,7 @@ pub fn ticket(view: &View) -> Ticket {
     let reason = state.last.as_ref().and_then(|last| view.text(&format!("transition/{}/reason", last.id)));
     let created_at = match view.value("created_at") {
         Some(Value::Int(at)) if *at >= 0 => Timestamp(*at as u64),
-        _ => view.changes.first().map_or(Timestamp(0), |first| first.at.timestamp()),
+        _ => view.first_at,
     };
     Ticket {
         id: view.id,
@@ -161,10 +162,7 @@ pub fn ticket(view: &View) -> Ticket {
         location: doc(Field::Location),
         external: view.text(Field::External.word()).map(str::to_owned),
         created_at,
-        updated_at: (0..view.changes.len())
-            .map(|by| attributions.attribution(by).shown_at())
-            .max()
-            .unwrap_or(created_at),
+        updated_at: attributions.last_source().max(view.last_at).unwrap_or(created_at),
         comments: comments(view, &attributions),
         conflicts: conflicts(view, &attributions, &state),
         tainted: tainted(view, &state),
@@ -236,7 +234,7 @@ impl<'a> Attributions<'a> {
     /// Reads the import attributions of a document.
     pub fn of(view: &'a View) -> Self {
         let mut sources = BTreeMap::new();
-        for (_, held) in view.below("imported/") {
+        for (_, held) in view.below(IMPORTED) {
             for held in held {
                 let source = held.value.as_text().and_then(source);
                 if let (Some(source), Some(stamp)) = (source, view.changes.get(held.by)) {
@@ -245,6 +243,11 @@ impl<'a> Attributions<'a> {
             }
         }
         Self { changes: &view.changes, sources }
+    }
+
+    /// The latest time that the source of an import knows.
+    fn last_source(&self) -> Option<Timestamp> {
+        self.sources.values().map(|(at, _)| *at).max()
     }
 
     /// The attribution of change `by`.

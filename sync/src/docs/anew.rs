@@ -14,7 +14,7 @@ use schema::id::{ActorId, DocId, RecordHash, SiteId};
 
 use super::apply::Materializer;
 use super::judge::dependencies;
-use super::{entries, row};
+use super::{entries, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
 use crate::change::scan;
 use crate::store::log_index::digest_sum;
@@ -163,7 +163,8 @@ impl Materializer<'_> {
     /// Takes every change out of a document.
     fn unapply(&mut self, writing: &mut Writing<'_>, doc: &DocId) -> Result<(), StoreError> {
         self.touched.remove(doc);
-        self.ready.remove(doc);
+        self.texts.remove(doc);
+        registers::remove(writing, doc)?;
         for entry in entries(writing, doc)? {
             writing.remove(Table::Changes, &change_key(doc, &entry.facts.actor, entry.facts.seq))?;
             writing.remove(Table::Applied, &entry.facts.hash.0)?;

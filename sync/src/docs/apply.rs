@@ -1,20 +1,22 @@
 //! Applying judged records: index, documents, digests, and waking what waited.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, Change};
+use automerge::Automerge;
+use schema::access::IMPORTED;
 use schema::codec::Canonical;
-use schema::doc::DocKind;
-use schema::id::{DocId, LogId, ScopeId};
+use schema::doc::{DocKind, is_ordered};
+use schema::id::{ChangeHash, DocId, LogId, ScopeId};
 use schema::policy::AuthorityLog;
-use schema::record::{BodyKind, BodyName};
+use schema::record::BodyKind;
+use schema::time::Hlc;
 
 use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::standing::{Cuts, Standing, standing};
-use super::{DocChanged, load, row};
+use super::{DocChanged, entry_by_hash, load, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
+use crate::change::{Facts, Operation};
 use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Arrival, Beyond, DocRow, IndexEntry, Said, Verdict, Wait};
@@ -23,11 +25,13 @@ use crate::store::tables::{
 };
 use crate::store::{Source, StoreError, Table, Writing, decode};
 
-/// One pass: records are judged one after the other, documents are loaded and saved once at the end.
+/// One pass: records are judged one after the other; documents whose texts change are loaded and saved once at the end.
 pub struct Materializer<'a> {
     pub(super) authority: &'a AuthorityLog,
-    pub(super) touched: BTreeMap<DocId, Vec<Change>>,
-    pub(super) ready: BTreeMap<DocId, Automerge>,
+    /// Documents that changed.
+    pub(super) touched: BTreeSet<DocId>,
+    /// Those of them whose texts are to be read again.
+    pub(super) texts: BTreeSet<DocId>,
     pub(super) wake: VecDeque<(LogNo, u64)>,
     cuts: Cuts,
     /// Records of documents that were judged anew in this pass: what is tainted of those is known.
@@ -45,12 +49,11 @@ pub struct Materializer<'a> {
 impl<'a> Materializer<'a> {
     /// A pass that judges by these statements.
     pub fn new(authority: &'a AuthorityLog) -> Self {
-        let (touched, ready, wake) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
         Self {
             authority,
-            touched,
-            ready,
-            wake,
+            touched: BTreeSet::new(),
+            texts: BTreeSet::new(),
+            wake: VecDeque::new(),
             cuts: Cuts::default(),
             anew: BTreeSet::new(),
             emptied: BTreeMap::new(),
@@ -98,7 +101,7 @@ impl<'a> Materializer<'a> {
                 Outcome::Quarantined(verdict) => Some(verdict.clone()),
                 Outcome::Edit(_) | Outcome::Enrol(_) => None,
             };
-            self.settle(writing, no, &record, outcome, standing, None)?;
+            self.settle(writing, no, &record, outcome, standing)?;
             if self.may_end(writing) && record.record.header.kind == BodyKind::Edit {
                 let is_beyond = standing != Standing::Stands;
                 self.check_standing(writing, (no, seq), &record, is_beyond, verdict.as_ref())?;
@@ -134,14 +137,12 @@ impl<'a> Materializer<'a> {
         standing(writing, beyond, no, header.seq)
     }
 
-    /// Takes a record made here: judged like any other, with its documents as they already are (`None`: as its
-    /// bytes make them).
+    /// Takes a record made here: judged like any other.
     pub fn own(
         &mut self,
         writing: &mut Writing<'_>,
         no: LogNo,
         record: &RecordWithBodies,
-        docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<Option<Verdict>, StoreError> {
         let standing = self.standing(writing, no, record)?;
         let outcome = judge(writing, self.authority, no, record, standing)?;
@@ -149,13 +150,8 @@ impl<'a> Materializer<'a> {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
         }
-        self.settle(writing, no, record, outcome, standing, docs)?;
+        self.settle(writing, no, record, outcome, standing)?;
         Ok(None)
-    }
-
-    /// A document as this pass has it so far; `None` if it did not edit it.
-    pub fn edited(&self, doc: &DocId) -> Option<&Automerge> {
-        self.ready.get(doc)
     }
 
     /// Whether this pass left records for a later portion.
@@ -196,7 +192,6 @@ impl<'a> Materializer<'a> {
         record: &RecordWithBodies,
         outcome: Outcome,
         standing: Standing,
-        docs: Option<BTreeMap<DocId, Automerge>>,
     ) -> Result<(), StoreError> {
         let seq = record.record.header.seq;
         let key = record_key(no, seq);
@@ -239,9 +234,8 @@ impl<'a> Materializer<'a> {
                 answered.extend(accepted.iter().map(|accepted| Wait::Change(accepted.facts.hash)));
                 let tainted = standing != Standing::Stands;
                 for accepted in accepted {
-                    self.index(writing, no, record, accepted, (tainted, docs.is_none()))?;
+                    self.index(writing, no, record, accepted, tainted)?;
                 }
-                self.ready.extend(docs.into_iter().flatten());
             }
             Outcome::Enrol(enrolment) => {
                 *self.verdicts.entry("applied".to_owned()).or_default() += 1;
@@ -326,7 +320,7 @@ impl<'a> Materializer<'a> {
         no: LogNo,
         record: &RecordWithBodies,
         accepted: Accepted,
-        (tainted, load): (bool, bool),
+        tainted: bool,
     ) -> Result<(), StoreError> {
         let Accepted { doc, parsed, facts, at, order, genesis, birth, .. } = accepted;
         let key = change_key(&doc, &facts.actor, facts.seq);
@@ -344,37 +338,48 @@ impl<'a> Materializer<'a> {
         row.heads.retain(|head| !facts.dependencies.contains(head));
         row.heads.push(facts.hash);
         row.heads.sort_unstable();
+        let writes = |what: fn(&str) -> bool| parsed.operations().iter().filter_map(Operation::key).any(what);
+        let (ordered, imports) = (writes(is_ordered), writes(|key| key.starts_with(IMPORTED)));
+        let (doubt, ordered_before) = look_back(writing, at, &facts)?;
+        let author = record.record.skeleton.author;
+        let seq = record.record.header.seq;
+        let entry =
+            IndexEntry { log: no, seq, author, at, order, genesis, tainted, doubt, ordered, ordered_before, facts };
+        row.summary.add(&entry, imports);
         writing.put(Table::Docs, &doc.0, &row.to_bytes())?;
-        writing.put(Table::Applied, &facts.hash.0, &key)?;
+        writing.put(Table::Applied, &entry.facts.hash.0, &key)?;
         let mut scope = writing.log_index().scope(&row.scope);
         if let Some(before) = before {
             digest_sum(&mut scope.digest, &before, false);
         }
         digest_sum(&mut scope.digest, &row.digest(&doc), true);
         writing.put_scope(row.scope, scope)?;
-        let author = record.record.skeleton.author;
-        let entry = IndexEntry { log: no, seq: record.record.header.seq, author, at, order, genesis, tainted, facts };
         writing.put(Table::Changes, &key, &entry.to_bytes())?;
-        if load {
-            self.touched.entry(doc).or_default().push(parsed.into_change());
+        if registers::add(writing, &doc, parsed.change())? {
+            self.texts.insert(doc);
+        }
+        self.touched.insert(doc);
+        Ok(())
+    }
+
+    /// Reads the texts again that this pass changed. Linear in their documents.
+    pub fn renew_texts(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        for doc in std::mem::take(&mut self.texts) {
+            // Nothing of it may stand any more.
+            if row(writing, &doc)?.is_some()
+                && let Some(mut document) = loaded(writing, &doc)?
+            {
+                registers::renew(writing, &doc, &mut document)?;
+            }
         }
         Ok(())
     }
 
-    /// Brings the saved documents up to date and says which changed. A document on which Automerge panics
-    /// is set aside and rebuilt from its records; if that fails too, it keeps its last saved state (R8).
+    /// Brings the texts up to date and says which documents changed.
     pub fn finish(mut self, writing: &mut Writing<'_>) -> Result<Vec<DocChanged>, StoreError> {
-        let docs: BTreeSet<DocId> = self.touched.keys().chain(self.ready.keys()).copied().collect();
-        let mut changed = Vec::with_capacity(docs.len());
-        for doc in docs {
-            let changes = self.touched.remove(&doc).unwrap_or_default();
-            let saved = match self.ready.remove(&doc) {
-                Some(ready) => guarded(ready, changes),
-                None => applied(writing, &doc, changes)?,
-            };
-            if let Some(saved) = saved {
-                writing.put(Table::Snapshots, &doc.0, &saved)?;
-            }
+        self.renew_texts(writing)?;
+        let mut changed = Vec::with_capacity(self.touched.len());
+        for doc in self.touched {
             writing.put(Table::Stale, &doc.0, &[])?;
             self.emptied.remove(&doc);
             if let Some(DocRow { kind, scope, .. }) = row(writing, &doc)? {
@@ -388,6 +393,53 @@ impl<'a> Materializer<'a> {
         }
         Ok(changed)
     }
+}
+
+/// What the changes that this one depends on say of it: whether a time contradicts another, which is noted with both, and
+/// the last changes with a key of an order among its ancestors.
+fn look_back(writing: &mut Writing<'_>, at: Hlc, facts: &Facts) -> Result<(bool, Vec<ChangeHash>), StoreError> {
+    let (mut doubt, mut last) = (false, BTreeSet::new());
+    for hash in &facts.dependencies {
+        let Some((doc, mut entry)) = entry_by_hash(writing, hash)? else {
+            continue;
+        };
+        if entry.at > at {
+            doubt = true;
+            if !std::mem::replace(&mut entry.doubt, true) {
+                let key = change_key(&doc, &entry.facts.actor, entry.facts.seq);
+                writing.put(Table::Changes, &key, &entry.to_bytes())?;
+            }
+        }
+        match entry.ordered {
+            true => drop(last.insert(*hash)),
+            false => last.extend(entry.ordered_before),
+        }
+    }
+    Ok((doubt, not_followed(writing, last)?))
+}
+
+/// Those of some changes that are no ancestor of another one. Linear in the changes with a key of an order between them.
+fn not_followed(source: &impl Source, mut last: BTreeSet<ChangeHash>) -> Result<Vec<ChangeHash>, StoreError> {
+    if last.len() < 2 {
+        return Ok(last.into_iter().collect());
+    }
+    let mut entries = Vec::new();
+    for hash in &last {
+        entries.extend(entry_by_hash(source, hash)?.map(|(_, entry)| entry));
+    }
+    // What stands before the first of them is an ancestor of none that matters.
+    let first = entries.iter().map(|entry| entry.order).min();
+    let mut seen = BTreeSet::new();
+    let mut left: Vec<ChangeHash> = entries.into_iter().flat_map(|entry| entry.ordered_before).collect();
+    while let Some(hash) = left.pop() {
+        if !seen.insert(hash) {
+            continue;
+        }
+        last.remove(&hash);
+        let entry = entry_by_hash(source, &hash)?.map(|(_, entry)| entry);
+        left.extend(entry.filter(|entry| Some(entry.order) > first).into_iter().flat_map(|entry| entry.ordered_before));
+    }
+    Ok(last.into_iter().collect())
 }
 
 /// Takes commands behind a fork off the list of what has no effect, once they are issued again. Linear in those of one
@@ -409,46 +461,24 @@ fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &RecordWit
     let Some(entry) = record.record.skeleton.entries.first() else {
         return Ok(false);
     };
-    let found = super::entry_by_hash(source, &entry.change)?;
+    let found = entry_by_hash(source, &entry.change)?;
     Ok(found.is_some_and(|(_, entry)| (entry.log, entry.seq) == (no, seq)))
 }
 
-/// Loads, applies and saves; on a panic or an error, from all records of the document instead.
-fn applied(writing: &Writing<'_>, doc: &DocId, changes: Vec<Change>) -> Result<Option<Vec<u8>>, StoreError> {
-    let quick = match load(writing, doc) {
-        Ok(document) => guarded(document, changes),
-        Err(StoreError::Damaged { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    match quick {
-        Some(saved) => Ok(Some(saved)),
-        None => {
-            tracing::warn!(%doc, "a document did not take its changes; rebuilding it from its records");
-            rebuild(writing, doc)
+/// A document with all its changes; where what was saved of it cannot be used, from its records alone (R8). `None` if
+/// Automerge cannot make it: then its texts stay as they were read last.
+fn loaded(writing: &mut Writing<'_>, doc: &DocId) -> Result<Option<Automerge>, StoreError> {
+    match load(writing, doc) {
+        Err(StoreError::Damaged { .. }) => {}
+        done => return done.map(Some),
+    }
+    tracing::warn!(%doc, "a document did not take its changes; rebuilding it from its records");
+    writing.remove(Table::Snapshots, &doc.0)?;
+    match load(writing, doc) {
+        Err(StoreError::Damaged { .. }) => {
+            tracing::error!(%doc, "a document cannot be made of its records");
+            Ok(None)
         }
+        done => done.map(Some),
     }
-}
-
-/// The saved document made of all its applied changes; `None` if Automerge cannot make it.
-pub fn rebuild(source: &impl Source, doc: &DocId) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut changes = Vec::new();
-    for entry in super::entries(source, doc)? {
-        let body = crate::admission::read_body(source, &BodyName::Change(entry.facts.hash))?;
-        let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
-        changes.extend(Change::from_bytes(body).ok());
-    }
-    let empty = Automerge::new_with_encoding(automerge::TextEncoding::UnicodeCodePoint);
-    let rebuilt = guarded(empty, changes);
-    if rebuilt.is_none() {
-        tracing::error!(%doc, "a document cannot be made of its records; its last saved state stays");
-    }
-    Ok(rebuilt)
-}
-
-fn guarded(mut document: Automerge, changes: Vec<Change>) -> Option<Vec<u8>> {
-    let work = AssertUnwindSafe(move || {
-        document.apply_changes(changes).ok()?;
-        Some(document.save_nocompress())
-    });
-    catch_unwind(work).ok().flatten()
 }

@@ -1,9 +1,18 @@
 //! Making a change for somebody here. What comes out goes through the same judgement as everybody's.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{Automerge, AutomergeError, Change, ObjType, ROOT, ReadDoc, ScalarValue};
+use automerge::{Automerge, AutomergeError, Change, ExpandedChange, ObjType, ROOT, ReadDoc, ScalarValue};
 use schema::doc::{Edits, Value};
-use schema::id::ActorId;
+use schema::id::{ActorId, DocId};
+
+use super::StoredHistory;
+use super::registers::{Held, Register, register};
+use crate::change::History as _;
+use crate::store::{Source, StoreError};
 
 /// Applies `edits` to `document` as one change of `actor`; `None` if they change nothing. In a genesis
 /// (`birth`) texts are made; later they are edited, and the change holds the difference only.
@@ -57,6 +66,65 @@ fn write(
     }
     let (hash, _) = tx.commit_with(CommitOptions::default().with_time(0));
     Ok(hash.and_then(|hash| document.get_change_by_hash(&hash)))
+}
+
+/// As [`change`], of a document that was born and texts that are left alone: from what stands, without loading it (R30).
+/// `None` if the edits change nothing. Linear in the keys written.
+pub fn quick(
+    source: &impl Source,
+    doc: &DocId,
+    actor: &ActorId,
+    puts: &BTreeMap<String, Option<Value>>,
+) -> Result<Option<Change>, StoreError> {
+    let history = StoredHistory::new(source, *doc);
+    let last = history.last(actor)?;
+    let mut deps = history.heads()?;
+    // The changes of an actor follow one another.
+    deps.extend(last.as_ref().map(|last| last.hash));
+    deps.sort_unstable();
+    deps.dedup();
+    let mut max_op = 0;
+    for hash in &deps {
+        let facts = history.by_hash(hash)?.ok_or(StoreError::Missing { what: "the index entry of a change" })?;
+        max_op = max_op.max(facts.max_op);
+    }
+    let mut operations = Vec::new();
+    let mut say = |action: OpType, key: &str, before: &[Held]| {
+        let before = before.iter().map(|held| OpId::new(held.place.0, &automerge::ActorId::from(held.place.1.0)));
+        let (obj, key) = (ObjectId::Root, Key::Map(key.into()));
+        operations.push(Op { action, obj, key, pred: before.collect(), insert: false });
+    };
+    for (key, value) in puts {
+        let Register { held, .. } = register(source, doc, key)?;
+        match (value, held.as_slice()) {
+            (None, []) => {}
+            (None, held) => say(OpType::Delete, key, held),
+            (Some(value), [one]) if one.value.as_ref() == Some(value) => {}
+            (Some(value), held) => {
+                // As in `write`: settling is a value, and not the deletion of the others.
+                let before = if held.len() > 1 { &[] } else { held };
+                if held.len() > 1 {
+                    say(OpType::Delete, key, held);
+                }
+                say(OpType::Put(scalar(value)), key, before);
+            }
+        }
+    }
+    let start_op = NonZeroU64::new(max_op + 1).filter(|_| !operations.is_empty());
+    Ok(start_op.map(|start_op| {
+        Change::from(ExpandedChange {
+            operations,
+            actor_id: automerge::ActorId::from(actor.0),
+            hash: None,
+            seq: last.map_or(0, |last| last.seq) + 1,
+            start_op,
+            time: 0,
+            message: None,
+            deps: deps.into_iter().map(|hash| automerge::ChangeHash(hash.0)).collect(),
+            extra_bytes: Vec::new(),
+            author: None,
+        })
+    }))
 }
 
 fn scalar(value: &Value) -> ScalarValue {

@@ -32,7 +32,8 @@ pub fn site_of(source: &impl Source, log: LogNo) -> Result<SiteId, StoreError> {
     Ok(state.ok_or(StoreError::Missing { what: "a log" })?.id.site)
 }
 
-/// All steps of a document, in the order of `View::changes`, by key inside a change.
+/// All steps of a document, in the order of `View::changes`, by key inside a change. Of a [whole](super::view::whole) view:
+/// another one does not have all its changes.
 pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError> {
     let mut seen: BTreeMap<(u64, Vec<u8>), Option<String>> = BTreeMap::new();
     let mut steps = Vec::new();

@@ -24,7 +24,7 @@ use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, check_place,
     judge as judge_change, parse,
 };
-use crate::store::rows::{Birth, DocRow, Verdict, Wait};
+use crate::store::rows::{Birth, DocRow, Summary, Verdict, Wait};
 use crate::store::tables::{LogNo, record_key};
 use crate::store::{Source, StoreError, Table};
 
@@ -323,6 +323,7 @@ fn read_entry(
                     facts: GenesisFacts { requester: requester(&parsed) },
                 }],
                 heads: Vec::new(),
+                summary: Summary::default(),
             })
         }
     };

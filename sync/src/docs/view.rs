@@ -1,29 +1,56 @@
 //! Reading a document: values with who put them, texts, changes by time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use automerge::{Automerge, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
 use schema::doc::{AttributedValue, Stamp, Value, View};
 use schema::id::{ActorId, ChangeHash, DocId, SiteId};
+use schema::time::Hlc;
 
 use super::history::{site_of, steps};
-use super::{entries, load, row};
+use super::registers::{Held, place_of, registers};
+use super::{entries, entry_by_hash, load, row};
+use crate::store::rows::{DocRow, IndexEntry, Summary};
 use crate::store::{LogNo, Source, StoreError};
 
-/// The document as its rules see it; `None` if nothing of it is applied here.
+/// The document as its rules see it, with the changes whose values it shows; `None` if nothing of it is applied here.
+/// Linear in what it shows, whatever its history (R30).
 pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreError> {
-    let document = load(source, doc)?;
-    view_of(source, doc, &document)
-}
-
-/// As [`view`], of a document already loaded.
-pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Result<Option<View>, StoreError> {
     let Some(row) = row(source, doc)? else {
         return Ok(None);
     };
-    let changes = stamps(source, doc)?;
-    let placed = Placed::new(&changes);
-    let mut view = View {
+    // What a tainted value is to be set beside stands in the history.
+    if row.summary.tainted {
+        return whole(source, doc);
+    }
+    let registers = registers(source, doc)?;
+    let shown: BTreeSet<ChangeHash> =
+        registers.values().flat_map(|register| register.held.iter().map(|held| held.change)).collect();
+    let mut entries = Vec::with_capacity(shown.len());
+    for hash in shown {
+        let found = entry_by_hash(source, &hash)?;
+        entries.push(found.ok_or(StoreError::Missing { what: "the index entry of a change" })?.1);
+    }
+    let before = entries.iter().map(|entry| entry.ordered_before.clone()).collect();
+    let changes = stamps(source, entries, before)?;
+    let index: HashMap<ChangeHash, usize> = changes.iter().map(|stamp| stamp.change).zip(0..).collect();
+    let mut view = empty(doc, &row);
+    for (key, register) in registers {
+        if let Some(text) = register.text {
+            view.texts.insert(key, text);
+            continue;
+        }
+        let attributed =
+            |held: Held| Some(AttributedValue { value: held.value?, by: index.get(&held.change).copied()? });
+        view.values.insert(key, register.held.into_iter().rev().filter_map(attributed).collect());
+    }
+    view.changes = changes;
+    Ok(Some(view))
+}
+
+fn empty(doc: &DocId, row: &DocRow) -> View {
+    let Summary { first, last_at, .. } = row.summary;
+    View {
         id: *doc,
         scope: row.scope,
         kind: row.kind,
@@ -32,7 +59,22 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
         texts: BTreeMap::new(),
         untainted: BTreeMap::new(),
         changes: Vec::new(),
+        first_at: first.map(|(_, _, at)| at).unwrap_or_default().timestamp(),
+        last_at: last_at.map(Hlc::timestamp),
+    }
+}
+
+/// As [`view`], with all changes of the document. Linear in those.
+pub fn whole(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreError> {
+    let Some(row) = row(source, doc)? else {
+        return Ok(None);
     };
+    let document = load(source, doc)?;
+    let entries = entries(source, doc)?;
+    let before = entries.iter().map(|entry| entry.facts.dependencies.to_vec()).collect();
+    let changes = stamps(source, entries, before)?;
+    let placed = Placed::new(&changes);
+    let mut view = empty(doc, &row);
     for item in document.map_range(ROOT, ..) {
         let key = item.key.to_string();
         if let ValueRef::Object(ObjType::Text) = item.value {
@@ -41,7 +83,7 @@ pub fn view_of(source: &impl Source, doc: &DocId, document: &Automerge) -> Resul
         }
         let held = match item.conflict {
             false => placed.held(scalar_ref(&item.value), &item.id()).into_iter().collect(),
-            true => concurrent(document, &key, &placed),
+            true => concurrent(&document, &key, &placed),
         };
         view.values.insert(key, held);
     }
@@ -98,34 +140,31 @@ pub(super) fn known(scalar: &ScalarValue) -> Value {
     }
 }
 
-/// Stamps of all applied changes of a document, by order, then hash. Linear in its changes.
-pub fn stamps(source: &impl Source, doc: &DocId) -> Result<Vec<Stamp>, StoreError> {
-    let mut entries = entries(source, doc)?;
-    entries.sort_by_key(|entry| (entry.order, entry.facts.hash));
-    let index: HashMap<ChangeHash, usize> = entries.iter().map(|entry| entry.facts.hash).zip(0..).collect();
+/// Stamps of applied changes of a document, by order, then hash; each with what is to stand as its dependencies. Linear in
+/// both.
+fn stamps(
+    source: &impl Source,
+    entries: Vec<IndexEntry>,
+    before: Vec<Vec<ChangeHash>>,
+) -> Result<Vec<Stamp>, StoreError> {
+    let mut entries: Vec<(IndexEntry, Vec<ChangeHash>)> = entries.into_iter().zip(before).collect();
+    entries.sort_by_key(|(entry, _)| (entry.order, entry.facts.hash));
+    let index: HashMap<ChangeHash, usize> = entries.iter().map(|(entry, _)| entry.facts.hash).zip(0..).collect();
     let mut sites: HashMap<LogNo, SiteId> = HashMap::new();
     let mut stamps: Vec<Stamp> = Vec::with_capacity(entries.len());
-    for entry in entries {
+    for (entry, before) in entries {
         let site = match sites.get(&entry.log) {
             Some(site) => *site,
             None => *sites.entry(entry.log).or_insert(site_of(source, entry.log)?),
         };
-        let known = entry.facts.dependencies.iter().filter_map(|hash| index.get(hash).copied());
+        let known = before.iter().filter_map(|hash| index.get(hash).copied());
         let dependencies: Vec<usize> = known.filter(|before| *before < stamps.len()).collect();
-        let mut doubt = false;
-        for before in &dependencies {
-            if stamps[*before].at > entry.at {
-                // Which of the two clocks was wrong nobody can say.
-                stamps[*before].doubt = true;
-                doubt = true;
-            }
-        }
         stamps.push(Stamp {
             author: entry.author,
             site,
             at: entry.at,
             order: entry.order,
-            doubt,
+            doubt: entry.doubt,
             tainted: entry.tainted,
             change: entry.facts.hash,
             actor: entry.facts.actor,
@@ -152,10 +191,7 @@ impl<'c> Placed<'c> {
     }
 
     fn held(&self, value: Option<Value>, id: &automerge::ObjId) -> Option<AttributedValue> {
-        let automerge::ObjId::Id(counter, actor, _) = id else {
-            return None;
-        };
-        let actor = ActorId(actor.to_bytes().try_into().ok()?);
+        let (counter, actor) = place_of(id)?;
         let (_, by) = self.by_actor.get(&actor)?.range(counter..).next()?;
         debug_assert!(*by < self.changes.len(), "an index into the stamps");
         Some(AttributedValue { value: value?, by: *by })

@@ -6,7 +6,6 @@ mod take_over;
 
 use std::collections::BTreeMap;
 
-use automerge::Automerge;
 use schema::author::Author;
 use schema::authority::{Enrolment, Grant, Standing};
 use schema::codec::Canonical;
@@ -162,10 +161,7 @@ pub struct Batch<'b, 't> {
 impl<'b, 't> Batch<'b, 't> {
     /// A document as it stands in this batch.
     pub fn view(&self, doc: &DocId) -> Result<Option<View>, StoreError> {
-        match self.pass.edited(doc) {
-            Some(document) => view::view_of(self.writing, doc, document),
-            None => view::view(self.writing, doc),
-        }
+        view::view(self.writing, doc)
     }
 
     /// Runs one command in one scope. `work` reads and edits through [`Command`]; if it errs, nothing of the
@@ -182,14 +178,14 @@ impl<'b, 't> Batch<'b, 't> {
         }
         let header = self.next_header(scope, BodyKind::Edit).map_err(E::from)?;
         let skeleton = Skeleton::new(name, author);
-        let mut command = Command { batch: self, header, skeleton, bodies: Vec::new(), docs: BTreeMap::new() };
+        let mut command = Command { batch: self, header, skeleton, bodies: Vec::new() };
         work(&mut command)?;
-        let Command { header, skeleton, bodies, docs, .. } = command;
+        let Command { header, skeleton, bodies, .. } = command;
         if skeleton.entries.is_empty() {
             return Ok(Written { docs: Vec::new(), repeated: false });
         }
         let changed = skeleton.entries.iter().map(|entry| entry.doc).collect();
-        let recorded = self.record(header, skeleton, bodies, Some(docs));
+        let recorded = self.record(header, skeleton, bodies);
         self.broken |= matches!(recorded, Err(WriteError::Store(_)));
         recorded.map_err(E::from)?;
         Ok(Written { docs: changed, repeated: false })
@@ -224,7 +220,7 @@ impl<'b, 't> Batch<'b, 't> {
         let body = enrolment.to_bytes();
         let opaque = Some(OpaqueRef::of(&body));
         let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, author) };
-        self.record(header, skeleton, vec![body], None)
+        self.record(header, skeleton, vec![body])
     }
 
     fn written_before(
@@ -291,13 +287,7 @@ impl<'b, 't> Batch<'b, 't> {
         Ok(None)
     }
 
-    fn record(
-        &mut self,
-        mut header: Header,
-        skeleton: Skeleton,
-        bodies: Vec<Vec<u8>>,
-        docs: Option<BTreeMap<DocId, Automerge>>,
-    ) -> Result<(), WriteError> {
+    fn record(&mut self, mut header: Header, skeleton: Skeleton, bodies: Vec<Vec<u8>>) -> Result<(), WriteError> {
         let bytes: usize = bodies.iter().map(Vec::len).sum();
         if bytes > MAX_BODY_BYTES {
             return Err(WriteError::TooLarge);
@@ -317,7 +307,7 @@ impl<'b, 't> Batch<'b, 't> {
         if seq == 1 {
             self.writing.put_log(reserved)?;
         }
-        let held = self.pass.own(self.writing, no, &with, docs)?;
+        let held = self.pass.own(self.writing, no, &with)?;
         #[cfg(feature = "fault-injection")]
         let held = match held {
             Some(verdict) if self.hostile => {
@@ -333,6 +323,8 @@ impl<'b, 't> Batch<'b, 't> {
             return Err(WriteError::Refused(verdict.code().to_owned()));
         }
         append_one(self.writing, log, &with, None)?;
+        // The next command of the batch reads what this one wrote.
+        self.pass.renew_texts(self.writing)?;
         let mut scope = self.writing.log_index().scope(&log.scope);
         if scope.materialized + 1 == scope.arrivals {
             scope.materialized += 1;
@@ -367,7 +359,6 @@ pub struct Command<'c, 'b, 't> {
     header: Header,
     skeleton: Skeleton,
     bodies: Vec<Vec<u8>>,
-    docs: BTreeMap<DocId, Automerge>,
 }
 
 impl Command<'_, '_, '_> {
@@ -412,18 +403,16 @@ impl Command<'_, '_, '_> {
     }
 
     fn change(&mut self, doc: DocId, genesis: Option<Genesis>, edits: &Edits) -> Result<bool, WriteError> {
-        let mut document = self.document(&doc)?;
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
-        let made = edit::change(&mut document, &actor, edits, genesis.is_some()).map_err(|_| WriteError::NoSuchText)?;
-        self.add(doc, genesis, document, made)
-    }
-
-    /// A document as it stands in this batch; an empty one if there is none.
-    fn document(&self, doc: &DocId) -> Result<Automerge, StoreError> {
-        match self.batch.pass.edited(doc) {
-            Some(document) => Ok(document.clone()),
-            None => load(self.batch.writing, doc),
-        }
+        let made = match genesis.is_none() && edits.texts.is_empty() {
+            true => edit::quick(self.batch.writing, &doc, &actor, &edits.puts)?,
+            false => {
+                let mut document = load(self.batch.writing, &doc)?;
+                let made = edit::change(&mut document, &actor, edits, genesis.is_some());
+                made.map_err(|_| WriteError::NoSuchText)?
+            }
+        };
+        self.add(doc, genesis, made)
     }
 
     /// Adds a change to the record; `false` for none.
@@ -431,7 +420,6 @@ impl Command<'_, '_, '_> {
         &mut self,
         doc: DocId,
         genesis: Option<Genesis>,
-        document: Automerge,
         made: Option<automerge::Change>,
     ) -> Result<bool, WriteError> {
         let Some(change) = made else {
@@ -441,7 +429,6 @@ impl Command<'_, '_, '_> {
         let length = u32::try_from(body.len()).map_err(|_| WriteError::TooLarge)?;
         self.skeleton.entries.push(Entry { doc, genesis, change: ChangeHash(change.hash().0), length });
         self.bodies.push(body);
-        self.docs.insert(doc, document);
         Ok(true)
     }
 }

@@ -107,6 +107,52 @@ pub struct DocRow {
     pub births: Vec<Birth>,
     /// The frontier of its changes, sorted.
     pub heads: Vec<ChangeHash>,
+    /// What its changes say together.
+    pub summary: Summary,
+}
+
+/// What a view tells of all changes of a document, kept so that it reads only those that it shows (R30).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Where the first of them stands, its hash, and its time.
+    pub first: Option<(Hlc, ChangeHash, Hlc)>,
+    /// The latest time of those that say nothing that the source of an import knows.
+    pub last_at: Option<Hlc>,
+    /// Whether one of them is tainted.
+    pub tainted: bool,
+}
+
+impl Summary {
+    /// Adds a change.
+    pub fn add(&mut self, entry: &IndexEntry, imports: bool) {
+        let place = (entry.order, entry.facts.hash, entry.at);
+        self.first = Some(self.first.map_or(place, |first| first.min(place)));
+        if !imports {
+            self.last_at = self.last_at.max(Some(entry.at));
+        }
+        self.tainted |= entry.tainted;
+    }
+}
+
+impl Canonical for Summary {
+    fn write(&self, out: &mut Writer) {
+        out.option(self.first.as_ref(), |out, (order, hash, at)| {
+            order.write(out);
+            hash.write(out);
+            at.write(out);
+        });
+        out.option(self.last_at.as_ref(), |out, at| at.write(out));
+        out.flag(self.tainted);
+    }
+    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            first: input.option("first change", |input| {
+                Ok((Canonical::read(input)?, Canonical::read(input)?, Canonical::read(input)?))
+            })?,
+            last_at: input.option("latest time", Canonical::read)?,
+            tainted: input.flag("tainted")?,
+        })
+    }
 }
 
 /// What a genesis fixes for every change that descends from it.
@@ -165,6 +211,7 @@ impl Canonical for DocRow {
         out.flag(self.natural);
         out.list(&self.births, |out, birth| birth.write(out));
         out.list(&self.heads, |out, head| head.write(out));
+        self.summary.write(out);
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
@@ -173,6 +220,7 @@ impl Canonical for DocRow {
             natural: input.flag("natural")?,
             births: input.list(MAX_STORED_ITEMS, "births", Canonical::read)?,
             heads: input.list(MAX_STORED_ITEMS, "heads", Canonical::read)?,
+            summary: Canonical::read(input)?,
         })
     }
 }
@@ -195,6 +243,13 @@ pub struct IndexEntry {
     pub genesis: ChangeHash,
     /// Whether its record does not stand, and is here because one that does builds on it (R19).
     pub tainted: bool,
+    /// Whether its time contradicts that of a change that it depends on, or that depends on it: which of the two clocks was
+    /// wrong nobody can say (R28).
+    pub doubt: bool,
+    /// Whether it writes a key with an order (`schema::doc::is_ordered`).
+    pub ordered: bool,
+    /// The last changes with such a key among its ancestors.
+    pub ordered_before: Vec<ChangeHash>,
     /// Envelope and ancestors.
     pub facts: Facts,
 }
@@ -208,6 +263,9 @@ impl Canonical for IndexEntry {
         self.order.write(out);
         self.genesis.write(out);
         out.flag(self.tainted);
+        out.flag(self.doubt);
+        out.flag(self.ordered);
+        out.list(&self.ordered_before, |out, hash| hash.write(out));
         out.bytes(&self.facts.encode());
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -219,6 +277,9 @@ impl Canonical for IndexEntry {
             order: Canonical::read(input)?,
             genesis: Canonical::read(input)?,
             tainted: input.flag("tainted")?,
+            doubt: input.flag("doubt")?,
+            ordered: input.flag("ordered")?,
+            ordered_before: input.list(MAX_STORED_ITEMS, "ordered changes before", Canonical::read)?,
             facts: Facts::decode(input.bytes(MAX_STORED_ITEMS, "facts")?)
                 .map_err(|_| CodecError::Invalid { what: "facts of a change" })?,
         })

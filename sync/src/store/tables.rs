@@ -32,7 +32,10 @@ pub enum Table {
     DocRecords,
     /// Document 32 -> `DocRow`: kind, scope, heads, genesis facts.
     Docs,
-    /// Document 32 -> saved Automerge document. A cache of the records.
+    /// Document 32, key text -> `Register`: what stands under a key, so that nothing else of the document need be loaded
+    /// (R30). A cache of the records.
+    Registers,
+    /// Document 32 -> saved Automerge document, as it was when a text of it last changed. A cache of the records.
     Snapshots,
     /// Document 32 -> nothing: what changed and may not be in the read model yet (R27).
     Stale,
@@ -77,7 +80,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -89,6 +92,7 @@ impl Table {
         Self::Named,
         Self::DocRecords,
         Self::Docs,
+        Self::Registers,
         Self::Snapshots,
         Self::Stale,
         Self::Changes,
@@ -125,6 +129,7 @@ impl Table {
             Self::Named => "named-1",
             Self::DocRecords => "doc-records-1",
             Self::Docs => "docs-1",
+            Self::Registers => "registers-1",
             Self::Snapshots => "snapshots-1",
             Self::Stale => "stale-1",
             Self::Changes => "changes-1",
@@ -154,8 +159,9 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 14] = [
+    pub const DERIVED: [Self; 15] = [
         Self::Docs,
+        Self::Registers,
         Self::Snapshots,
         Self::Changes,
         Self::Applied,

@@ -8,7 +8,8 @@ use schema::doc::{DocKind, View};
 use schema::id::{LogId, ScopeId};
 use schema::record::BodyKind;
 use schema::ticket::status;
-use sync::docs::view::view;
+use sync::docs::registers::is_consistent;
+use sync::docs::view::{view, whole};
 use sync::store::log_index::{every_log, vector_digest};
 use sync::store::rows::Verdict;
 use sync::store::tables::record_key;
@@ -162,11 +163,15 @@ impl World {
                 violations.push(format!("I12: document {} is missing", doc.short()));
                 return;
             };
+            if !self.shows_its_history(first, &doc, &view) {
+                violations.push(format!("R30: what stands of {} is not what its history says", doc.short()));
+                return;
+            }
             for (key, values) in &expected.values {
                 let held: BTreeSet<String> = view.distinct(key).iter().filter_map(|held| held.value.shown()).collect();
                 if !self.is_as_expected(&held, values) {
                     violations.push(format!("I12: {key} of {} is {held:?}, the model says {values:?}", doc.short()));
-                    violations.extend(self.steps_of(first, &view, key));
+                    violations.extend(self.steps_of(first, &doc, key));
                     return;
                 }
             }
@@ -202,10 +207,30 @@ impl World {
         }
     }
 
+    /// R30: what is kept of a document as its changes come is what Automerge makes of all of them.
+    fn shows_its_history(&self, at: usize, doc: &schema::id::DocId, view: &View) -> bool {
+        let read = || {
+            let reading = self.sites[at].replica()?.read().ok()?;
+            let is_consistent = is_consistent(&reading, doc).ok()?;
+            let whole = whole(&reading, doc).ok().flatten()?;
+            let tickets = (schema::ticket::view::ticket(view), schema::ticket::view::ticket(&whole));
+            Some(
+                is_consistent && tickets.0 == tickets.1 && status::derive(view).status == status::derive(&whole).status,
+            )
+        };
+        read() == Some(true)
+    }
+
     /// Who wrote a key, when, and whether it stands: to find out why a document shows something else.
-    fn steps_of(&self, at: usize, view: &View, key: &str) -> Vec<String> {
-        let reading = self.sites[at].replica().and_then(|replica| replica.read().ok());
-        let steps = reading.and_then(|reading| sync::docs::history::steps(&reading, view).ok()).unwrap_or_default();
+    fn steps_of(&self, at: usize, doc: &schema::id::DocId, key: &str) -> Vec<String> {
+        let read = || {
+            let reading = self.sites[at].replica()?.read().ok()?;
+            let view = whole(&reading, doc).ok().flatten()?;
+            Some((sync::docs::history::steps(&reading, &view).ok()?, view))
+        };
+        let Some((steps, view)) = read() else {
+            return Vec::new();
+        };
         let shown = steps.into_iter().filter(|step| step.key == key).map(|step| {
             let by = &view.changes[step.by];
             let (site, actor) = (by.site.short(), by.actor.short());

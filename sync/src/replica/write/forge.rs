@@ -104,7 +104,7 @@ impl Batch<'_, '_> {
     ) -> Result<(), WriteError> {
         let header = self.next_header(scope, kind)?;
         self.hostile = true;
-        let written = self.record(header, skeleton, bodies, None);
+        let written = self.record(header, skeleton, bodies);
         self.hostile = false;
         written
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::{Automerge, Change, ChangeHash as AutomergeHash, TextEncoding};
+use automerge::{Automerge, ChangeHash as AutomergeHash, TextEncoding};
 use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::{ChangeHash, DocId};
 use schema::record::{BodyName, Entry, Genesis, Record, actor, item_id};
@@ -12,7 +12,7 @@ use crate::admission::{again_key, read_body, record_naming, stored};
 use crate::change::{History as _, scan};
 use crate::docs::content::{Content, content};
 use crate::docs::judge::OF_BIRTH;
-use crate::docs::{StoredHistory, edit, entry_by_hash, row};
+use crate::docs::{StoredHistory, edit, entry_by_hash, load, row};
 use crate::store::{Source, StoreError};
 
 impl Command<'_, '_, '_> {
@@ -56,20 +56,7 @@ impl Command<'_, '_, '_> {
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         let mut born = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
         let made = edit::change(&mut born, &actor, &content.edits, true).map_err(|_| WriteError::NoSuchText)?;
-        let document = self.document(&doc)?;
-        self.merge(doc, Some(genesis), document, made)
-    }
-
-    /// Adds a change that was made elsewhere to its document, and to the record.
-    fn merge(
-        &mut self,
-        doc: DocId,
-        genesis: Option<Genesis>,
-        mut document: Automerge,
-        made: Option<Change>,
-    ) -> Result<(), WriteError> {
-        document.apply_changes(made.clone()).map_err(|_| WriteError::Unknown)?;
-        self.add(doc, genesis, document, made).map(drop)
+        self.add(doc, Some(genesis), made).map(drop)
     }
 
     /// Edits a document as of what the author of `content` had seen of it.
@@ -100,7 +87,7 @@ impl Command<'_, '_, '_> {
         if heads.is_empty() {
             return Err(WriteError::Unknown);
         }
-        let document = self.document(&doc)?;
+        let document = load(self.batch.writing, &doc)?;
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         // The changes of an actor follow one another.
         let last = StoredHistory::new(self.batch.writing, doc).last(&actor)?;
@@ -111,7 +98,7 @@ impl Command<'_, '_, '_> {
             true => edit::restate(&mut seen, &actor, edits),
             false => edit::change(&mut seen, &actor, edits, false),
         };
-        self.merge(doc, None, document, made.map_err(|_| WriteError::NoSuchText)?)
+        self.add(doc, None, made.map_err(|_| WriteError::NoSuchText)?).map(drop)
     }
 
     /// Says again, of what is here because something that stands builds on it, what still shows and may be said twice.

@@ -17,8 +17,8 @@ use schema::ticket::command::{NewTicket, comment, create, patch};
 use schema::ticket::{Field, Level};
 use schema::time::Timestamp;
 use sync::replica::{Command, Output, Replica, WriteError};
+use sync::store::Reading;
 use sync::store::log_index::every_log;
-use sync::store::{Reading, Source as _, Table};
 use tests::rng::Rng;
 
 use super::text_generator::TextGenerator;
@@ -305,7 +305,7 @@ impl Pair {
 
     /// A saved document of a site.
     pub fn saved(reading: &Reading, doc: &DocId) -> anyhow::Result<Vec<u8>> {
-        reading.get(Table::Snapshots, &doc.0)?.ok_or_else(|| anyhow::anyhow!("{doc} is not saved"))
+        Ok(sync::docs::load(reading, doc)?.save_nocompress())
     }
 }
 
