@@ -208,7 +208,8 @@ fn a_peer_hears_of_no_scope_that_it_does_not_hold() {
     };
     *entry = SiteEntry { holds: vec![ScopeSelector::Organisation], ..entry.clone() };
     let log = (peer(), GenerationId([3; 16]));
-    let cases: [(&str, fn(ScopeId, (SiteId, GenerationId)) -> Message); 6] = [
+    type Asking = fn(ScopeId, (SiteId, GenerationId)) -> Message;
+    let cases: [(&str, Asking); 6] = [
         ("bodies", |scope, log| Message::Want { scope, records: vec![(log.0, log.1, 1)] }),
         ("proofs", |scope, _| Message::ForkWant { scope, wanted: vec![[1; 32]] }),
         ("which proofs", |scope, _| Message::ForkList { scope, held: vec![[1; 32]] }),

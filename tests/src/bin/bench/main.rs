@@ -2,17 +2,20 @@
 //! same run. Nothing is asserted.
 //!
 //! In order: [`pair`] is two sites in this process, whose [`local`] figures come first; [`heal`] compares their
-//! exchange with the [`floors`]; [`busy_ticket`] edits one field again and again; [`served`] measures a real process over HTTP. Texts come from [`text_generator`],
-//! date, commit and machine from [`machine`], and [`figures`] prints. `cargo xtask bench` builds everything in release
-//! and runs it.
+//! exchange with the [`floors`]; [`busy_ticket`] edits one field again and again; [`served`] measures a real process over
+//! HTTP. By name alone: [`fleet`] is one site of many that were restarted often, [`rules`] a start with many people. Texts
+//! come from [`text_generator`], date, commit and machine from [`machine`], and [`figures`] prints. `cargo xtask bench`
+//! builds everything in release and runs it.
 
 mod busy_ticket;
 mod figures;
+mod fleet;
 mod floors;
 mod heal;
 mod local;
 mod machine;
 mod pair;
+mod rules;
 mod served;
 mod text_generator;
 
@@ -42,9 +45,14 @@ struct Arguments {
     /// How often each heal is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Measure only this part; absent: both.
+    /// Measure only this part; absent: the first two.
     #[arg(long, value_enum)]
     only: Option<Part>,
+    #[command(flatten)]
+    fleet: fleet::Size,
+    /// People of the organisation whose rules a start reads.
+    #[arg(long, default_value_t = 100_000)]
+    people: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,6 +61,10 @@ enum Part {
     Pair,
     /// A site as a process of its own.
     Served,
+    /// A site of many, after many restarts: `--sites`, `--scopes`, `--restarts`. Not part of the rest.
+    Fleet,
+    /// A start with `--people`. Not part of the rest.
+    Rules,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -70,8 +82,13 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { tickets, edits, busy, rounds, only } = *arguments;
+    let Arguments { tickets, edits, busy, rounds, only, fleet, people } = *arguments;
     println!("| {tickets} tickets | {} |\n| --- | --- |", machine::description());
+    match only {
+        Some(Part::Fleet) => return fleet::measure(folder, fleet),
+        Some(Part::Rules) => return rules::measure(folder, people),
+        Some(Part::Pair | Part::Served) | None => {}
+    }
     if only != Some(Part::Served) {
         let mut pair = Pair::new(folder)?;
         local::writes(&mut pair, tickets)?;
