@@ -7,10 +7,13 @@ use crate::id::{GenerationId, LogId, RecordHash};
 use crate::identity::{Purpose, Signature, verify};
 use crate::record::{Header, MAX_RUN_RECORDS, Previous};
 
+/// Headers of a history: those of a run that ended because it forked, and of the proof of that.
+pub const MAX_BRANCH_HEADERS: usize = 2 * MAX_RUN_RECORDS;
+
 /// One of two histories of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
-    /// Consecutive headers from the first on which they disagree, 1 to `MAX_RUN_RECORDS`.
+    /// Consecutive headers from the first on which they disagree, 1 to `MAX_BRANCH_HEADERS`.
     pub headers: Vec<Header>,
     /// The site's, over the hash of the last header.
     pub signature: Signature,
@@ -70,7 +73,7 @@ pub enum ForkError {
 
 impl Branch {
     fn first(&self) -> Result<&Header, ForkError> {
-        let first = self.headers.first().filter(|_| self.headers.len() <= MAX_RUN_RECORDS);
+        let first = self.headers.first().filter(|_| self.headers.len() <= MAX_BRANCH_HEADERS);
         first.ok_or(ForkError::Shape)
     }
 
@@ -146,7 +149,7 @@ impl Canonical for Branch {
         self.signature.write(out);
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let headers = input.list(MAX_RUN_RECORDS, "headers", Canonical::read)?;
+        let headers = input.list(MAX_BRANCH_HEADERS, "headers", Canonical::read)?;
         Ok(Self { headers, signature: Canonical::read(input)? })
     }
 }

@@ -125,7 +125,8 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     let signed_as = state.as_ref().map_or(log, LogState::signed_as);
     check_shape(policy, run, &signed_as)?;
     check_chain(run)?;
-    let ends_at_fork = is_end(writing, &signed_as, last);
+    let (seq, hash) = (last.record.header.seq, last.record.hash());
+    let ends_at_fork = writing.log_index().forks().ends_at(&signed_as, seq, &hash);
     if !crate::fault_injection::forwards_unverified()
         && !ends_at_fork
         && !verify(&log.site, Purpose::Record, &last.record.hash().0, &run.signature)
@@ -452,12 +453,6 @@ fn check_chain(run: &Run) -> Result<(), Reject> {
         before = Some((header.hash(), header.pin.at));
     }
     Ok(())
-}
-
-/// Whether the record is the last before a fork: its hash stands in headers that its site signed.
-fn is_end(writing: &Writing<'_>, signed_as: &LogId, with: &RecordWithBodies) -> bool {
-    let (seq, hash) = (with.record.header.seq, with.record.hash());
-    writing.log_index().forks().of(signed_as).any(|fork| (fork.last, fork.hash) == (seq, hash))
 }
 
 /// Whether the run goes on behind a fork under the name of what was before it, or begins a history that its name does

@@ -303,3 +303,21 @@ fn questions_that_cross_answer_one_another() {
     let effects = script.hear(Message::Vector { scope, lines: Vec::new(), answer: true });
     assert!(matches!(said(&effects).as_slice(), [Message::Vector { answer: false, .. }]), "{effects:?}");
 }
+
+/// A member that signs one history after the other makes every site say its vector, which is long, no more than every few
+/// seconds.
+#[test]
+fn forks_are_told_at_once_and_vectors_are_not() {
+    let mut script = Script::greeted();
+    let (scope, offer) = (script.scope(), script.offer(script.scope()));
+    script.hear(Message::Offer(offer));
+    script.hear(Message::Vector { scope, lines: Vec::new(), answer: false });
+    script.now = Timestamp(script.now.0 + VECTOR_INTERVAL.as_millis() as u64);
+    let (mut lists, mut vectors) = (0, 0);
+    for fork in 0..100 {
+        let effects = script.step(Event::Forked(scope, vec![[fork; 32]]));
+        lists += said(&effects).iter().filter(|message| matches!(message, Message::ForkList { .. })).count();
+        vectors += said(&effects).iter().filter(|message| matches!(message, Message::Vector { .. })).count();
+    }
+    assert_eq!((lists, vectors), (100, 1));
+}

@@ -173,6 +173,46 @@ fn r20_three_histories_of_one_log_end_alike_everywhere() {
     fleet.agree();
 }
 
+/// Sent records are joined under one signature, so that the last one before a fork may have none of its own. A history that
+/// parts before it is proven all the same: the proof of the fork goes on to a signature.
+#[test]
+fn r20_a_third_history_may_part_before_the_end_that_a_fork_gave_to_the_log() {
+    let mut fleet = Fleet::new(4);
+    let common = fleet.ticket(1, "commune");
+    fleet.meet_all();
+    let mut born = vec![common, fleet.ticket(1, "premier")];
+    let early = fleet.disks[1].clone();
+    born.push(fleet.ticket(1, "deuxième"));
+    let late = fleet.disks[1].clone();
+    born.push(fleet.ticket(1, "troisième"));
+    fleet.meet(1, 0);
+    fleet.set_back(1, late);
+    born.push(fleet.ticket(1, "autre troisième"));
+    fleet.meet(1, 2);
+    fleet.set_back(1, early);
+    born.push(fleet.ticket(1, "autre deuxième"));
+    fleet.meet(1, 3);
+    // Who holds two histories learns where they part, and meets the third without the site whose they are.
+    fleet.meet(0, 2);
+    fleet.now.0 += 60_000;
+    fleet.meet(0, 3);
+    for _ in 0..4 {
+        fleet.now.0 += 60_000;
+        fleet.meet_all();
+    }
+    for site in 0..4 {
+        for doc in &born {
+            assert!(fleet.view(site, doc).is_some(), "nothing acknowledged is lost at {site}");
+        }
+    }
+    fleet.agree();
+    calm_but(&fleet, |site, alarm| match alarm {
+        Alarm::SetBack | Alarm::OwnRecordsBack => site == 1,
+        Alarm::Forked(forked) => site != 1 && *forked == fleet.id(1),
+        _ => false,
+    });
+}
+
 #[test]
 fn r20_an_honest_record_that_refers_to_one_history_is_no_fault_where_the_other_is_held() {
     let mut fleet = Fleet::new(3);

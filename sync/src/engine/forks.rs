@@ -3,7 +3,7 @@
 use schema::id::{RecordHash, ScopeId};
 
 use super::{Effect, Engine, SessionId, Turn};
-use crate::limits::{FORKS_AT_ONCE, MAX_ITEMS};
+use crate::limits::{FORKS_AT_ONCE, MAX_ITEMS, VECTOR_INTERVAL};
 use crate::store::log_index::{Line, LogName};
 use crate::wire::Message;
 
@@ -17,12 +17,19 @@ impl Engine {
         }
     }
 
-    /// Tells of forks that are news, and asks again for what was left out because of them.
+    /// Tells of forks that are news, and asks again for what was left out because of them; where a vector was said a moment
+    /// ago, once the scope is quiet and its digest differs.
     pub(super) fn forked(&mut self, turn: &mut Turn<'_>, scope: ScopeId, held: &[[u8; 32]]) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().filter(|id| self.carries(turn, *id, &scope)).collect();
         for id in ids {
             self.send(turn, id, Message::ForkList { scope, held: held.to_vec() });
-            self.say_vector(turn, id, scope, true);
+            let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) else {
+                continue;
+            };
+            match sync.vector_said.is_some_and(|at| turn.now.since(at) < VECTOR_INTERVAL) {
+                true => sync.said = None,
+                false => self.say_vector(turn, id, scope, true),
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl Replica {
                 }
                 let found = stored(&reading, arrival.log, arrival.seq)?;
                 // The last one before a fork may have stood inside a run: the proof of the fork says that it is the site's.
-                let is_end = || forks.of(&log).any(|fork| fork.last == arrival.seq);
+                let is_end = || forks.ends_at(&found.record.header.log, arrival.seq, &found.record.hash());
                 let signature = found.signature.or_else(|| is_end().then_some(NO_SIGNATURE));
                 let read = with_bodies(&reading, found)?;
                 bytes += packed_bytes(&read);

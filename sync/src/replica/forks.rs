@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use schema::fork::{Branch, Fork, ForkProof};
+use schema::fork::{Branch, Fork, ForkProof, MAX_BRANCH_HEADERS};
 use schema::id::{LogId, RecordHash, ScopeId};
 use schema::record::{BodyKind, MAX_RUN_RECORDS, Previous};
 use schema::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::admission::{again, hash_at, stored};
 use crate::docs::standing::restand;
 use crate::engine::{Event, SessionId};
 use crate::limits::{FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE};
-use crate::store::log_index::{self, Line, LogName};
+use crate::store::log_index::{self, ForkIndex, Line, LogName};
 use crate::store::{Durability, LogNo, LogState, Source, StoreError, Writing};
 use crate::wire::Message;
 
@@ -50,7 +50,7 @@ impl Replica {
             None if points.is_empty() => steps_back(state.from(), state.seq),
             None => return Ok(()),
             Some(differ) if differ == agree + 1 => {
-                if let Some(branch) = branch(&reading, &state, differ)? {
+                if let Some(branch) = branch(&reading, self.store.log_index().forks(), &state, differ)? {
                     self.send(session, &Message::ForkBranch(branch));
                 }
                 return Ok(());
@@ -107,7 +107,7 @@ impl Replica {
             let is_here = (state.from()..=state.seq).contains(&first.seq)
                 && (first.seq == 1 || hash_at(&reading, &state, first.seq - 1)? == before)
                 && hash_at(&reading, &state, first.seq)? != Some(first.hash());
-            if is_here && let Some(ours) = branch(&reading, &state, first.seq)? {
+            if is_here && let Some(ours) = branch(&reading, index.forks(), &state, first.seq)? {
                 return self.admit_fork(now, session, ForkProof::new(ours, theirs));
             }
         }
@@ -264,7 +264,7 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
         for part in &behind {
             restand(writing, &part.no.to_be_bytes())?;
             if !fork.names().contains(&part.id)
-                && let Some(ours) = branch(writing, part, part.from())?
+                && let Some(ours) = branch(writing, writing.log_index().forks(), part, part.from())?
             {
                 let third = ForkProof::new(ours, proof.branches[0].clone());
                 // What is held was admitted, and the proof verified: they part at the same place.
@@ -277,8 +277,9 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
     Ok(news)
 }
 
-/// A log's headers from `from` on, up to one that is signed. `None` if none is within a run's length.
-fn branch(source: &impl Source, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
+/// A log's headers from `from` on, up to one that is signed: where it ended inside a run because it forked there, the proof
+/// of that goes on to one. `None` if none is within a run's length.
+fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
     let mut headers = Vec::new();
     for seq in (from..=state.seq).take(MAX_RUN_RECORDS) {
         let found = stored(source, state.no, seq)?;
@@ -287,7 +288,15 @@ fn branch(source: &impl Source, state: &LogState, from: u64) -> Result<Option<Br
             return Ok(Some(Branch { headers, signature }));
         }
     }
-    Ok(None)
+    let log = state.signed_as();
+    let Some(fork) = forks.of(&log).find(|fork| (fork.last, fork.hash) == (state.seq, state.hash)) else {
+        return Ok(None);
+    };
+    let Some(ForkProof { branches: [onward, _] }) = log_index::proof(source, fork)? else {
+        return Ok(None);
+    };
+    headers.extend(onward.headers);
+    Ok((headers.len() <= MAX_BRANCH_HEADERS).then_some(Branch { headers, signature: onward.signature }))
 }
 
 /// The last seq, and others in steps that double.

@@ -61,6 +61,12 @@ impl ForkIndex {
         self.forks.get(log).into_iter().flatten()
     }
 
+    /// Whether a record is the last one before a fork of its log, as the record names it: then its hash stands in headers
+    /// that its site signed.
+    pub fn ends_at(&self, log: &LogId, seq: u64, hash: &RecordHash) -> bool {
+        self.of(log).any(|fork| (fork.last, &fork.hash) == (seq, hash))
+    }
+
     /// Whether this fork is known.
     pub fn contains(&self, fork: &Fork) -> bool {
         self.forks.get(&fork.log).is_some_and(|forks| forks.contains(fork))
