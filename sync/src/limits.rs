@@ -70,6 +70,11 @@ pub const VECTOR_INTERVAL: Duration = Duration::from_secs(5);
 /// Open logs of one site in one scope up to which it begins new ones as it likes. An honest site leaves one open for
 /// each time that it was copied or restored.
 pub const FREE_GENERATIONS: usize = 64;
+/// Generations of one site that fork within a day until its key is revoked: a machine that is set back goes on, a key in two
+/// hands does not (R20).
+pub const FORKS_UNTIL_REVOKED: usize = 3;
+/// That day.
+pub const FORK_MEMORY: Duration = Duration::from_secs(86_400);
 /// How often a site with more open logs than that is let begin another one: delayed, never refused (R1, R8).
 pub const GENERATION_PACE: Duration = Duration::from_secs(60);
 /// Bytes of bodies that one signature of this site ends: a run is never torn, so this is what a slow link must pass at

@@ -63,6 +63,8 @@ pub enum Alarm {
     Forked(SiteId),
     /// This site was set back with its memory, and went on from there: its own log forked (R20).
     SetBack,
+    /// A key was revoked because its logs forked too often within a day (R20).
+    RevokedForForks(SiteId),
     /// Two statements of the authority log stand at one position: the sequencer's key was used twice (R14).
     AuthorityForked(AuthorityRef),
     /// A site begins logs faster than it closes them, and is slowed (R1).
@@ -80,6 +82,7 @@ impl Alarm {
             Self::Diverged(_) => "DOCS-DIVERGED",
             Self::Forked(_) => "LOG-FORKED",
             Self::SetBack => "SET-BACK",
+            Self::RevokedForForks(_) => "KEY-REVOKED",
             Self::AuthorityForked(_) => "AUTHORITY-FORKED",
             Self::Slowed(_) => "SITE-SLOWED",
             Self::Refused(..) => "PEER-REFUSED",
@@ -139,6 +142,8 @@ pub struct Replica {
     draw: Box<dyn FnMut() -> Option<GenerationId> + Send>,
     /// Whether commands of this site may stand behind a fork that were not issued again yet (R20).
     to_reissue: bool,
+    /// Sites whose keys forked too often, and are to be revoked here.
+    to_revoke: BTreeSet<SiteId>,
     /// The generation in which the commands of each history behind a fork are issued again, by its number and first seq.
     reissued_in: BTreeMap<(LogNo, u64), GenerationId>,
     store_id: StoreId,
@@ -233,6 +238,7 @@ impl Replica {
             generation,
             draw: start.draw,
             to_reissue: true,
+            to_revoke: BTreeSet::new(),
             reissued_in: BTreeMap::new(),
             store_id,
             authority,
@@ -364,6 +370,7 @@ impl Replica {
         self.copy_enrolments(now)?;
         self.want_bodies(now)?;
         self.reissue(now)?;
+        self.revoke_forked(now)?;
         self.run(now, Event::Tick)
     }
 

@@ -15,7 +15,7 @@ use schema::id::{CommandId, DocId, GenerationId, RecordHash};
 use schema::identity::Purpose;
 use schema::record::{Closing, CommandName, Previous, Skeleton};
 use sync::quarantine;
-use sync::replica::Alarm;
+use sync::replica::{Alarm, WriteError};
 use sync::wire::{Message, encode};
 
 fn shown(fleet: &Fleet, site: usize, doc: &DocId, key: &str) -> Option<String> {
@@ -211,6 +211,40 @@ fn r20_a_third_history_may_part_before_the_end_that_a_fork_gave_to_the_log() {
         Alarm::Forked(forked) => site != 1 && *forked == fleet.id(1),
         _ => false,
     });
+}
+
+/// A machine that is set back once goes on. A key whose generations fork again and again is in two hands, or on a machine
+/// that must be mended: the first site revokes it.
+#[test]
+fn r20_the_third_fork_within_a_day_revokes_the_key() {
+    let mut fleet = Fleet::new(3);
+    fleet.sites[0].trust_authority();
+    let common = fleet.ticket(2, "commune");
+    fleet.meet_all();
+    for life in 1..=4 {
+        let before = fleet.disks[2].clone();
+        fleet.put(2, common, "title", &format!("vie {life}"));
+        fleet.meet(2, 1);
+        fleet.set_back(2, before);
+        fleet.put(2, common, "title", &format!("autre vie {life}"));
+        for _ in 0..2 {
+            fleet.now.0 += 60_000;
+            fleet.meet_all();
+        }
+        let is_revoked = fleet.sites[0].policy().unwrap().revoked.contains_key(&fleet.id(2));
+        assert_eq!(is_revoked, life >= 3, "after {life}");
+        if is_revoked {
+            break;
+        }
+        // Each life begins another generation, as a restart would.
+        fleet.restart(2, None);
+    }
+    let alarmed = |(site, alarm): &(usize, Alarm)| *site == 0 && *alarm == Alarm::RevokedForForks(fleet.id(2));
+    assert!(fleet.alarms.iter().any(alarmed), "it says why");
+    let refused = fleet.try_put(2, common, "urgency", "low");
+    assert!(matches!(refused, Err(WriteError::Refused(code)) if code == "beyond-cut"));
+    fleet.meet(0, 1);
+    assert_eq!(shown(&fleet, 0, &common, "title"), shown(&fleet, 1, &common, "title"));
 }
 
 #[test]

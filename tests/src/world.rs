@@ -170,8 +170,8 @@ pub struct World {
     quiescent: bool,
     /// Places that were set back with their memory.
     set_back: BTreeSet<usize>,
-    /// The place whose key was revoked; `None`: there is none.
-    revoked: Option<usize>,
+    /// Places whose keys were revoked.
+    revoked: BTreeSet<usize>,
     /// Tickets that only hostile members write to; the reference model does not know them.
     forgery_targets: BTreeSet<schema::id::DocId>,
     /// What went wrong, in order.
@@ -220,7 +220,7 @@ impl World {
             sequencer,
             quiescent: false,
             set_back: BTreeSet::new(),
-            revoked: None,
+            revoked: BTreeSet::new(),
             forgery_targets: BTreeSet::new(),
             failures: Vec::new(),
             options,

@@ -147,6 +147,11 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
             "This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and \
              said again in its name; nothing of it is lost.",
         ),
+        Alarm::RevokedForForks(site) => (
+            serde_json::json!({ "site": site_of(status, site).name }),
+            "A site's key signed two histories three times within a day, and was revoked: what it writes has no effect any \
+             more. If the machine is yours, invite its code again and join in an empty folder.",
+        ),
         Alarm::AuthorityForked(at) => (
             serde_json::json!({ "position": at.position }),
             "Two different lists of rights exist from one point on: the key that signs them was used twice. Changes go on; \

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use schema::authority::Body;
 use schema::fork::{Branch, Fork, ForkProof, MAX_BRANCH_HEADERS};
-use schema::id::{LogId, RecordHash, ScopeId};
+use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId};
 use schema::record::{BodyKind, MAX_RUN_RECORDS, Previous};
 use schema::time::Timestamp;
 
-use super::{Alarm, Output, Replica, ReplicaError};
+use super::{Alarm, Output, Replica, ReplicaError, id_at};
 use crate::admission::{again, hash_at, stored};
 use crate::docs::standing::restand;
 use crate::engine::{Event, SessionId};
-use crate::limits::{FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE};
+use crate::limits::{
+    FORK_MEMORY, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE,
+};
 use crate::store::log_index::{self, ForkIndex, Line, LogName};
 use crate::store::{Durability, LogNo, LogState, Source, StoreError, Writing};
 use crate::wire::Message;
@@ -154,8 +157,47 @@ impl Replica {
             self.begin_anew(now, &fork.log);
         } else {
             self.alarm(now, Alarm::Forked(site));
+            self.count_fork(now, site, fork.log.generation)?;
         }
         Ok(Some(Event::Forked(scope, news.iter().map(Fork::name).collect())))
+    }
+
+    /// Where the authority log is kept: remembers that a generation of a site forked. The last of so many within a day is one
+    /// too many. Linear in `FORKS_UNTIL_REVOKED`.
+    fn count_fork(&mut self, now: Timestamp, site: SiteId, generation: GenerationId) -> Result<(), StoreError> {
+        if !self.is_sequencer() {
+            return Ok(());
+        }
+        let note = format!("forks/{site}");
+        let before = self.note(&note)?.unwrap_or_default();
+        let mut forked: Vec<(GenerationId, Timestamp)> = before
+            .chunks_exact(24)
+            .filter_map(|row| Some((GenerationId(id_at(row, 0)?), Timestamp(u64::from_be_bytes(id_at(row, 16)?)))))
+            .filter(|(other, at)| *other != generation && (now < *at || now.since(*at) < FORK_MEMORY))
+            .collect();
+        forked.push((generation, now));
+        let last = forked.len().saturating_sub(FORKS_UNTIL_REVOKED);
+        let rows: Vec<u8> =
+            forked[last..].iter().flat_map(|(other, at)| [other.0.as_slice(), &at.0.to_be_bytes()].concat()).collect();
+        self.set_note(&note, Some(&rows))?;
+        if forked.len() >= FORKS_UNTIL_REVOKED {
+            self.to_revoke.insert(site);
+        }
+        Ok(())
+    }
+
+    /// Revokes keys that forked too often, as soon as this site may say so.
+    pub(super) fn revoke_forked(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
+        while let Some(site) = self.to_revoke.first().copied().filter(|_| self.may_say()) {
+            self.to_revoke.remove(&site);
+            if self.policy().is_some_and(|policy| policy.is_active(&site)) {
+                let cuts = self.cuts_of(&site, None)?;
+                let outputs = self.say(now, &Body::Revoke { site, cuts })?;
+                self.out.extend(outputs);
+                self.alarm(now, Alarm::RevokedForForks(site));
+            }
+        }
+        Ok(())
     }
 
     /// This site's own log forked: what it writes from now on stands in another generation, and what stands behind the

@@ -31,7 +31,7 @@ impl World {
 
     /// Second copies that others talk to.
     fn clones(&self) -> impl Iterator<Item = &super::SimSite> {
-        self.sites.iter().filter(|site| site.is_clone && Some(site.place) != self.revoked)
+        self.sites.iter().filter(|site| site.is_clone && !self.revoked.contains(&site.place))
     }
 
     fn all_scopes(&self) -> Vec<ScopeId> {
@@ -48,7 +48,7 @@ impl World {
 
     /// Whether all who may hear it hold one authority log: a revoked key hears that it is, and nothing later.
     fn one_authority(&self) -> bool {
-        let members = self.sites.iter().filter(|site| Some(site.place) != self.revoked);
+        let members = self.sites.iter().filter(|site| !self.revoked.contains(&site.place));
         let heads: BTreeSet<_> = members.filter_map(|site| site.replica()?.authority().head()).collect();
         heads.len() == 1
     }
@@ -107,7 +107,7 @@ impl World {
             let record = &acknowledged.record;
             // What only a revoked site holds stays there: its own, or what another lost that was set back.
             let holders = self.holders(&record.log.scope);
-            if self.revoked.is_some() && !holders.iter().any(|at| has(*at, record)) {
+            if !self.revoked.is_empty() && !holders.iter().any(|at| has(*at, record)) {
                 continue;
             }
             for at in holders {
@@ -139,7 +139,7 @@ impl World {
                 }
             }
         }
-        if !left.is_empty() && self.set_back.is_empty() && self.revoked.is_none() {
+        if !left.is_empty() && self.set_back.is_empty() && self.revoked.is_empty() {
             violations.push(format!("I3: acknowledged commands {left:?} have no effect, and nothing forked"));
         }
         for no in left {
@@ -275,7 +275,7 @@ impl World {
         let first = self.sites[0].replica().map(|replica| Holdings::of(replica.store()));
         for acknowledged in self.acknowledged.values() {
             // What only a revoked site said is copied by nobody.
-            let is_revoked = Some(self.sites[acknowledged.at].place) == self.revoked;
+            let is_revoked = self.revoked.contains(&self.sites[acknowledged.at].place);
             let is_here = first.as_ref().is_some_and(|held| held.place_of(&acknowledged.record).is_some());
             if let Some((user, login)) = acknowledged.enrolled.as_ref().filter(|_| is_here && !is_revoked) {
                 match policy.users.get(user) {
@@ -299,7 +299,7 @@ impl World {
     fn check_views(&self, violations: &mut Vec<String>) {
         let mut hashes: BTreeMap<Vec<ScopeId>, BTreeSet<[u8; 32]>> = BTreeMap::new();
         let mut answers: BTreeMap<Vec<ScopeId>, BTreeSet<Vec<String>>> = BTreeMap::new();
-        for site in self.sites.iter().filter(|site| Some(site.place) != self.revoked) {
+        for site in self.sites.iter().filter(|site| !self.revoked.contains(&site.place)) {
             let (Some(replica), Some(views)) = (site.replica(), site.views()) else {
                 continue;
             };

@@ -183,7 +183,7 @@ impl World {
     /// The key of a site is revoked at what the sequencer holds of it: once in a scenario, and of the last place.
     fn revoke(&mut self) {
         let place = self.options.sites - 1;
-        if place < 2 || self.revoked.is_some() || !self.rng.chance(50) {
+        if place < 2 || self.revoked.contains(&place) || !self.rng.chance(50) {
             return;
         }
         let (now, site) = (self.clock(0), self.sites[place].key.public());
@@ -196,12 +196,22 @@ impl World {
             .and_then(|cuts| replica.say(now, &Body::Revoke { site, cuts }).map_err(|error| error.to_string()));
         match said {
             Ok(outputs) => {
-                self.revoked = Some(place);
+                self.revoked.insert(place);
                 self.count("fault:revoked");
                 self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
             }
             Err(error) => self.fail(format!("a key was not revoked: {error}")),
         }
+    }
+
+    /// Whose keys the first site revoked by itself, because their logs forked too often.
+    pub(super) fn note_revoked(&mut self) {
+        let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy()) else {
+            return;
+        };
+        let is_revoked = |place: &usize| policy.revoked.contains_key(&self.sites[*place].key.public());
+        let revoked: std::collections::BTreeSet<usize> = (0..self.options.sites).filter(is_revoked).collect();
+        self.revoked = revoked;
     }
 
     /// Commands whose records no other disk holds are lost with the disk: durability does not cover them.

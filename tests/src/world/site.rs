@@ -151,6 +151,7 @@ impl World {
         let now = self.clock(at);
         let outputs = self.sites[at].replica_mut().map(|replica| replica.tick(now));
         self.handle_outputs(at, outputs);
+        self.note_revoked();
         if self.sites[at].disk.size() > MAX_DISK {
             self.fail(format!("instance {at} takes more disk than it may"));
         }

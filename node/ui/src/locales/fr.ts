@@ -110,6 +110,8 @@ export const fr: typeof en = {
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
     'SET-BACK': (_) =>
       'Ce site a été ramené à un état antérieur et a continué de là. Ce qu’il avait écrit avant et après est gardé, et redit. Rien à faire\u00a0; regardez ce qui a deux valeurs.',
+    'KEY-REVOKED': (p) =>
+      `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau.`,
     'AUTHORITY-FORKED': (_) =>
       'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu. Prévenez votre administrateur.',
     'SITE-SLOWED': (p) =>
