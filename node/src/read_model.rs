@@ -120,11 +120,18 @@ impl ReadModel {
 
 fn row(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<(), ViewError> {
     let Some(view) = view::view(source, doc)? else {
-        tickets::remove(conn, doc)?;
+        if let Some(other) = tickets::remove(conn, doc)? {
+            row(conn, source, &other)?;
+        }
         return Ok(directory::remove(conn, doc)?);
     };
     match view.kind {
-        DocKind::Ticket => tickets::write(conn, &view)?,
+        DocKind::Ticket => {
+            // At most one step: what it answers with is behind this one then.
+            if let Some(other) = tickets::write(conn, &view)? {
+                row(conn, source, &other)?;
+            }
+        }
         DocKind::TicketNotes => {
             // Whoever may write notes may write any ticket's id into them: the document's own id proves it.
             let founded: Option<Signed> = source.get_as(Table::Authority, &0u64.to_be_bytes())?;

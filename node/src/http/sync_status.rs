@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
 use schema::author::Author;
+use schema::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sync::quarantine::Page;
 use sync::replica::Alarm;
@@ -18,6 +19,7 @@ use super::{App, Problem};
 use crate::clock::rfc3339;
 use crate::commands::{self, held::Held};
 use crate::read_model::directory::{Labels, Ref};
+use crate::read_model::query;
 use crate::status::{PathWord, PeerStatus, Status};
 
 /// Held changes in one answer.
@@ -70,17 +72,30 @@ struct AlarmRow {
 
 /// The links of this site.
 #[utoipa::path(get, path = "/api/v1/sync", responses((status = 200, body = Sync)))]
-pub(super) async fn sync(State(app): State<App>, _: Principal) -> Result<Json<Sync>, Problem> {
+pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Json<Sync>, Problem> {
     let status = app.site.status();
     let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
     let held = app.site.reader.read()?;
     let held = sync::quarantine::count(&held)?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
+    let mut alarms: Vec<AlarmRow> =
+        status.sync.alarms.iter().map(|(alarm, at)| self::alarm(&status, alarm, rfc3339(*at))).collect();
+    let reach = asker.reach.clone();
+    let doubled = app.site.views.read(move |conn| query::doubled_numbers(conn, &reach)).await?;
+    if let Some((_, at)) = doubled.iter().max_by_key(|(_, at)| *at) {
+        let numbers: Vec<&str> = doubled.iter().map(|(number, _)| number.as_str()).collect();
+        alarms.push(AlarmRow {
+            code: "NUMBER-TWICE",
+            params: serde_json::json!({ "numbers": numbers.join(", ") }),
+            at: rfc3339(Timestamp(*at as u64)),
+            words: "Two tickets were given one number by a machine that was set back; the younger one carries letters.",
+        });
+    }
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
         alone_since: status.sync.alone_since.map(rfc3339),
         peers: status.sync.peers.iter().map(|peer| self::peer(&status, peer)).collect(),
-        alarms: status.sync.alarms.iter().map(|(alarm, at)| self::alarm(&status, alarm, rfc3339(*at))).collect(),
+        alarms,
         held,
         catching_up: status.sync.catching_up,
         scopes,

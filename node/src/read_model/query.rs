@@ -381,12 +381,8 @@ pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Op
     if candidates.is_empty() {
         candidates = rows_where(conn, "t.number = upper(?1)", name)?;
     }
-    let person = |id: &Option<String>| id.as_ref().and_then(|id| id.parse::<DocId>().ok());
-    let readable = candidates.into_iter().find_map(|(row, description)| {
-        let structure: StructureId = row.structure.as_ref()?.parse().ok()?;
-        let requesters = [person(&row.requester), person(&row.requester_0)];
-        reach.ticket(&structure, &requesters).then_some((structure, row, description))
-    });
+    let readable =
+        candidates.into_iter().find_map(|(row, description)| Some((may_read(reach, &row)?, row, description)));
     let Some((structure, row, description)) = readable else {
         return Ok(None);
     };
@@ -438,10 +434,35 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
     rows.collect()
 }
 
+/// Tickets that are shown with letters because another one was given their number, as far as the reader may see them: the
+/// number with its letters, and when each was opened; the first few.
+pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec<(String, i64)>> {
+    let select = format!(
+        "SELECT {COLUMNS}, t.born FROM tickets t WHERE t.number <> t.given ORDER BY t.number LIMIT {SAME_NUMBER}"
+    );
+    let mut found = conn.prepare_cached(&select)?;
+    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(23)?)))?;
+    let mut numbers = Vec::new();
+    for found in rows {
+        let (row, born) = found?;
+        if may_read(reach, &row).is_some() {
+            numbers.push((row.number, born));
+        }
+    }
+    Ok(numbers)
+}
+
+/// The structure of a ticket, if the reader may see it.
+fn may_read(reach: &Reach, row: &TicketRow) -> Option<StructureId> {
+    let person = |id: &Option<String>| id.as_ref().and_then(|id| id.parse::<DocId>().ok());
+    let structure: StructureId = row.structure.as_ref()?.parse().ok()?;
+    let requesters = [person(&row.requester), person(&row.requester_0)];
+    reach.ticket(&structure, &requesters).then_some(structure)
+}
+
 /// The highest number given out under a site's code, 0 if none.
 pub fn highest_number(conn: &Connection, code: &str) -> rusqlite::Result<u64> {
-    let mut found =
-        conn.prepare_cached("SELECT number FROM tickets WHERE number >= ?1 || '-' AND number < ?1 || '.'")?;
+    let mut found = conn.prepare_cached("SELECT given FROM tickets WHERE given >= ?1 || '-' AND given < ?1 || '.'")?;
     let rows = found.query_map([code], |row| row.get::<_, String>(0))?;
     let mut highest = 0;
     for number in rows {

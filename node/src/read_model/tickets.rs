@@ -8,23 +8,33 @@ use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
 use super::tables::{drop_search_row, search_row};
 
-/// Writes the rows of a ticket's document.
-pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
-    let ticket = ticket(view);
+/// Writes the rows of a ticket's document. Answers with another ticket whose number is shown otherwise from now on.
+pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Option<DocId>> {
+    let mut ticket = ticket(view);
     let id = ticket.id.to_string();
+    let (given, born) = (ticket.number.clone(), view.first_at.0 as i64);
+    // Of several tickets that were given one number the eldest shows it, the others with letters (docs/decisions/0004).
+    let before = first_of(conn, &given, &id)?;
+    let is_first = before.as_ref().is_none_or(|(first, other)| (born, &id) < (*first, other));
+    if !is_first {
+        ticket.number = format!("{given}-{}", letters(&ticket.id));
+    }
+    let other = before.and_then(|(_, other)| other.parse::<DocId>().ok());
     let text = |id: &Option<DocId>| id.map(|id| id.to_string());
     // The requester of the genesis keeps their reading right (access::Reach::ticket).
     let requester_0 = text(&view.facts.requester);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO tickets (id, scope, number, kind, title, description, status, status_reason, impact,
+        "INSERT OR REPLACE INTO tickets (id, scope, number, given, born, kind, title, description, status, status_reason, impact,
          urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
          created_at, updated_at, reopen_count, conflicts)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         id,
         view.scope.to_string(),
         ticket.number,
+        given,
+        born,
         ticket.kind,
         ticket.title,
         ticket.description,
@@ -73,7 +83,33 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     let row = search_row(conn, &id)?;
     conn.prepare_cached("UPDATE search SET public = ?1 WHERE rowid = ?2 AND public <> ?1")?
         .execute(params![words.join("\n"), row])?;
-    Ok(())
+    // Of this one and the first of the others one shows the number as it was given.
+    match other {
+        Some(other) if shows_as_given(conn, &other)? == is_first => Ok(Some(other)),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The first of the other tickets that were given a number: when it was born, and which.
+fn first_of(conn: &Connection, given: &str, id: &str) -> rusqlite::Result<Option<(i64, String)>> {
+    // Half a ticket, whose birth waits, has none yet.
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let mut find =
+        conn.prepare_cached("SELECT born, id FROM tickets WHERE given = ? AND id <> ? ORDER BY born, id LIMIT 1")?;
+    find.query_row([given, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// Whether a ticket shows its number as it was given.
+fn shows_as_given(conn: &Connection, doc: &DocId) -> rusqlite::Result<bool> {
+    let mut find = conn.prepare_cached("SELECT number = given FROM tickets WHERE id = ?")?;
+    Ok(find.query_row([doc.to_string()], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Two letters that a ticket's id gives.
+fn letters(doc: &DocId) -> String {
+    doc.0[..2].iter().map(|byte| char::from(b'A' + byte % 26)).collect()
 }
 
 /// Writes the rows of the notes beside `ticket`.
@@ -92,8 +128,17 @@ pub fn write_notes(conn: &Connection, view: &View, ticket: &DocId) -> rusqlite::
 }
 
 /// Removes what a document of a ticket, or of the notes beside one, gave: nothing that stands gave birth to it any more.
-pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
+/// Answers with another ticket whose number is shown otherwise from now on.
+pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<Option<DocId>> {
     let doc = doc.to_string();
+    let mut find = conn.prepare_cached("SELECT given FROM tickets WHERE id = ?")?;
+    let given: Option<String> = find.query_row([&doc], |row| row.get(0)).optional()?;
+    let next = given.map_or(Ok(None), |given| first_of(conn, &given, &doc))?;
+    remove_rows(conn, doc)?;
+    Ok(next.and_then(|(_, next)| next.parse().ok()))
+}
+
+fn remove_rows(conn: &Connection, doc: String) -> rusqlite::Result<()> {
     let mut find = conn.prepare_cached("SELECT ticket FROM notes WHERE doc = ?")?;
     let of_notes: Option<String> = find.query_row([&doc], |row| row.get(0)).optional()?;
     let is_ticket = conn.prepare_cached("DELETE FROM tickets WHERE id = ?")?.execute([&doc])? > 0;
@@ -150,4 +195,96 @@ fn columns(attribution: &Attribution) -> (Option<String>, String, i64, Option<St
     };
     let source = attribution.source.as_ref().map(|(_, author)| author.clone());
     (author, attribution.site.to_string(), attribution.shown_at().0 as i64, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schema::doc::{AttributedValue, DocKind, GenesisFacts, Stamp, Value};
+    use schema::id::{ActorId, ChangeHash, ScopeId, SiteId};
+    use schema::time::{Hlc, Timestamp};
+
+    use super::super::tables;
+    use super::*;
+
+    /// A ticket with a number, opened at this second.
+    fn opened(id: u8, number: &str, second: u64) -> View {
+        let at = Hlc::default().tick(Timestamp(second * 1000));
+        let stamp = Stamp {
+            author: Author::Site,
+            site: SiteId([1; 32]),
+            at,
+            order: at,
+            doubt: false,
+            tainted: false,
+            change: ChangeHash([id; 32]),
+            actor: ActorId([1; 16]),
+            max_op: 1,
+            dependencies: Vec::new(),
+        };
+        let number = vec![AttributedValue { value: Value::Text(number.into()), by: 0 }];
+        View {
+            id: DocId([id; 32]),
+            scope: ScopeId([1; 16]),
+            kind: DocKind::Ticket,
+            facts: GenesisFacts::default(),
+            values: BTreeMap::from([("number".to_owned(), number)]),
+            texts: BTreeMap::new(),
+            untainted: BTreeMap::new(),
+            changes: vec![stamp],
+            first_at: at.timestamp(),
+            last_at: Some(at.timestamp()),
+        }
+    }
+
+    fn shown(conn: &Connection) -> Vec<String> {
+        let mut found = conn.prepare("SELECT number FROM tickets ORDER BY born, id").expect("the table is there");
+        let rows = found.query_map([], |row| row.get(0)).expect("it is read");
+        rows.collect::<Result<_, _>>().expect("numbers are text")
+    }
+
+    /// Writes tickets, each with whatever follows from it, as `read_model::row` does.
+    fn write_all(conn: &Connection, views: &[&View]) {
+        for view in views {
+            let mut next = Some(view.id);
+            while let Some(doc) = next {
+                let view = views.iter().find(|view| view.id == doc).expect("what follows was written before");
+                next = write(conn, view).expect("a ticket is written");
+            }
+        }
+    }
+
+    #[test]
+    fn of_tickets_with_one_number_the_eldest_shows_it_whatever_comes_first() {
+        let (elder, younger, youngest) = (opened(9, "PAR-5", 1), opened(3, "PAR-5", 2), opened(4, "PAR-5", 3));
+        let other = opened(5, "PAR-6", 4);
+        let half = [opened(6, "", 5), opened(7, "", 6)];
+        let expected = ["PAR-5", "PAR-5-DD", "PAR-5-EE", "PAR-6", "", ""];
+        let orders: [[&View; 3]; 4] = [
+            [&elder, &younger, &youngest],
+            [&younger, &elder, &youngest],
+            [&youngest, &younger, &elder],
+            [&younger, &youngest, &elder],
+        ];
+        for order in orders {
+            let conn = Connection::open_in_memory().expect("memory");
+            tables::create(&conn).expect("tables are made");
+            write_all(&conn, &[order[0], order[1], order[2], &other, &half[0], &half[1]]);
+            assert_eq!(shown(&conn), expected);
+            let found = |number: &str| -> i64 {
+                conn.query_row("SELECT count(*) FROM search WHERE public = ?", [format!("{number}\n\n")], |row| {
+                    row.get(0)
+                })
+                .expect("searched")
+            };
+            assert_eq!((found("PAR-5"), found("PAR-5-DD")), (1, 1), "a search finds it as it is shown");
+
+            // The eldest no longer stands: the next one shows the number.
+            let next = remove(&conn, &elder.id).expect("removed");
+            assert_eq!(next, Some(younger.id));
+            write(&conn, &younger).expect("written");
+            assert_eq!(shown(&conn)[..2], ["PAR-5", "PAR-5-EE"]);
+        }
+    }
 }

@@ -269,6 +269,16 @@ impl World {
                 return;
             }
         }
+        for (at, site) in self.sites.iter().enumerate() {
+            let Some(views) = site.views() else {
+                continue;
+            };
+            let twice = "SELECT count(*) - count(DISTINCT number) FROM tickets WHERE number <> ''";
+            match views.conn().query_row(twice, [], |row| row.get::<_, i64>(0)) {
+                Ok(0) => {}
+                found => violations.push(format!("I5: instance {at} shows numbers twice: {found:?}")),
+            }
+        }
         let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy().cloned()) else {
             return;
         };

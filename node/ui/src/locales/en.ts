@@ -108,6 +108,8 @@ export const en = {
     'LOG-FORKED': (p: Params) => `The key of ${p.site ?? 'a site'} was used in two places. Tell your administrator: somebody else may hold it.`,
     'SET-BACK': (_: Params) =>
       'This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and said again. Nothing to do; look at what stands in two values.',
+    'NUMBER-TWICE': (p: Params) =>
+      `Two tickets were given one number by a machine that was set back. The younger carries letters: ${p.numbers ?? ''}. Both are here; tell whoever knows the old number.`,
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again.`,
     'AUTHORITY-FORKED': (_: Params) =>

@@ -110,6 +110,8 @@ export const fr: typeof en = {
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits. Prévenez votre administrateur\u00a0: quelqu’un d’autre la détient peut-être.`,
     'SET-BACK': (_) =>
       'Ce site a été ramené à un état antérieur et a continué de là. Ce qu’il avait écrit avant et après est gardé, et redit. Rien à faire\u00a0; regardez ce qui a deux valeurs.',
+    'NUMBER-TWICE': (p) =>
+      `Deux tickets ont reçu le même numéro d’une machine ramenée en arrière. Le plus récent porte des lettres\u00a0: ${p.numbers ?? ''}. Les deux sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau.`,
     'AUTHORITY-FORKED': (_) =>
