@@ -263,6 +263,12 @@ enum Kit {
 enum Sequencer {
     /// Say, after a restore, that no other site knows more of the organisation's rules than this one.
     Confirm,
+    /// Take the organisation's rules over from the site that keeps them, with the recovery kit, while that one is there. The passphrase is read from standard input.
+    HandOver {
+        /// The recovery kit.
+        #[arg(long)]
+        kit: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -387,6 +393,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             running::add_structure(&folder, &name, parent.as_ref())
         }
         Command::Sequencer(Sequencer::Confirm) => running::confirm_sequencer(&folder),
+        Command::Sequencer(Sequencer::HandOver { kit }) => {
+            let root = crate::kit::open(&kit, &read_secret("Passphrase of the kit: ")?)?;
+            running::hand_over(&folder, &root)
+        }
         Command::Token(Token::Create { login }) => {
             let user = user_by_login(&folder, &login)?;
             let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;

@@ -89,6 +89,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(links::set))
         .routes(routes!(control::change_site))
         .routes(routes!(control::confirm_sequencer))
+        .routes(routes!(control::stand_by))
+        .routes(routes!(control::hand_over))
         .routes(routes!(control::invite))
         .routes(routes!(control::rebuild))
         .routes(routes!(control::hashes))

@@ -95,6 +95,8 @@ pub struct Site {
     pub gate: Arc<Gate>,
     /// Passwords, sessions, tokens.
     pub credentials: Credentials,
+    /// Where it lives.
+    pub folder: Folder,
 }
 
 /// A site's replica and what is around it, opened but not running.
@@ -214,6 +216,7 @@ impl Opened {
             reader: self.reader.clone(),
             gate,
             credentials: self.core.credentials().clone(),
+            folder: self.folder.clone(),
         };
         Ok((site, receiver))
     }

@@ -209,6 +209,50 @@ fn the_first_machine_burns_and_another_site_takes_its_place() {
     assert!(took < Duration::from_secs(300), "within five minutes: {took:?}");
 }
 
+#[test]
+fn the_rules_move_to_another_site_while_both_run() {
+    let temp = TestFolder::new("hand-over");
+    let paris = temp.founded("paris");
+    let (passphrase, _) = temp.kit("paris");
+    let kit = temp.at("paris-kit.txt").display().to_string();
+    let first = Node::start(&paris);
+    let dakar = temp.configured("dakar");
+    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+    done(&dakar, &format!("join {line}"), "");
+    done(&dakar, "password --login ana", PASSWORD);
+    let second = Node::start(&dakar);
+    let hand_over = |passphrase: &str| run(&dakar, &["sequencer", "hand-over", "--kit", &kit], passphrase.as_bytes());
+    hand_over("aaaa-bbbb-cccc").refused("KIT-PASSPHRASE", "another passphrase");
+    let begun = Instant::now();
+    loop {
+        let output = hand_over(&passphrase);
+        if output.code == Some(0) {
+            break;
+        }
+        assert!(begun.elapsed() < HEARD, "{}", output.err);
+        output.refused("SEQUENCER-UNHEARD", "no link stands yet");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    hand_over(&passphrase).refused("RULE-REFUSED", "it keeps them already");
+
+    // What is said there holds at both, and what was the first site says no more.
+    done(&dakar, "structure add --name Entrepôt", "");
+    let (_, cookie) = log_in(&first, "ana");
+    let structures = || ask(&first, "GET", "/api/v1/structures", Some(&cookie), None).1.to_string();
+    eventually("paris hears of it", || structures().contains("Entrepôt"));
+    run(&paris, &["structure", "add", "--name", "Vieux"], b"").refused("NOT-SEQUENCER", "the rules moved");
+    for node in [&first, &second] {
+        assert_eq!(log_in(node, "ana").0, 201, "nobody was stopped");
+    }
+    // It is still so after both start again.
+    drop((first, second));
+    let (_first, _second) = (Node::start(&paris), Node::start(&dakar));
+    run(&paris, &["structure", "add", "--name", "Vieux"], b"").refused("NOT-SEQUENCER", "also after a start");
+    eventually("dakar may say something after it heard paris", || {
+        run(&dakar, &["structure", "add", "--name", "Neuf"], b"").code == Some(0)
+    });
+}
+
 /// Waits until something holds.
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();

@@ -3,11 +3,17 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
+use schema::authority::{AuthorityRef, Body, Signed};
+use schema::codec::Canonical as _;
 use schema::fold::fold;
-use schema::id::UserId;
+use schema::id::{SiteId, UserId};
+use schema::identity::{Secret, organisation};
+use schema::time::Hlc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::clock::now;
 use crate::folder::{Folder, write_private};
 use crate::http::MAX_IMPORT;
 use crate::refusal::{OrRefuse as _, Refusal, codes, shown};
@@ -273,6 +279,35 @@ pub(super) fn add_structure(folder: &Folder, name: &str, parent: Option<&String>
 /// Says that no other site holds a longer authority log.
 pub(super) fn confirm_sequencer(folder: &Folder) -> anyhow::Result<()> {
     Running::read(folder)?.call("POST", "/api/v1/sequencer/confirmation", None).map(drop)
+}
+
+/// Has the running site take the authority log over: the root key signs here, and goes nowhere.
+/// Errors: another organisation's kit; the site keeps the log already, reaches nobody, or somebody said something meanwhile.
+pub(super) fn hand_over(folder: &Folder, root: &Secret) -> anyhow::Result<()> {
+    let running = Running::read(folder)?;
+    let candidate = running.call("POST", "/api/v1/sequencer/candidate", None)?;
+    let bytes = |name: &str| -> Option<[u8; 32]> {
+        let digits = candidate[name].as_str()?;
+        HEXLOWER.decode(digits.as_bytes()).ok()?.try_into().ok()
+    };
+    let org = organisation(&root.public());
+    if bytes("organisation") != Some(org.0) {
+        return Err(Refusal::new(&codes::KIT_FOREIGN).into());
+    }
+    let epoch = candidate["epoch"].as_u64().and_then(|epoch| u32::try_from(epoch).ok());
+    let (Some(epoch), Some(position), Some(base_hash), Some(key)) =
+        (epoch, candidate["position"].as_u64(), bytes("hash"), bytes("key"))
+    else {
+        anyhow::bail!("the site's answer cannot be understood");
+    };
+    let base = AuthorityRef { epoch, position };
+    let at = AuthorityRef { epoch: epoch + 1, position: position + 1 };
+    let body = Body::HandOver { base, base_hash, sequencer: SiteId(key) };
+    let signed = Signed::new(org, at, base_hash, Hlc::at(now()), &body, root);
+    let given = json!({ "statement": HEXLOWER.encode(&signed.to_bytes()) });
+    running.call("POST", "/api/v1/sequencer/hand-over", Some(&serde_json::to_vec(&given)?))?;
+    println!("This site keeps the organisation's rules from now on, after statement {epoch}.{position}.");
+    Ok(())
 }
 
 /// Imports a file and prints what came of it.

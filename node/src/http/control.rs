@@ -4,8 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use schema::authority::{Body, SiteEntry, Standing};
+use data_encoding::HEXLOWER;
+use schema::authority::{Body, Signed, SiteEntry, Standing};
+use schema::codec::Canonical as _;
 use schema::id::StructureId;
+use schema::identity::Secret;
 use serde::{Deserialize, Serialize};
 use sync::replica::ReplicaError;
 use utoipa::ToSchema;
@@ -147,6 +150,83 @@ pub(super) async fn confirm_sequencer(State(app): State<App>, asker: Principal) 
         replica.is_sequencer()
     });
     if is_sequencer.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_sequencer()) }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Candidate {
+    /// The organisation's id, in hexadecimal.
+    organisation: String,
+    /// The last statement that stands here: its epoch, position and hash.
+    epoch: u32,
+    position: u64,
+    hash: String,
+    /// The key that is to sign from then on.
+    key: String,
+}
+
+/// Makes this site ready to keep the authority log, and says what the root key has to sign for that (R14). Only while
+/// another site is reachable, so that it knows what was said.
+#[utoipa::path(post, path = "/api/v1/sequencer/candidate", responses((status = 200, body = Candidate)))]
+pub(super) async fn stand_by(State(app): State<App>, asker: Principal) -> Result<Json<Candidate>, Problem> {
+    asker.admin()?;
+    let status = app.site.status();
+    if status.sequencer {
+        return Err(Problem::refused("this site keeps the authority log".into()));
+    }
+    if !status.sync.peers.iter().any(|peer| peer.connected) {
+        return Err(Problem::unheard());
+    }
+    // On the disk before any statement names it.
+    let sequencer = Secret::from_bytes(random()?);
+    app.site.folder.keep_sequencer(&sequencer)?;
+    let key = HEXLOWER.encode(&sequencer.public().0);
+    let head = app.site.run(move |core| {
+        core.replica().stand_by(sequencer);
+        core.replica().authority().head()
+    });
+    let (at, hash) = head.await?.ok_or_else(Problem::unavailable)?;
+    Ok(Json(Candidate {
+        organisation: HEXLOWER.encode(&asker.policy.org.0),
+        epoch: at.epoch,
+        position: at.position,
+        hash: HEXLOWER.encode(&hash),
+        key,
+    }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HandOver {
+    /// The statement that the root key signed, in hexadecimal.
+    statement: String,
+}
+
+/// Takes the authority log over, with what the root key signed of `candidate`. Refused if something was said meanwhile.
+#[utoipa::path(post, path = "/api/v1/sequencer/hand-over", request_body = HandOver, responses((status = 204)))]
+pub(super) async fn hand_over(
+    State(app): State<App>,
+    asker: Principal,
+    JsonBody(given): JsonBody<HandOver>,
+) -> Result<StatusCode, Problem> {
+    asker.admin()?;
+    let bytes = HEXLOWER.decode(given.statement.as_bytes()).ok();
+    let signed = bytes.and_then(|bytes| Signed::from_bytes(&bytes).ok());
+    let signed = signed.ok_or_else(|| Problem::field("statement", "Unknown"))?;
+    let body = Body::from_bytes(signed.statement.kind, &signed.body);
+    let Ok(Some(Body::HandOver { base, .. })) = body else {
+        return Err(Problem::field("statement", "Unknown"));
+    };
+    let taken = app.site.run(move |core| {
+        let head = core.replica().authority().head();
+        if head.is_none_or(|(at, _)| at != base) {
+            return Err("something was said meanwhile; try again".to_owned());
+        }
+        let outputs = core.replica().hand_over(now(), signed).map_err(|error| error.to_string())?;
+        core.send(outputs);
+        Ok(())
+    });
+    taken.await?.map_err(Problem::refused)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -3,6 +3,7 @@
 use schema::authority::{AuthorityRef, Body, Cut, Signed};
 use schema::codec::Canonical;
 use schema::id::{LogId, SiteId};
+use schema::identity::Secret;
 use schema::record::Previous;
 use schema::time::Timestamp;
 
@@ -34,8 +35,26 @@ impl Replica {
         self.authority_grown(now)
     }
 
+    /// Makes ready to keep the authority log with this key, which its hand-over is to name: until then it says nothing.
+    pub fn stand_by(&mut self, sequencer: Secret) {
+        self.sequencer = Some(sequencer);
+    }
+
+    /// Takes the statement that hands the authority log over to the key that stands by (R14).
+    /// Errors: `Authority` if it does not go on from here.
+    pub fn hand_over(&mut self, now: Timestamp, signed: Signed) -> Result<Vec<Output>, ReplicaError> {
+        self.keep_statements(now, vec![signed])?;
+        // Nobody else can have said anything in the epoch that begins here.
+        self.authority_heard |= self.is_sequencer();
+        self.authority_grown(now)
+    }
+
     pub(super) fn say_quietly(&mut self, now: Timestamp, body: &Body) -> Result<(), ReplicaError> {
-        if self.is_sequencer() && !self.may_say() {
+        // A key that the log was handed away from, or to which it is still to be handed over, says nothing.
+        if !self.is_sequencer() {
+            return Err(ReplicaError::NotSequencer);
+        }
+        if !self.may_say() {
             return Err(ReplicaError::Unheard);
         }
         // Who was alone when it began to say has nobody to hear: the first site that it lets in changes nothing.
