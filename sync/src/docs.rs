@@ -92,34 +92,46 @@ pub fn places(source: &impl Source, doc: &DocId) -> Result<Vec<(LogId, u64)>, St
     places.into_iter().map(|(no, seq)| Ok((log(no)?, seq))).collect()
 }
 
+/// The changes of a document, each behind what it depends on, as far as they are wanted.
+fn changes(
+    source: &impl Source,
+    doc: &DocId,
+    is_wanted: impl Fn(&ChangeHash) -> bool,
+) -> Result<Vec<Change>, StoreError> {
+    let mut entries = entries(source, doc)?;
+    entries.retain(|entry| is_wanted(&entry.facts.hash));
+    entries.sort_by_key(|entry| (entry.order, entry.facts.hash));
+    let read = |entry: &IndexEntry| {
+        let body = read_body(source, &BodyName::Change(entry.facts.hash))?;
+        let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
+        Change::from_bytes(body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })
+    };
+    entries.iter().map(read).collect()
+}
+
 /// Loads a document: as it was saved last, with the changes since; an empty one if it has none yet. Linear in its changes.
 /// Errors: `Missing` where the body of a change is not held; `Damaged` for a saved document that cannot be read, and for
 /// one on which Automerge panics (R8).
 pub fn load(source: &impl Source, doc: &DocId) -> Result<Automerge, StoreError> {
     let damaged = || StoreError::Damaged { table: Table::Snapshots.name() };
-    let mut document = match source.get(Table::Snapshots, &doc.0)? {
-        None => Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint),
+    let saved = source.get(Table::Snapshots, &doc.0)?;
+    let read = AssertUnwindSafe(move || match saved {
+        None => Some(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint)),
         Some(bytes) => {
             let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
-            Automerge::load_with_options(&bytes, options).map_err(|_| damaged())?
+            Automerge::load_with_options(&bytes, options).ok()
         }
-    };
+    });
+    let document = catch_unwind(read).ok().flatten().ok_or_else(damaged)?;
     let heads = row(source, doc)?.map(|row| row.heads).unwrap_or_default();
-    let has_all = document.get_heads().iter().map(|head| head.0).eq(heads.iter().map(|head| head.0));
-    if !has_all {
-        let mut since = Vec::new();
-        for entry in entries(source, doc)? {
-            if document.get_change_by_hash(&automerge::ChangeHash(entry.facts.hash.0)).is_some() {
-                continue;
-            }
-            let body = read_body(source, &BodyName::Change(entry.facts.hash))?;
-            let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
-            since.push(Change::from_bytes(body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?);
-        }
-        let work = AssertUnwindSafe(move || document.apply_changes(since).map(|()| document));
-        document = catch_unwind(work).ok().and_then(Result::ok).ok_or_else(damaged)?;
+    if document.get_heads().iter().map(|head| head.0).eq(heads.iter().map(|head| head.0)) {
+        return Ok(document);
     }
-    Ok(document)
+    let is_new = |hash: &ChangeHash| document.get_change_by_hash(&automerge::ChangeHash(hash.0)).is_none();
+    let since = changes(source, doc, is_new)?;
+    let mut grown = document;
+    let work = AssertUnwindSafe(move || grown.apply_changes(since).map(|()| grown));
+    catch_unwind(work).ok().and_then(Result::ok).ok_or_else(damaged)
 }
 
 /// The history of one document as the store's index gives it, with a memory for one pass.

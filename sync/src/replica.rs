@@ -266,6 +266,9 @@ impl Replica {
             alarms: BTreeMap::new(),
         };
         replica.note_disabled()?;
+        for site in replica.store.log_index().forks().sites() {
+            replica.find_to_revoke(&site)?;
+        }
         Ok(replica)
     }
 

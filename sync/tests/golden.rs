@@ -19,7 +19,7 @@ use schema::record::{BodyName, Closing, Record};
 use schema::time::Hlc;
 use sync::admission::{RecordWithBodies, Run};
 use sync::change::Facts;
-use sync::docs::registers::{Held, Register};
+use sync::docs::registers::{Content, Row};
 use sync::frontiers::Update;
 use sync::store::log_index::{BranchOf, LogName, Successor};
 use sync::store::rows::{Arrival, Beyond, Birth, DocRow, IndexEntry, Mark, Said, StoredRecord, Summary, Verdict, Wait};
@@ -196,17 +196,15 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         facts: GenesisFacts { requester: Some(DocId([2; 32])) },
     };
     let heads = vec![ChangeHash([3; 32]), ChangeHash([4; 32])];
-    let held = |counter, value| Held { place: (counter, ActorId([6; 16])), change: ChangeHash([5; 32]), value };
     let values = [
-        None,
-        Some(Value::Null),
-        Some(Value::Bool(true)),
-        Some(Value::Int(-5)),
-        Some(Value::Text("lampe".into())),
-        Some(Value::Other("1.5".into())),
+        Content::Text("Il fait noir.".into()),
+        Content::Value(Value::Null),
+        Content::Value(Value::Bool(true)),
+        Content::Value(Value::Int(-5)),
+        Content::Value(Value::Text("lampe".into())),
+        Content::Value(Value::Other("1.5".into())),
     ];
-    let held = (300..).zip(values).map(|(counter, value)| held(counter, value)).collect();
-    let register = Register { held, text: Some("Il fait noir.".into()) };
+    let register = values.map(|content| Row { change: ChangeHash([5; 32]), content }.to_bytes()).concat();
     let first = Some((Hlc(76), ChangeHash([1; 32]), Hlc(75)));
     let summary = Summary { first, last_at: Some(Hlc(78)), tainted: true };
     let doc = DocRow { scope: SCOPE, kind: DocKind::Ticket, natural: false, births: vec![birth], heads, summary };
@@ -259,7 +257,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("row-record", StoredRecord { record, signature }.to_bytes()),
         ("row-arrival", Arrival { log: 9, seq: 300, chain: [1; 16] }.to_bytes()),
         ("row-document", doc.to_bytes()),
-        ("row-register", register.to_bytes()),
+        ("row-register", register),
         ("row-enrolment", said.to_bytes()),
         ("row-change", entry.to_bytes()),
         ("row-verdicts-and-their-keys", verdicts),

@@ -372,6 +372,8 @@ pub struct TicketDetail {
     pub notes: bool,
 }
 
+/// Tickets that share a number and are named in an alarm.
+const DOUBLED_NAMED: usize = 16;
 /// Tickets with one number that are looked at: honest sites make one.
 const SAME_NUMBER: usize = 16;
 
@@ -437,9 +439,7 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
 /// Tickets that are shown with letters because another one was given their number, as far as the reader may see them: the
 /// number with its letters, and when each was opened; the first few.
 pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec<(String, i64)>> {
-    let select = format!(
-        "SELECT {COLUMNS}, t.born FROM tickets t WHERE t.number <> t.given ORDER BY t.number LIMIT {SAME_NUMBER}"
-    );
+    let select = format!("SELECT {COLUMNS}, t.born FROM tickets t WHERE t.number <> t.given ORDER BY t.number");
     let mut found = conn.prepare_cached(&select)?;
     let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(23)?)))?;
     let mut numbers = Vec::new();
@@ -447,6 +447,9 @@ pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec
         let (row, born) = found?;
         if may_read(reach, &row).is_some() {
             numbers.push((row.number, born));
+        }
+        if numbers.len() == DOUBLED_NAMED {
+            break;
         }
     }
     Ok(numbers)

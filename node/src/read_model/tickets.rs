@@ -107,9 +107,10 @@ fn shows_as_given(conn: &Connection, doc: &DocId) -> rusqlite::Result<bool> {
     Ok(find.query_row([doc.to_string()], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
-/// Two letters that a ticket's id gives.
+/// Three letters that a ticket's id gives.
 fn letters(doc: &DocId) -> String {
-    doc.0[..2].iter().map(|byte| char::from(b'A' + byte % 26)).collect()
+    let number = doc.0[..8].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    [676, 26, 1].map(|place| char::from(b'A' + (number / place % 26) as u8)).iter().collect()
 }
 
 /// Writes the rows of the notes beside `ticket`.
@@ -260,7 +261,7 @@ mod tests {
         let (elder, younger, youngest) = (opened(9, "PAR-5", 1), opened(3, "PAR-5", 2), opened(4, "PAR-5", 3));
         let other = opened(5, "PAR-6", 4);
         let half = [opened(6, "", 5), opened(7, "", 6)];
-        let expected = ["PAR-5", "PAR-5-DD", "PAR-5-EE", "PAR-6", "", ""];
+        let expected = ["PAR-5", "PAR-5-ONR", "PAR-5-TJO", "PAR-6", "", ""];
         let orders: [[&View; 3]; 4] = [
             [&elder, &younger, &youngest],
             [&younger, &elder, &youngest],
@@ -278,13 +279,13 @@ mod tests {
                 })
                 .expect("searched")
             };
-            assert_eq!((found("PAR-5"), found("PAR-5-DD")), (1, 1), "a search finds it as it is shown");
+            assert_eq!((found("PAR-5"), found("PAR-5-ONR")), (1, 1), "a search finds it as it is shown");
 
             // The eldest no longer stands: the next one shows the number.
             let next = remove(&conn, &elder.id).expect("removed");
             assert_eq!(next, Some(younger.id));
             write(&conn, &younger).expect("written");
-            assert_eq!(shown(&conn)[..2], ["PAR-5", "PAR-5-EE"]);
+            assert_eq!(shown(&conn)[..2], ["PAR-5", "PAR-5-TJO"]);
         }
     }
 }

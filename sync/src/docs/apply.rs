@@ -399,6 +399,9 @@ impl<'a> Materializer<'a> {
 /// the last changes with a key of an order among its ancestors.
 fn look_back(writing: &mut Writing<'_>, at: Hlc, facts: &Facts) -> Result<(bool, Vec<ChangeHash>), StoreError> {
     let (mut doubt, mut last) = (false, BTreeSet::new());
+    // Where all say the same there is nothing to compare: the last of one change are no ancestors of one another.
+    let mut before: Option<Vec<ChangeHash>> = None;
+    let mut differ = false;
     for hash in &facts.dependencies {
         let Some((doc, mut entry)) = entry_by_hash(writing, hash)? else {
             continue;
@@ -410,12 +413,15 @@ fn look_back(writing: &mut Writing<'_>, at: Hlc, facts: &Facts) -> Result<(bool,
                 writing.put(Table::Changes, &key, &entry.to_bytes())?;
             }
         }
-        match entry.ordered {
-            true => drop(last.insert(*hash)),
-            false => last.extend(entry.ordered_before),
-        }
+        let of_this = if entry.ordered { vec![*hash] } else { entry.ordered_before };
+        last.extend(of_this.iter().copied());
+        differ |= before.as_ref().is_some_and(|before| *before != of_this);
+        before = Some(of_this);
     }
-    Ok((doubt, not_followed(writing, last)?))
+    match before {
+        Some(before) if !differ => Ok((doubt, before)),
+        Some(_) | None => Ok((doubt, not_followed(writing, last)?)),
+    }
 }
 
 /// Those of some changes that are no ancestor of another one. Linear in the changes with a key of an order between them.

@@ -10,7 +10,7 @@ use schema::doc::{Edits, Value};
 use schema::id::{ActorId, DocId};
 
 use super::StoredHistory;
-use super::registers::{Held, Register, register};
+use super::registers::{Content, Held, register};
 use crate::change::History as _;
 use crate::store::{Source, StoreError};
 
@@ -95,11 +95,11 @@ pub fn quick(
         operations.push(Op { action, obj, key, pred: before.collect(), insert: false });
     };
     for (key, value) in puts {
-        let Register { held, .. } = register(source, doc, key)?;
+        let held = register(source, doc, key)?;
         match (value, held.as_slice()) {
             (None, []) => {}
             (None, held) => say(OpType::Delete, key, held),
-            (Some(value), [one]) if one.value.as_ref() == Some(value) => {}
+            (Some(value), [Held { content: Content::Value(known), .. }]) if known == value => {}
             (Some(value), held) => {
                 // As in `write`: settling is a value, and not the deletion of the others.
                 let before = if held.len() > 1 { &[] } else { held };

@@ -8,6 +8,7 @@ use schema::doc::{Stamp, View};
 use schema::id::{DocId, SiteId};
 
 use super::load;
+use super::view::known;
 use crate::admission::read_body;
 use crate::store::tables::LogNo;
 use crate::store::{Source, StoreError};
@@ -53,7 +54,7 @@ pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError>
                 continue;
             };
             let after = match &op.action {
-                OpType::Put(value) => shown(value),
+                OpType::Put(value) => known(value).shown(),
                 OpType::Delete => None,
                 OpType::Make(_) | OpType::Increment(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => {
                     texts = true;
@@ -75,14 +76,6 @@ pub fn steps(source: &impl Source, view: &View) -> Result<Vec<Step>, StoreError>
         steps.extend(found.into_values());
     }
     Ok(steps)
-}
-
-fn shown(value: &automerge::ScalarValue) -> Option<String> {
-    match value {
-        automerge::ScalarValue::Null => None,
-        automerge::ScalarValue::Str(text) => Some(text.to_string()),
-        other => Some(other.to_string()),
-    }
 }
 
 fn place(id: &OpId) -> (u64, Vec<u8>) {

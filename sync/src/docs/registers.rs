@@ -11,18 +11,25 @@ use automerge::{Automerge, Change, ObjType, ROOT, ReadDoc, ValueRef};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::doc::Value;
 use schema::id::{ActorId, ChangeHash, DocId};
-use schema::record::{BodyName, MAX_BODY_BYTES};
 
 use super::view::known;
-use super::{entries, load};
-use crate::admission::read_body;
+use super::{changes, load};
 use crate::store::{Source, StoreError, Table, Writing, decode};
 
-/// Values that may stand under one key: those of all that wrote it without seeing one another.
-const MAX_HELD: usize = 1 << 16;
+/// Bytes of a text in a row: rows hold what was admitted, whose bounds are R6's.
+const MAX_TEXT_BYTES: usize = u32::MAX as usize;
 
 /// An operation: its counter, and its author.
 pub type OpPlace = (u64, ActorId);
+
+/// What a put gave a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A scalar.
+    Value(Value),
+    /// A Text, as it reads now.
+    Text(String),
+}
 
 /// A value that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,99 +38,103 @@ pub struct Held {
     pub place: OpPlace,
     /// The change that it is part of.
     pub change: ChangeHash,
-    /// The value; `None` for a Text.
-    pub value: Option<Value>,
+    /// The value.
+    pub content: Content,
 }
 
-/// What stands under a key.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Register {
-    /// The values, the winner last.
-    pub held: Vec<Held>,
-    /// The content of a Text.
-    pub text: Option<String>,
+/// The row of a value that stands: its key in the table says which document, key and operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The change that it is part of.
+    pub change: ChangeHash,
+    /// The value.
+    pub content: Content,
 }
 
-impl Canonical for Held {
+impl Canonical for Row {
     fn write(&self, out: &mut Writer) {
-        out.u64(self.place.0);
-        self.place.1.write(out);
         self.change.write(out);
-        match &self.value {
-            None => out.u8(0),
-            Some(Value::Null) => out.u8(1),
-            Some(Value::Bool(flag)) => {
+        match &self.content {
+            Content::Text(text) => {
+                out.u8(0);
+                out.text(text);
+            }
+            Content::Value(Value::Null) => out.u8(1),
+            Content::Value(Value::Bool(flag)) => {
                 out.u8(2);
                 out.flag(*flag);
             }
-            Some(Value::Int(number)) => {
+            Content::Value(Value::Int(number)) => {
                 out.u8(3);
                 out.u64(*number as u64);
             }
-            Some(Value::Text(text)) => {
+            Content::Value(Value::Text(text)) => {
                 out.u8(4);
                 out.text(text);
             }
-            Some(Value::Other(text)) => {
+            Content::Value(Value::Other(text)) => {
                 out.u8(5);
                 out.text(text);
             }
         }
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let place = (input.u64("operation")?, Canonical::read(input)?);
         let change = Canonical::read(input)?;
-        let value = match input.u8("value")? {
-            0 => None,
-            1 => Some(Value::Null),
-            2 => Some(Value::Bool(input.flag("value")?)),
-            3 => Some(Value::Int(input.u64("value")? as i64)),
-            4 => Some(Value::Text(input.text(MAX_BODY_BYTES, "value")?)),
-            5 => Some(Value::Other(input.text(MAX_BODY_BYTES, "value")?)),
+        let content = match input.u8("value")? {
+            0 => Content::Text(input.text(MAX_TEXT_BYTES, "text")?),
+            1 => Content::Value(Value::Null),
+            2 => Content::Value(Value::Bool(input.flag("value")?)),
+            3 => Content::Value(Value::Int(input.u64("value")? as i64)),
+            4 => Content::Value(Value::Text(input.text(MAX_TEXT_BYTES, "value")?)),
+            5 => Content::Value(Value::Other(input.text(MAX_TEXT_BYTES, "value")?)),
             _ => return Err(CodecError::Invalid { what: "value" }),
         };
-        Ok(Self { place, change, value })
+        Ok(Self { change, content })
     }
 }
 
-impl Canonical for Register {
-    fn write(&self, out: &mut Writer) {
-        out.list(&self.held, |out, held| held.write(out));
-        out.option(self.text.as_ref(), |out, text| out.text(text));
+/// What the rows of a key begin with: its length stands before it, so that no key is the beginning of another.
+fn prefix(doc: &DocId, key: &str) -> Vec<u8> {
+    [doc.0.as_slice(), &(key.len() as u32).to_be_bytes(), key.as_bytes()].concat()
+}
+
+fn row_key(doc: &DocId, key: &str, (counter, actor): &OpPlace) -> Vec<u8> {
+    [prefix(doc, key).as_slice(), &counter.to_be_bytes(), &actor.0].concat()
+}
+
+/// The key of the document, and the value, of a row.
+fn read_row(doc: &DocId, (row, bytes): &(Vec<u8>, Vec<u8>)) -> Result<(String, Held), StoreError> {
+    let parts = || {
+        let (length, rest) = row.get(doc.0.len()..)?.split_at_checked(4)?;
+        let (key, place) = rest.split_at_checked(u32::from_be_bytes(length.try_into().ok()?) as usize)?;
+        let (counter, actor) = place.split_at_checked(8)?;
+        let place = (u64::from_be_bytes(counter.try_into().ok()?), ActorId(actor.try_into().ok()?));
+        Some((std::str::from_utf8(key).ok()?.to_owned(), place))
+    };
+    let (key, place) = parts().ok_or(StoreError::Damaged { table: Table::Registers.name() })?;
+    let Row { change, content } = decode(Table::Registers, bytes)?;
+    Ok((key, Held { place, change, content }))
+}
+
+/// What stands under a key, the winner last; nothing if it was never written or all of it was taken away.
+pub fn register(source: &impl Source, doc: &DocId, key: &str) -> Result<Vec<Held>, StoreError> {
+    let rows = source.prefixed(Table::Registers, &prefix(doc, key))?;
+    rows.iter().map(|row| read_row(doc, row).map(|(_, held)| held)).collect()
+}
+
+/// All that stands, by key, the winner last. Linear in that.
+pub fn registers(source: &impl Source, doc: &DocId) -> Result<BTreeMap<String, Vec<Held>>, StoreError> {
+    let mut registers: BTreeMap<String, Vec<Held>> = BTreeMap::new();
+    for row in source.prefixed(Table::Registers, &doc.0)? {
+        let (key, held) = read_row(doc, &row)?;
+        registers.entry(key).or_default().push(held);
     }
-    fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self {
-            held: input.list(MAX_HELD, "values", Canonical::read)?,
-            text: input.option("text", |input| input.text(usize::MAX, "text"))?,
-        })
-    }
-}
-
-fn row_key(doc: &DocId, key: &str) -> Vec<u8> {
-    [doc.0.as_slice(), key.as_bytes()].concat()
-}
-
-/// What stands under a key; nothing if it was never written or all of it was taken away.
-pub fn register(source: &impl Source, doc: &DocId, key: &str) -> Result<Register, StoreError> {
-    Ok(source.get_as(Table::Registers, &row_key(doc, key))?.unwrap_or_default())
-}
-
-/// All that stands, by key. Linear in that.
-pub fn registers(source: &impl Source, doc: &DocId) -> Result<BTreeMap<String, Register>, StoreError> {
-    let damaged = || StoreError::Damaged { table: Table::Registers.name() };
-    let rows = source.prefixed(Table::Registers, &doc.0)?;
-    rows.into_iter()
-        .map(|(key, bytes)| {
-            let key = key.get(doc.0.len()..).and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(damaged)?;
-            Ok((key.to_owned(), decode(Table::Registers, &bytes)?))
-        })
-        .collect()
+    Ok(registers)
 }
 
 /// Adds what a change puts and takes away, behind everything that it depends on. Linear in the change. `true`: it touches
 /// a Text, whose content is to be [read again](renew).
 pub fn add(writing: &mut Writing<'_>, doc: &DocId, change: &Change) -> Result<bool, StoreError> {
-    let mut touched: BTreeMap<String, Register> = BTreeMap::new();
     let mut texts = false;
     let (hash, start) = (ChangeHash(change.hash().0), change.start_op().get());
     let actor = actor_of(change.actor_id())?;
@@ -132,38 +143,25 @@ pub fn add(writing: &mut Writing<'_>, doc: &DocId, change: &Change) -> Result<bo
             texts = true;
             continue;
         };
-        let register = match touched.get_mut(key.as_str()) {
-            Some(register) => register,
-            None => touched.entry(key.to_string()).or_insert(register(writing, doc, key)?),
-        };
         for before in op.pred.iter() {
             let place = (before.counter(), actor_of(before.actor())?);
-            register.held.retain(|held| held.place != place);
+            writing.remove(Table::Registers, &row_key(doc, key, &place))?;
         }
-        let place = (start + index as u64, actor);
-        match op.action {
-            OpType::Put(value) => register.held.push(Held { place, change: hash, value: Some(known(&value)) }),
+        let content = match op.action {
+            OpType::Put(value) => Content::Value(known(&value)),
             OpType::Make(ObjType::Text) => {
                 texts = true;
-                register.held.push(Held { place, change: hash, value: None });
-                register.text = Some(String::new());
+                Content::Text(String::new())
             }
             // R6 lets none of these through but the deletion, which puts nothing.
-            OpType::Delete | OpType::Make(_) | OpType::Increment(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => {}
-        }
-    }
-    for (key, mut register) in touched {
-        register.held.sort_unstable_by_key(|held| held.place);
-        put(writing, doc, &key, &register)?;
+            OpType::Delete | OpType::Make(_) | OpType::Increment(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => {
+                continue;
+            }
+        };
+        let row = Row { change: hash, content };
+        writing.put(Table::Registers, &row_key(doc, key, &(start + index as u64, actor)), &row.to_bytes())?;
     }
     Ok(texts)
-}
-
-fn put(writing: &mut Writing<'_>, doc: &DocId, key: &str, register: &Register) -> Result<(), StoreError> {
-    match register.held.is_empty() {
-        true => writing.remove(Table::Registers, &row_key(doc, key)),
-        false => writing.put(Table::Registers, &row_key(doc, key), &register.to_bytes()),
-    }
 }
 
 /// Reads the texts of a document again, and keeps it as saved. Where its keys are not what stands, they are made again from
@@ -174,18 +172,22 @@ pub fn renew(writing: &mut Writing<'_>, doc: &DocId, document: &mut Automerge) -
     if !agree(&held, document) {
         tracing::error!(%doc, "what stands of a document is not what its changes say; it is made again from them");
         remove(writing, doc)?;
-        for change in changes(writing, doc)? {
+        for change in changes(writing, doc, |_| true)? {
             add(writing, doc, &change)?;
         }
         held = registers(writing, doc)?;
     }
     for item in document.map_range(ROOT, ..) {
-        if let (ValueRef::Object(ObjType::Text), Some(register)) = (&item.value, held.get_mut(item.key.as_ref())) {
-            let text = Some(document.text(item.id()).unwrap_or_default());
-            if register.text != text {
-                register.text = text;
-                put(writing, doc, &item.key, register)?;
-            }
+        let (ValueRef::Object(ObjType::Text), Some(place)) = (&item.value, place_of(&item.id())) else {
+            continue;
+        };
+        let text = document.text(item.id()).unwrap_or_default();
+        let of_key = held.remove(item.key.as_ref()).unwrap_or_default();
+        if let Some(known) = of_key.into_iter().find(|known| known.place == place)
+            && known.content != Content::Text(text.clone())
+        {
+            let row = Row { change: known.change, content: Content::Text(text) };
+            writing.put(Table::Registers, &row_key(doc, &item.key, &place), &row.to_bytes())?;
         }
     }
     Ok(())
@@ -200,7 +202,7 @@ pub fn remove(writing: &mut Writing<'_>, doc: &DocId) -> Result<(), StoreError> 
 }
 
 /// Whether a loaded document holds just what stands: the same operations under the same keys.
-pub fn agree(held: &BTreeMap<String, Register>, document: &Automerge) -> bool {
+pub fn agree(held: &BTreeMap<String, Vec<Held>>, document: &Automerge) -> bool {
     let of_document = |key: &str| -> Vec<OpPlace> {
         let all = document.get_all(ROOT, key).unwrap_or_default();
         let mut places: Vec<OpPlace> = all.iter().filter_map(|(_, id)| place_of(id)).collect();
@@ -209,7 +211,7 @@ pub fn agree(held: &BTreeMap<String, Register>, document: &Automerge) -> bool {
     };
     let keys: Vec<String> = document.keys(ROOT).collect();
     keys.len() == held.len()
-        && held.iter().all(|(key, register)| register.held.iter().map(|held| held.place).eq(of_document(key)))
+        && held.iter().all(|(key, register)| register.iter().map(|held| held.place).eq(of_document(key)))
 }
 
 /// The operation that an object id names.
@@ -224,18 +226,6 @@ fn actor_of(actor: &automerge::ActorId) -> Result<ActorId, StoreError> {
     let bytes = actor.to_bytes().try_into();
     // R6 admits no other.
     bytes.map(ActorId).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })
-}
-
-/// The changes of a document, each behind what it depends on.
-fn changes(source: &impl Source, doc: &DocId) -> Result<Vec<Change>, StoreError> {
-    let mut entries = entries(source, doc)?;
-    entries.sort_by_key(|entry| (entry.order, entry.facts.hash));
-    let read = |hash: &ChangeHash| {
-        let body = read_body(source, &BodyName::Change(*hash))?;
-        let body = body.ok_or(StoreError::Missing { what: "the body of a change" })?;
-        Change::from_bytes(body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })
-    };
-    entries.iter().map(|entry| read(&entry.facts.hash)).collect()
 }
 
 /// Whether the keys of a document, loaded with all its changes, are what stands. For tests.

@@ -8,7 +8,7 @@ use schema::id::{ActorId, ChangeHash, DocId, SiteId};
 use schema::time::Hlc;
 
 use super::history::{site_of, steps};
-use super::registers::{Held, place_of, registers};
+use super::registers::{Content, place_of, registers};
 use super::{entries, entry_by_hash, load, row};
 use crate::store::rows::{DocRow, IndexEntry, Summary};
 use crate::store::{LogNo, Source, StoreError};
@@ -21,11 +21,14 @@ pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErro
     };
     // What a tainted value is to be set beside stands in the history.
     if row.summary.tainted {
-        return whole(source, doc);
+        match whole(source, doc) {
+            // It shows without what to go back to.
+            Err(StoreError::Damaged { .. }) => tracing::error!(%doc, "the history of a document cannot be read"),
+            read => return read,
+        }
     }
     let registers = registers(source, doc)?;
-    let shown: BTreeSet<ChangeHash> =
-        registers.values().flat_map(|register| register.held.iter().map(|held| held.change)).collect();
+    let shown: BTreeSet<ChangeHash> = registers.values().flatten().map(|held| held.change).collect();
     let mut entries = Vec::with_capacity(shown.len());
     for hash in shown {
         let found = entry_by_hash(source, &hash)?;
@@ -36,13 +39,16 @@ pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErro
     let index: HashMap<ChangeHash, usize> = changes.iter().map(|stamp| stamp.change).zip(0..).collect();
     let mut view = empty(doc, &row);
     for (key, register) in registers {
-        if let Some(text) = register.text {
-            view.texts.insert(key, text);
-            continue;
+        for held in register.into_iter().rev() {
+            match held.content {
+                Content::Text(text) => drop(view.texts.entry(key.clone()).or_insert(text)),
+                Content::Value(value) => {
+                    let by = index.get(&held.change).copied();
+                    let values = view.values.entry(key.clone()).or_default();
+                    values.extend(by.map(|by| AttributedValue { value, by }));
+                }
+            }
         }
-        let attributed =
-            |held: Held| Some(AttributedValue { value: held.value?, by: index.get(&held.change).copied()? });
-        view.values.insert(key, register.held.into_iter().rev().filter_map(attributed).collect());
     }
     view.changes = changes;
     Ok(Some(view))
@@ -136,6 +142,8 @@ pub(super) fn known(scalar: &ScalarValue) -> Value {
         ScalarValue::Boolean(flag) => Value::Bool(*flag),
         ScalarValue::Int(number) => Value::Int(*number),
         ScalarValue::Str(text) => Value::Text(text.to_string()),
+        // Never written by us; what is shown of it does not grow with it.
+        ScalarValue::Bytes(bytes) => Value::Other(format!("{} bytes", bytes.len())),
         other => Value::Other(other.to_string()),
     }
 }

@@ -80,6 +80,7 @@ impl Engine {
         sync.knows(lines.iter().map(|line| ((line.0, line.1), line.2)).collect());
         sync.start_at(Cursor::default());
         sync.touched = now;
+        sync.asked = None;
         sync.vector_at = Some(now);
         // Two questions that crossed answer one another.
         if answer && sync.vector_said.is_none_or(|at| now.since(at) >= VECTOR_INTERVAL) {
@@ -98,6 +99,7 @@ impl Engine {
         lines.truncate(MAX_ITEMS as usize);
         if let Some(sync) = self.sessions.get_mut(&id).and_then(|session| session.scopes.get_mut(&scope)) {
             sync.vector_said = Some(turn.now);
+            sync.asked = sync.asked.or(answer.then_some(turn.now));
         }
         self.send(turn, id, Message::Vector { scope, lines, answer });
     }
@@ -169,7 +171,6 @@ impl Engine {
         match fetched {
             Fetched::CursorRefused => {
                 sync.lanes = Default::default();
-                sync.touched = now;
                 self.say_vector(turn, id, scope, true);
             }
             Fetched::Runs(cursor, runs) => {

@@ -106,6 +106,8 @@ pub struct ScopeSync {
     pub vector_at: Option<Timestamp>,
     /// When this side last said its vector.
     pub vector_said: Option<Timestamp>,
+    /// When it first asked where the lanes are to begin, and has heard no answer since.
+    pub asked: Option<Timestamp>,
     /// Digests last said.
     pub said: Option<([u8; 32], Option<DocsAt>)>,
     /// Whether the peer last said that it holds the same records.
@@ -166,7 +168,8 @@ impl ScopeSync {
 
     /// How long the question where the lanes are to begin has had no answer; zero if it has one, or none was asked.
     pub fn unanswered_for(&self, now: Timestamp) -> Duration {
-        if self.begun && !self.has_started() { now.since(self.touched) } else { Duration::ZERO }
+        let asked = self.asked.filter(|_| self.begun && !self.has_started());
+        asked.map(|at| now.since(at)).unwrap_or_default()
     }
 
     /// Nothing lies in the future of a clock that was set back.
@@ -174,6 +177,7 @@ impl ScopeSync {
         self.touched = self.touched.min(now);
         self.vector_at = self.vector_at.map(|at| at.min(now));
         self.vector_said = self.vector_said.map(|at| at.min(now));
+        self.asked = self.asked.map(|at| at.min(now));
         for lane in &mut self.lanes {
             lane.waits_from = lane.waits_from.min(now);
             lane.sent_at.iter_mut().for_each(|sent| *sent = now.min(*sent));

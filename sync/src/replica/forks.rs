@@ -17,7 +17,7 @@ use crate::limits::{
     FORK_MEMORY, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE,
 };
 use crate::store::log_index::{self, ForkIndex, Line, LogName};
-use crate::store::{Durability, LogNo, LogState, Source, StoreError, Writing};
+use crate::store::{Durability, LogNo, LogState, Source, StoreError, Table, Writing};
 use crate::wire::Message;
 
 impl Replica {
@@ -148,7 +148,16 @@ impl Replica {
             return Ok(None);
         }
         self.paced.insert(site, now);
-        let news = self.store.write(Durability::Durable, |writing| end_log(writing, proof, fork))?;
+        let counts = self.is_sequencer() && site != self.me();
+        // When the later of the two histories began, by its site's clock; not after now.
+        let firsts = proof.branches.iter().filter_map(|branch| branch.headers.first());
+        let at = firsts.map(|header| header.hlc.timestamp()).max().unwrap_or(now).min(now);
+        let news = self.store.write(Durability::Durable, |writing| {
+            if counts {
+                count_fork(writing, &site, fork.log.generation, at)?;
+            }
+            end_log(writing, proof, fork)
+        })?;
         self.due = true;
         for torn in self.torn.values_mut() {
             torn.retain(|log| (log.site, log.scope) != (site, scope));
@@ -157,31 +166,21 @@ impl Replica {
             self.begin_anew(now, &fork.log);
         } else {
             self.alarm(now, Alarm::Forked(site));
-            self.count_fork(now, site, fork.log.generation)?;
+            self.find_to_revoke(&site)?;
         }
         Ok(Some(Event::Forked(scope, news.iter().map(Fork::name).collect())))
     }
 
-    /// Where the authority log is kept: remembers that a generation of a site forked. The last of so many within a day is one
-    /// too many. Linear in `FORKS_UNTIL_REVOKED`.
-    fn count_fork(&mut self, now: Timestamp, site: SiteId, generation: GenerationId) -> Result<(), StoreError> {
-        if !self.is_sequencer() {
-            return Ok(());
-        }
-        let note = format!("forks/{site}");
-        let before = self.note(&note)?.unwrap_or_default();
-        let mut forked: Vec<(GenerationId, Timestamp)> = before
-            .chunks_exact(24)
-            .filter_map(|row| Some((GenerationId(id_at(row, 0)?), Timestamp(u64::from_be_bytes(id_at(row, 16)?)))))
-            .filter(|(other, at)| *other != generation && (now < *at || now.since(*at) < FORK_MEMORY))
-            .collect();
-        forked.push((generation, now));
-        let last = forked.len().saturating_sub(FORKS_UNTIL_REVOKED);
-        let rows: Vec<u8> =
-            forked[last..].iter().flat_map(|(other, at)| [other.0.as_slice(), &at.0.to_be_bytes()].concat()).collect();
-        self.set_note(&note, Some(&rows))?;
-        if forked.len() >= FORKS_UNTIL_REVOKED {
-            self.to_revoke.insert(site);
+    /// Whether the generations of a site that forked are too many within a day: then its key is to be revoked here.
+    pub(super) fn find_to_revoke(&mut self, site: &SiteId) -> Result<(), StoreError> {
+        let mut times: Vec<Timestamp> = forked(&self.store.read()?, site)?.into_iter().map(|(_, at)| at).collect();
+        times.sort_unstable();
+        let close = |times: &[Timestamp]| match times {
+            [first, .., last] => last.since(*first) < FORK_MEMORY,
+            _ => false,
+        };
+        if times.windows(FORKS_UNTIL_REVOKED).any(close) {
+            self.to_revoke.insert(*site);
         }
         Ok(())
     }
@@ -294,6 +293,38 @@ impl Replica {
     }
 }
 
+/// The note of the generations of a site that forked: where the authority log is kept.
+fn forked_note(site: &SiteId) -> Vec<u8> {
+    [b"note/forks/".as_slice(), &site.0].concat()
+}
+
+/// The generations of a site that forked, as far as they are remembered, and when.
+fn forked(source: &impl Source, site: &SiteId) -> Result<Vec<(GenerationId, Timestamp)>, StoreError> {
+    let rows = source.get(Table::Meta, &forked_note(site))?.unwrap_or_default();
+    let row = |row: &[u8]| Some((GenerationId(id_at(row, 0)?), Timestamp(u64::from_be_bytes(id_at(row, 16)?))));
+    Ok(rows.chunks_exact(24).filter_map(row).collect())
+}
+
+/// Remembers that a generation forked, once: the proofs of its other scopes change nothing. Of more than are counted the
+/// latest stay.
+fn count_fork(
+    writing: &mut Writing<'_>,
+    site: &SiteId,
+    generation: GenerationId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut known = forked(writing, site)?;
+    if known.iter().any(|(other, _)| *other == generation) {
+        return Ok(());
+    }
+    known.push((generation, at));
+    known.sort_unstable_by_key(|(_, at)| *at);
+    let from = known.len().saturating_sub(FORKS_UNTIL_REVOKED);
+    let row = |(generation, at): &(GenerationId, Timestamp)| [generation.0.as_slice(), &at.0.to_be_bytes()].concat();
+    let rows: Vec<u8> = known[from..].iter().flat_map(row).collect();
+    writing.put(Table::Meta, &forked_note(site), &rows)
+}
+
 /// Keeps a proof, and those that this site's own third histories give with it.
 fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Vec<Fork>, StoreError> {
     let (mut left, mut news) = (vec![(proof, fork)], Vec::new());
@@ -320,7 +351,8 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
 }
 
 /// A log's headers from `from` on, up to one that is signed: where it ended inside a run because it forked there, the proof
-/// of that goes on to one. `None` if none is within a run's length.
+/// of that goes on to one. `None` if neither brings one within `MAX_BRANCH_HEADERS`: then that history stays unproven here,
+/// and another site has to prove it.
 fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
     let mut headers = Vec::new();
     for seq in (from..=state.seq).take(MAX_RUN_RECORDS) {
@@ -334,7 +366,10 @@ fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) 
     let Some(fork) = forks.of(&log).find(|fork| (fork.last, fork.hash) == (state.seq, state.hash)) else {
         return Ok(None);
     };
-    let Some(ForkProof { branches: [onward, _] }) = log_index::proof(source, fork)? else {
+    let Some(ForkProof { branches }) = log_index::proof(source, fork)? else {
+        return Ok(None);
+    };
+    let Some(onward) = branches.into_iter().min_by_key(|branch| branch.headers.len()) else {
         return Ok(None);
     };
     headers.extend(onward.headers);

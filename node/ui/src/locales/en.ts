@@ -109,9 +109,9 @@ export const en = {
     'SET-BACK': (_: Params) =>
       'This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and said again. Nothing to do; look at what stands in two values.',
     'NUMBER-TWICE': (p: Params) =>
-      `Two tickets were given one number by a machine that was set back. The younger carries letters: ${p.numbers ?? ''}. Both are here; tell whoever knows the old number.`,
+      `A machine that was set back gave one number to several tickets. The newer ones carry letters: ${p.numbers ?? ''}. All are here; tell whoever knows the old number.`,
     'KEY-REVOKED': (p: Params) =>
-      `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again.`,
+      `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>
       'The rules of the organisation exist in two versions: the main site’s key was used in two places. Nothing is lost. Tell your administrator.',
     'SITE-SLOWED': (p: Params) =>

@@ -111,9 +111,9 @@ export const fr: typeof en = {
     'SET-BACK': (_) =>
       'Ce site a été ramené à un état antérieur et a continué de là. Ce qu’il avait écrit avant et après est gardé, et redit. Rien à faire\u00a0; regardez ce qui a deux valeurs.',
     'NUMBER-TWICE': (p) =>
-      `Deux tickets ont reçu le même numéro d’une machine ramenée en arrière. Le plus récent porte des lettres\u00a0: ${p.numbers ?? ''}. Les deux sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
+      `Une machine ramenée à un état antérieur a donné le même numéro à plusieurs tickets. Les plus récents portent des lettres\u00a0: ${p.numbers ?? ''}. Tous sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
     'KEY-REVOKED': (p) =>
-      `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau.`,
+      `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
       'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu. Prévenez votre administrateur.',
     'SITE-SLOWED': (p) =>

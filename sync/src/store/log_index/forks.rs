@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::fork::{Fork, ForkProof, branch_name};
-use schema::id::{GenerationId, LogId, RecordHash, ScopeId};
+use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId};
 use schema::record::Header;
 
 use super::{LogState, Undo};
@@ -49,6 +49,11 @@ impl ForkIndex {
     /// Whether nothing ever forked.
     pub fn is_empty(&self) -> bool {
         self.forks.is_empty()
+    }
+
+    /// The sites whose logs forked.
+    pub fn sites(&self) -> BTreeSet<SiteId> {
+        self.forks.keys().map(|log| log.site).collect()
     }
 
     /// The forks of a scope.
