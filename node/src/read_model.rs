@@ -118,20 +118,23 @@ impl ReadModel {
     }
 }
 
+/// Makes the rows of a document again, and those of tickets whose numbers are shown otherwise then.
 fn row(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<(), ViewError> {
+    let mut left = vec![*doc];
+    while let Some(doc) = left.pop() {
+        left.extend(row_of(conn, source, &doc)?);
+    }
+    Ok(())
+}
+
+fn row_of(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<Vec<DocId>, ViewError> {
     let Some(view) = view::view(source, doc)? else {
-        if let Some(other) = tickets::remove(conn, doc)? {
-            row(conn, source, &other)?;
-        }
-        return Ok(directory::remove(conn, doc)?);
+        let next = tickets::remove(conn, doc)?;
+        directory::remove(conn, doc)?;
+        return Ok(next.into_iter().collect());
     };
     match view.kind {
-        DocKind::Ticket => {
-            // At most one step: what it answers with is behind this one then.
-            if let Some(other) = tickets::write(conn, &view)? {
-                row(conn, source, &other)?;
-            }
-        }
+        DocKind::Ticket => return Ok(tickets::write(conn, &view)?),
         DocKind::TicketNotes => {
             // Whoever may write notes may write any ticket's id into them: the document's own id proves it.
             let founded: Option<Signed> = source.get_as(Table::Authority, &0u64.to_be_bytes())?;
@@ -145,7 +148,7 @@ fn row(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<(), ViewE
         DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location => directory::write(conn, &view)?,
         DocKind::Other(_) => {}
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn all_docs(source: &impl Source) -> Result<Vec<DocId>, StoreError> {

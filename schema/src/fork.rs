@@ -87,7 +87,8 @@ impl Branch {
         })
     }
 
-    fn check(&self) -> Result<(), ForkError> {
+    /// Whether it is a chain of one log, signed by its site. Linear in its headers.
+    pub fn check(&self) -> Result<(), ForkError> {
         let first = self.first()?;
         let mut before = first.hash();
         for (header, seq) in self.headers.iter().zip(first.seq..).skip(1) {

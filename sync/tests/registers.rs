@@ -124,3 +124,44 @@ fn r30_an_edit_of_a_field_saves_no_document() {
     let view = fleet.view(0, &doc).unwrap();
     assert_eq!((view.text("urgency"), view.texts["description"].as_str()), (Some("medium"), "Il fait jour."));
 }
+
+/// Sixty-six copies of a site put a value each without seeing one another. A change may name 64 authors beside its own, so
+/// nobody could settle that at once: each edit settles what it may, and the next one the rest.
+#[test]
+fn a14_more_values_than_a_change_may_name_are_settled_by_two_edits() {
+    let mut fleet = Fleet::new(2);
+    let doc = fleet.ticket(0, "lampe");
+    fleet.meet_all();
+    let before = fleet.disks[1].clone();
+    for copy in 0..66 {
+        fleet.restart(1, Some(before.clone()));
+        fleet.put(1, doc, "external", &format!("de la copie {copy}"));
+        // Of many open logs of one site one a minute begins.
+        fleet.now.0 += 61_000;
+        fleet.meet(0, 1);
+    }
+    let values = |fleet: &Fleet| fleet.view(0, &doc).unwrap().distinct("external").len();
+    assert_eq!(values(&fleet), 66);
+    fleet.put(0, doc, "external", "réglé");
+    assert_eq!(values(&fleet), 3, "64 are settled, and two stand beside the new one");
+    fleet.put(0, doc, "external", "réglé");
+    assert_eq!(values(&fleet), 1);
+    agree(&fleet, 0, &doc, 0);
+}
+
+/// The largest values that R6 lets through are read back from their rows, whatever their type: a row that cannot be read
+/// would stop every site that holds it.
+#[test]
+fn a_row_holds_whatever_a_change_may_put() {
+    use schema::codec::Canonical;
+    use sync::docs::registers::{Content, Row};
+    let change = schema::id::ChangeHash([1; 32]);
+    for content in [
+        Content::Value(Value::Text("é".repeat(2 << 20))),
+        Content::Value(Value::Other("9".repeat(8 << 20))),
+        Content::Text("Il fait noir. ".repeat(1 << 20)),
+    ] {
+        let row = Row { change, content };
+        assert_eq!(Row::from_bytes(&row.to_bytes()).as_ref(), Ok(&row));
+    }
+}

@@ -8,8 +8,9 @@ use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
 use super::tables::{drop_search_row, search_row};
 
-/// Writes the rows of a ticket's document. Answers with another ticket whose number is shown otherwise from now on.
-pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Option<DocId>> {
+/// Writes the rows of a ticket's document. Answers with other tickets whose numbers are shown otherwise from now on: one of
+/// the same number, and one of the number that it had before.
+pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     let mut ticket = ticket(view);
     let id = ticket.id.to_string();
     let (given, born) = (ticket.number.clone(), view.first_at.0 as i64);
@@ -20,6 +21,10 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Option<DocId>> 
         ticket.number = format!("{given}-{}", letters(&ticket.id));
     }
     let other = before.and_then(|(_, other)| other.parse::<DocId>().ok());
+    let left = match given_to(conn, &id)? {
+        Some(had) if had != given => first_of(conn, &had, &id)?.and_then(|(_, left)| left.parse::<DocId>().ok()),
+        Some(_) | None => None,
+    };
     let text = |id: &Option<DocId>| id.map(|id| id.to_string());
     // The requester of the genesis keeps their reading right (access::Reach::ticket).
     let requester_0 = text(&view.facts.requester);
@@ -84,10 +89,18 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Option<DocId>> 
     conn.prepare_cached("UPDATE search SET public = ?1 WHERE rowid = ?2 AND public <> ?1")?
         .execute(params![words.join("\n"), row])?;
     // Of this one and the first of the others one shows the number as it was given.
-    match other {
-        Some(other) if shows_as_given(conn, &other)? == is_first => Ok(Some(other)),
-        Some(_) | None => Ok(None),
+    let mut again: Vec<DocId> = left.into_iter().collect();
+    if let Some(other) = other
+        && shows_as_given(conn, &other)? == is_first
+    {
+        again.push(other);
     }
+    Ok(again)
+}
+
+/// The number that a ticket was given, as its row says.
+fn given_to(conn: &Connection, id: &str) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT given FROM tickets WHERE id = ?")?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// The first of the other tickets that were given a number: when it was born, and which.
@@ -132,9 +145,7 @@ pub fn write_notes(conn: &Connection, view: &View, ticket: &DocId) -> rusqlite::
 /// Answers with another ticket whose number is shown otherwise from now on.
 pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<Option<DocId>> {
     let doc = doc.to_string();
-    let mut find = conn.prepare_cached("SELECT given FROM tickets WHERE id = ?")?;
-    let given: Option<String> = find.query_row([&doc], |row| row.get(0)).optional()?;
-    let next = given.map_or(Ok(None), |given| first_of(conn, &given, &doc))?;
+    let next = given_to(conn, &doc)?.map_or(Ok(None), |given| first_of(conn, &given, &doc))?;
     remove_rows(conn, doc)?;
     Ok(next.and_then(|(_, next)| next.parse().ok()))
 }
@@ -248,10 +259,10 @@ mod tests {
     /// Writes tickets, each with whatever follows from it, as `read_model::row` does.
     fn write_all(conn: &Connection, views: &[&View]) {
         for view in views {
-            let mut next = Some(view.id);
-            while let Some(doc) = next {
+            let mut left = vec![view.id];
+            while let Some(doc) = left.pop() {
                 let view = views.iter().find(|view| view.id == doc).expect("what follows was written before");
-                next = write(conn, view).expect("a ticket is written");
+                left.extend(write(conn, view).expect("a ticket is written"));
             }
         }
     }
@@ -280,6 +291,13 @@ mod tests {
                 .expect("searched")
             };
             assert_eq!((found("PAR-5"), found("PAR-5-ONR")), (1, 1), "a search finds it as it is shown");
+
+            // One that comes to have another number leaves its place to the next (two births of one document).
+            let renamed = opened(9, "PAR-7", 1);
+            write_all(&conn, &[&renamed, &younger, &youngest]);
+            assert_eq!(shown(&conn)[..3], ["PAR-7", "PAR-5", "PAR-5-TJO"]);
+            write_all(&conn, &[&elder, &younger, &youngest]);
+            assert_eq!(shown(&conn)[..3], expected[..3]);
 
             // The eldest no longer stands: the next one shows the number.
             let next = remove(&conn, &elder.id).expect("removed");

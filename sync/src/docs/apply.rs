@@ -355,7 +355,10 @@ impl<'a> Materializer<'a> {
         digest_sum(&mut scope.digest, &row.digest(&doc), true);
         writing.put_scope(row.scope, scope)?;
         writing.put(Table::Changes, &key, &entry.to_bytes())?;
-        if registers::add(writing, &doc, parsed.change())? {
+        // Of two births one may have made a Text where the other put a value: which of them is shown may change with any
+        // change.
+        let may_uncover = row.births.len() > 1 && row.births.iter().any(|birth| !birth.texts.is_empty());
+        if registers::add(writing, &doc, parsed.change())? || may_uncover {
             self.texts.insert(doc);
         }
         self.touched.insert(doc);

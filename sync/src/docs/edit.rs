@@ -1,6 +1,6 @@
 //! Making a change for somebody here. What comes out goes through the same judgement as everybody's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
@@ -12,6 +12,7 @@ use schema::id::{ActorId, DocId};
 use super::StoredHistory;
 use super::registers::{Content, Held, register};
 use crate::change::History as _;
+use crate::change::limits::MAX_OTHER_ACTORS;
 use crate::store::{Source, StoreError};
 
 /// Applies `edits` to `document` as one change of `actor`; `None` if they change nothing. In a genesis
@@ -94,17 +95,18 @@ pub fn quick(
         let (obj, key) = (ObjectId::Root, Key::Map(key.into()));
         operations.push(Op { action, obj, key, pred: before.collect(), insert: false });
     };
+    let mut others = BTreeSet::from([*actor]);
     for (key, value) in puts {
         let held = register(source, doc, key)?;
         match (value, held.as_slice()) {
             (None, []) => {}
-            (None, held) => say(OpType::Delete, key, held),
+            (None, held) => say(OpType::Delete, key, nameable(held, &mut others)),
             (Some(value), [Held { content: Content::Value(known), .. }]) if known == value => {}
             (Some(value), held) => {
                 // As in `write`: settling is a value, and not the deletion of the others.
                 let before = if held.len() > 1 { &[] } else { held };
                 if held.len() > 1 {
-                    say(OpType::Delete, key, held);
+                    say(OpType::Delete, key, nameable(held, &mut others));
                 }
                 say(OpType::Put(scalar(value)), key, before);
             }
@@ -125,6 +127,20 @@ pub fn quick(
             author: None,
         })
     }))
+}
+
+/// The values of a key that a change may name with those named before, the winner first of all: R6 allows so many authors.
+/// What is left over is settled by the next edits (A14).
+fn nameable<'h>(held: &'h [Held], actors: &mut BTreeSet<ActorId>) -> &'h [Held] {
+    let mut from = held.len();
+    while let Some(one) = from.checked_sub(1).and_then(|at| held.get(at)) {
+        if actors.len() as u64 > MAX_OTHER_ACTORS && !actors.contains(&one.place.1) {
+            break;
+        }
+        actors.insert(one.place.1);
+        from -= 1;
+    }
+    &held[from..]
 }
 
 fn scalar(value: &Value) -> ScalarValue {

@@ -370,7 +370,8 @@ fn judge_entry(
         return Err(void("seq-taken"));
     }
     // Facts of a genesis are read from ancestors, so that a second genesis changes nothing for those of the first.
-    let mut order = header.hlc;
+    // A time at the end of all times would leave no place behind it.
+    let mut order = header.hlc.min(LAST_ORDER);
     let mut genesis = birth.is_some().then_some(parsed.hash());
     for dependency in &facts.dependencies {
         if let Some((_, entry)) = entry_by_hash(source, dependency)? {
@@ -403,6 +404,9 @@ fn judge_entry(
     let (kind, rights) = (known.kind, fixed.facts.clone());
     Ok(Accepted { doc: entry.doc, parsed, facts, at: header.hlc, order, genesis, kind, rights, birth })
 }
+
+/// Where a change stands at the latest by its own time: whatever builds on it has room behind it.
+const LAST_ORDER: Hlc = Hlc(u64::MAX >> 1);
 
 /// Keys that only a ticket's genesis writes: they say whose it is, and rights and numbers hang on them.
 pub(crate) const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];

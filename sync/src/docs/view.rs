@@ -8,7 +8,7 @@ use schema::id::{ActorId, ChangeHash, DocId, SiteId};
 use schema::time::Hlc;
 
 use super::history::{site_of, steps};
-use super::registers::{Content, place_of, registers};
+use super::registers::{Content, Held, place_of, registers};
 use super::{entries, entry_by_hash, load, row};
 use crate::store::rows::{DocRow, IndexEntry, Summary};
 use crate::store::{LogNo, Source, StoreError};
@@ -38,17 +38,17 @@ pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErro
     let changes = stamps(source, entries, before)?;
     let index: HashMap<ChangeHash, usize> = changes.iter().map(|stamp| stamp.change).zip(0..).collect();
     let mut view = empty(doc, &row);
-    for (key, register) in registers {
-        for held in register.into_iter().rev() {
-            match held.content {
-                Content::Text(text) => drop(view.texts.entry(key.clone()).or_insert(text)),
-                Content::Value(value) => {
-                    let by = index.get(&held.change).copied();
-                    let values = view.values.entry(key.clone()).or_default();
-                    values.extend(by.map(|by| AttributedValue { value, by }));
-                }
-            }
+    for (key, mut register) in registers {
+        // The winner says whether a Text or a value is shown.
+        if let Some(Held { content: Content::Text(text), .. }) = register.last_mut() {
+            view.texts.insert(key, std::mem::take(text));
+            continue;
         }
+        let attributed = |held: Held| match held.content {
+            Content::Value(value) => Some(AttributedValue { value, by: index.get(&held.change).copied()? }),
+            Content::Text(_) => None,
+        };
+        view.values.insert(key, register.into_iter().rev().filter_map(attributed).collect());
     }
     view.changes = changes;
     Ok(Some(view))

@@ -98,6 +98,13 @@ impl Replica {
         let Some(first) = theirs.headers.first() else {
             return Ok(None);
         };
+        // Before anything is looked up for it.
+        if let Err(error) = theirs.check() {
+            tracing::warn!(session, %error, "a peer sent a history that is nobody's");
+            self.blame(now, session, "bad-fork");
+            self.out.push_back(Output::Close(session, "bad-fork"));
+            return Ok(Some(Event::Closed(session)));
+        }
         let (reading, index) = (self.store.read()?, self.store.log_index());
         let parts = index.open_of(&first.log.site, &first.log.scope).filter(|state| state.signed_as() == first.log);
         // A log that ended has another state than the one in memory only while it is closed.
