@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use automerge::legacy::{Key, ObjectId, OpType};
-use automerge::{Automerge, Change, ObjType, ROOT, ReadDoc, ValueRef};
+use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
+use automerge::{Automerge, Change, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::doc::Value;
 use schema::id::{ActorId, ChangeHash, DocId};
@@ -132,15 +132,25 @@ pub fn registers(source: &impl Source, doc: &DocId) -> Result<BTreeMap<String, V
     Ok(registers)
 }
 
+/// A Text that a change makes, as far as it was written straight on: then its content is known without Automerge.
+struct Written {
+    key: String,
+    text: String,
+    /// The last element; `None`: there is none yet.
+    last: Option<u64>,
+}
+
 /// Adds what a change puts and takes away, behind everything that it depends on. Linear in the change. `true`: it touches
-/// a Text, whose content is to be [read again](renew).
+/// a Text, whose content is to be [read again](renew); not if it makes it and writes it straight on, as births do.
 pub fn add(writing: &mut Writing<'_>, doc: &DocId, change: &Change) -> Result<bool, StoreError> {
     let mut texts = false;
+    let mut written: BTreeMap<u64, Written> = BTreeMap::new();
     let (hash, start) = (ChangeHash(change.hash().0), change.start_op().get());
     let actor = actor_of(change.actor_id())?;
     for (index, op) in change.decode().operations.into_iter().enumerate() {
+        let counter = start + index as u64;
         let (ObjectId::Root, Key::Map(key)) = (&op.obj, &op.key) else {
-            texts = true;
+            texts |= !goes_straight_on(&mut written, &op, counter, &actor);
             continue;
         };
         for before in op.pred.iter() {
@@ -150,8 +160,8 @@ pub fn add(writing: &mut Writing<'_>, doc: &DocId, change: &Change) -> Result<bo
         let content = match op.action {
             OpType::Put(value) => Content::Value(known(&value)),
             OpType::Make(ObjType::Text) => {
-                texts = true;
-                Content::Text(String::new())
+                written.insert(counter, Written { key: key.to_string(), text: String::new(), last: None });
+                continue;
             }
             // R6 lets none of these through but the deletion, which puts nothing.
             OpType::Delete | OpType::Make(_) | OpType::Increment(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => {
@@ -159,9 +169,37 @@ pub fn add(writing: &mut Writing<'_>, doc: &DocId, change: &Change) -> Result<bo
             }
         };
         let row = Row { change: hash, content };
-        writing.put(Table::Registers, &row_key(doc, key, &(start + index as u64, actor)), &row.to_bytes())?;
+        writing.put(Table::Registers, &row_key(doc, key, &(counter, actor)), &row.to_bytes())?;
+    }
+    for (counter, Written { key, text, .. }) in written {
+        let row = Row { change: hash, content: Content::Text(text) };
+        writing.put(Table::Registers, &row_key(doc, &key, &(counter, actor)), &row.to_bytes())?;
     }
     Ok(texts)
+}
+
+/// Takes an insert that follows the one before it in a Text that the same change made; `false` for any other operation.
+fn goes_straight_on(written: &mut BTreeMap<u64, Written>, op: &Op, counter: u64, author: &ActorId) -> bool {
+    let is_its = |id: &OpId| id.actor().to_bytes() == author.0;
+    let ObjectId::Id(made) = &op.obj else {
+        return false;
+    };
+    let Some(text) = written.get_mut(&made.counter()).filter(|_| is_its(made)) else {
+        return false;
+    };
+    let follows = match &op.key {
+        Key::Seq(ElementId::Head) => text.last.is_none(),
+        Key::Seq(ElementId::Id(before)) => is_its(before) && text.last == Some(before.counter()),
+        Key::Map(_) => false,
+    };
+    match &op.action {
+        OpType::Put(ScalarValue::Str(letters)) if op.insert && follows => {
+            text.text.push_str(letters);
+            text.last = Some(counter);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Reads the texts of a document again, and keeps it as saved. Where its keys are not what stands, they are made again from
