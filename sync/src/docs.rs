@@ -42,6 +42,17 @@ pub struct DocChanged {
     pub scope: ScopeId,
 }
 
+/// Every document there is, as one that changed. Linear in them.
+pub fn all_docs(source: &impl Source) -> Result<Vec<DocChanged>, StoreError> {
+    let rows = source.prefixed(Table::Docs, &[])?.into_iter();
+    let changed = |(key, bytes): (Vec<u8>, Vec<u8>)| {
+        let row: DocRow = decode(Table::Docs, &bytes)?;
+        let doc = DocId::from_slice(&key).ok_or(StoreError::Damaged { table: Table::Docs.name() })?;
+        Ok(DocChanged { doc, kind: row.kind, scope: row.scope })
+    };
+    rows.map(changed).collect()
+}
+
 /// What is known of a document without loading it.
 pub fn row(source: &impl Source, doc: &DocId) -> Result<Option<DocRow>, StoreError> {
     source.get_as(Table::Docs, &doc.0)

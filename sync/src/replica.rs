@@ -167,6 +167,8 @@ pub struct Replica {
     counted: exchange::Counted,
     /// Whether a peer was heard, since this process began, whose authority log is no longer than this site's (R14).
     authority_heard: bool,
+    /// Whether an admin said that nobody knows more of it.
+    authority_trusted: bool,
     /// Whether bodies may be lacking here: documents are not what records make of them until those come.
     lacks_bodies: bool,
     /// Where the next question for bodies goes on among those that are lacking.
@@ -176,6 +178,8 @@ pub struct Replica {
     /// People whom this site disabled in its own log, which the authority log does not say yet.
     disabled_here: Arc<BTreeSet<UserId>>,
     changed: Vec<DocChanged>,
+    /// Documents that a hand-over took apart, to be judged again: those that do not come back are gone (R14).
+    taken_apart: Vec<DocChanged>,
     /// Documents that the read model has taken: no longer stale, which the next transaction writes.
     noted: Vec<DocId>,
     /// Whether waiting records may be due to be judged again.
@@ -253,11 +257,13 @@ impl Replica {
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),
             authority_heard: false,
+            authority_trusted: false,
             lacks_bodies: true,
             wanted: start.now,
             wanted_from: Vec::new(),
             disabled_here: Arc::default(),
             changed: Vec::new(),
+            taken_apart: Vec::new(),
             noted: Vec::new(),
             due: true,
             served: None,
@@ -390,7 +396,7 @@ impl Replica {
         let after = |served: ScopeId| behind.iter().find(|scope| **scope > served);
         let scope = self.served.and_then(after).or(behind.first()).copied();
         if !self.due && scope.is_none() {
-            return Ok(false);
+            return Ok(self.drop_what_fell()?);
         }
         let (authority, noted, due) = (&self.authority, &self.noted, self.due);
         let (changed, verdicts, due, enrolled) = self.store.write(Durability::Derived, |writing| {

@@ -5,9 +5,12 @@
 
 mod check;
 mod fault;
+mod authority;
 mod holdings;
 mod hostile;
+mod member;
 mod site;
+mod trace;
 mod workload;
 
 use std::cmp::Reverse;
@@ -35,6 +38,8 @@ pub const IT: StructureId = StructureId([1; 16]);
 pub const HR: StructureId = StructureId([2; 16]);
 /// Occurs in every document of `HR`: no byte of it may reach the site that lacks this structure.
 pub const CANARY: &str = "kanarienvogel-7f3a";
+/// Seconds after which admins look at what their sites say of the rules, once every link is up.
+const ADMINS_LOOK: u64 = 20;
 /// Milliseconds between two ticks of a site.
 const TICK: u64 = 250;
 /// The largest disk that a site may need in a scenario, in bytes.
@@ -45,26 +50,48 @@ pub const MAX_DISK: usize = 256 * 1024 * 1024;
 pub struct Options {
     /// The seed of all randomness.
     pub seed: u64,
-    /// The number of places.
+    /// The number of places at the beginning.
     pub sites: usize,
+    /// Structures beside `IT` and `HR`, each held by two places in three.
+    pub structures: usize,
+    /// The links that a place begins with to places before it, at most.
+    pub links: usize,
     /// How long faults and commands go on, in virtual seconds.
     pub seconds: u64,
     /// Milliseconds between two commands, on average.
     pub pace: u64,
     /// Milliseconds between two faults, on average.
     pub faults: u64,
+    /// How often the last place is restarted, one time after the other.
+    pub restarts: u64,
+    /// Whether a member speaks raw frames, signed with a key of the organisation.
+    pub hostile_member: bool,
 }
+
+/// Of so many seeds one has thirty sites and ten scopes.
+const LARGE: u64 = 100;
+/// Of so many seeds one restarts a site a thousand times.
+const RESTARTED: u64 = 150;
 
 impl Options {
     /// The options of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x0a11_0f5e);
-        Self {
+        let options = Self {
             seed,
             sites: 2 + rng.below(3) as usize,
+            structures: 0,
+            links: usize::MAX,
             seconds: 20 + rng.below(30),
             pace: 120 + rng.below(300),
             faults: 400 + rng.below(2000),
+            restarts: 0,
+            hostile_member: seed % 3 == 2,
+        };
+        match (seed % LARGE, seed % RESTARTED) {
+            (71, _) => Self { sites: 30, structures: 7, links: 3, seconds: 15, pace: 40, faults: 300, ..options },
+            (_, 43) => Self { seconds: 30, pace: 600, restarts: 1000, ..options },
+            (_, _) => options,
         }
     }
 }
@@ -85,6 +112,10 @@ enum Event {
     Fault,
     /// A stopped instance starts.
     Start(usize),
+    /// An instance is stopped and started, so many times still.
+    Restart(usize, u64),
+    /// The hostile member does something.
+    Member,
 }
 
 /// An event in the queue: events of the same time are handled in the order in which they were scheduled.
@@ -164,14 +195,29 @@ pub struct World {
     pub acknowledged: BTreeMap<CommandNo, Acknowledged>,
     commands: CommandNo,
     org: schema::id::OrgId,
-    statements: Vec<Signed>,
-    sequencer: Secret,
+    root: Secret,
+    /// The sequencer's keys, by the place that made them: who has one keeps it, also once it is no longer in force.
+    sequencers: BTreeMap<usize, Secret>,
+    /// The place whose key the authority log names.
+    sequencer_at: usize,
+    /// The epoch in which it does.
+    epoch: u32,
+    /// Statements that were said and stand no more since a hand-over went back behind them.
+    statements_dropped: bool,
+    /// The place that joined while others worked; `None`: none did yet.
+    joined: Option<usize>,
+    /// A member in hostile hands; `None` in most scenarios.
+    member: Option<member::HostileMember>,
+    /// All that happened, as a hash: a seed replayed gives the same.
+    trace: blake3::Hasher,
     /// Set when faults and commands are over.
     quiescent: bool,
     /// Places that were set back with their memory.
     set_back: BTreeSet<usize>,
     /// Places whose keys were revoked.
     revoked: BTreeSet<usize>,
+    /// Openings of tickets that were named by their client: the place, who, and what came of it. They may be asked again.
+    named: Vec<workload::NamedOpening>,
     /// Tickets that only hostile members write to; the reference model does not know them.
     forgery_targets: BTreeSet<schema::id::DocId>,
     /// What went wrong, in order.
@@ -195,11 +241,51 @@ fn key(place: usize) -> Secret {
     Secret::from_bytes([10 + place as u8; 32])
 }
 
+/// The structures of a scenario.
+fn structures(options: &Options) -> impl Iterator<Item = StructureId> + use<> {
+    [IT, HR].into_iter().chain((0..options.structures).map(|number| StructureId([3 + number as u8; 16])))
+}
+
+/// Whether a place holds a structure's tickets. The first holds all; the last of those at the beginning lacks `HR`.
+fn holds(options: &Options, place: usize, structure: StructureId) -> bool {
+    match structure {
+        IT => true,
+        HR => place + 1 != options.sites,
+        other => place == 0 || !(place + usize::from(other.0[0])).is_multiple_of(3),
+    }
+}
+
+fn site_entry(options: &Options, place: usize) -> SiteEntry {
+    let held = structures(options).filter(|structure| holds(options, place, *structure));
+    SiteEntry {
+        site: key(place).public(),
+        code: format!("S{place}"),
+        name: format!("Site {place}"),
+        standing: Standing::Active,
+        structure: Some(IT),
+        holds: std::iter::once(ScopeSelector::Organisation).chain(held.map(ScopeSelector::Structure)).collect(),
+        enrols: vec![ScopeSelector::Structure(IT)],
+        sealing: None,
+    }
+}
+
+/// The technician and the requester of a place, who work nowhere else.
+fn people_of(place: usize) -> [UserEntry; 2] {
+    let sites = vec![SiteSelector::Site(key(place).public())];
+    let entry = |user, login, role, structure| {
+        let grants = vec![Grant { structure, role }];
+        UserEntry { user, login, grants, sites: sites.clone(), standing: Standing::Active }
+    };
+    [
+        entry(technician(place), format!("tech{place}"), Role::Technician, None),
+        entry(requester(place), format!("user{place}"), Role::User, Some(IT)),
+    ]
+}
+
 impl World {
     /// The world of a seed: all sites running and connected.
     pub fn new(options: Options) -> Self {
         let root = Secret::from_bytes([1; 32]);
-        let sequencer = Secret::from_bytes([2; 32]);
         let org = organisation(&root.public());
         let mut world = Self {
             rng: Rng::new(options.seed),
@@ -216,68 +302,71 @@ impl World {
             acknowledged: BTreeMap::new(),
             commands: 0,
             org,
-            statements: Vec::new(),
-            sequencer,
+            root,
+            sequencers: BTreeMap::from([(0, Secret::from_bytes([2; 32]))]),
+            sequencer_at: 0,
+            epoch: 1,
+            statements_dropped: false,
+            joined: None,
+            member: None,
+            trace: blake3::Hasher::new(),
             quiescent: false,
             set_back: BTreeSet::new(),
             revoked: BTreeSet::new(),
+            named: Vec::new(),
             forgery_targets: BTreeSet::new(),
             failures: Vec::new(),
             options,
         };
-        world.statements = world.founding_statements(&root);
+        let statements = world.founding_statements();
         for place in 0..world.options.sites {
-            let site = SimSite::new(place, key(place));
+            let site = SimSite::new(place, key(place), statements.clone());
             world.sites.push(site);
             world.start(place, false);
-            for other in 0..place {
-                world.add_link(place, other);
-            }
+            world.link_to_earlier(place);
+        }
+        if world.options.hostile_member {
+            world.member = Some(member::HostileMember::new(world.org, world.scope(&IT)));
+            world.schedule(500, Event::Member);
+        }
+        if world.options.restarts > 0 {
+            world.schedule(400, Event::Restart(world.options.sites - 1, world.options.restarts));
         }
         world
     }
 
-    fn founding_statements(&mut self, root: &Secret) -> Vec<Signed> {
-        let count = self.options.sites;
-        let mut bodies = vec![
-            Body::Genesis { name: "World".into(), root: root.public(), sequencer: self.sequencer.public() },
-            Body::Structure { structure: IT, name: "IT".into(), parent: None },
-            Body::Structure { structure: HR, name: "HR".into(), parent: None },
-        ];
-        for place in 0..count {
-            let mut holds = vec![ScopeSelector::Organisation, ScopeSelector::Structure(IT)];
-            if place + 1 < count {
-                holds.push(ScopeSelector::Structure(HR));
-            }
-            bodies.push(Body::Site(SiteEntry {
-                site: key(place).public(),
-                code: format!("S{place}"),
-                name: format!("Site {place}"),
-                standing: Standing::Active,
-                structure: Some(IT),
-                holds,
-                enrols: vec![ScopeSelector::Structure(IT)],
-                sealing: None,
-            }));
-        }
-        let user =
-            |user: UserId, login: String, role: Role, structure: Option<StructureId>, sites: Vec<SiteSelector>| {
-                let grants = vec![Grant { structure, role }];
-                Body::User(UserEntry { user, login, grants, sites, standing: Standing::Active })
+    fn founding_statements(&self) -> Vec<Signed> {
+        let options = &self.options;
+        let sequencer = &self.sequencers[&0];
+        let root = self.root.public();
+        let mut bodies = vec![Body::Genesis { name: "World".into(), root, sequencer: sequencer.public() }];
+        bodies.extend(structures(options).map(|structure| {
+            let name = match structure {
+                IT => "IT".into(),
+                HR => "HR".into(),
+                other => format!("Structure {}", other.0[0]),
             };
-        bodies.push(user(ADMIN, "admin".into(), Role::Admin, None, vec![SiteSelector::All]));
-        for place in 0..count {
-            let here = vec![SiteSelector::Site(key(place).public())];
-            bodies.push(user(technician(place), format!("tech{place}"), Role::Technician, None, here.clone()));
-            bodies.push(user(requester(place), format!("user{place}"), Role::User, Some(IT), here));
+            Body::Structure { structure, name, parent: None }
+        }));
+        bodies.extend((0..options.sites).map(|place| Body::Site(site_entry(options, place))));
+        if options.hostile_member {
+            bodies.push(Body::Site(member::entry()));
         }
+        bodies.push(Body::User(UserEntry {
+            user: ADMIN,
+            login: "admin".into(),
+            grants: vec![Grant { structure: None, role: Role::Admin }],
+            sites: vec![SiteSelector::All],
+            standing: Standing::Active,
+        }));
+        bodies.extend((0..options.sites).flat_map(people_of).map(Body::User));
         let mut previous = [0; 32];
         let mut hlc = Hlc::default();
         let mut signed = Vec::new();
         for (position, body) in bodies.iter().enumerate() {
             hlc = hlc.tick(Timestamp(EPOCH - 1000));
             let at = AuthorityRef { epoch: 1, position: position as u64 };
-            let signer = if position == 0 { root } else { &self.sequencer };
+            let signer = if position == 0 { &self.root } else { sequencer };
             let statement = Signed::new(self.org, at, previous, hlc, body, signer);
             previous = statement.statement.hash();
             signed.push(statement);
@@ -288,6 +377,20 @@ impl World {
     /// The scope of a structure.
     pub fn scope(&self, structure: &StructureId) -> ScopeId {
         scope_of(&self.org, Some(structure))
+    }
+
+    /// Links an instance to those of other places before it: to all, or to the first, which holds everything, and some
+    /// drawn at random. A copy finds whom its original found.
+    fn link_to_earlier(&mut self, at: usize) {
+        let SimSite { place, is_clone, .. } = self.sites[at];
+        let mut others: Vec<usize> = (0..at).filter(|other| self.sites[*other].place != place).collect();
+        while others.len() > self.options.links && !is_clone {
+            let drawn = 1 + self.rng.below(others.len() as u64 - 1) as usize;
+            others.remove(drawn);
+        }
+        for other in others {
+            self.add_link(at, other);
+        }
     }
 
     fn add_link(&mut self, a: usize, b: usize) {
@@ -323,11 +426,14 @@ impl World {
         self.advance(end);
         self.repair_everything();
         let deadline = self.now + 120_000;
-        while self.now < deadline && self.failures.is_empty() {
+        for second in 1.. {
             let next = self.now + 1000;
             self.advance(next);
-            if self.has_converged() {
+            if self.now >= deadline || !self.failures.is_empty() || self.has_converged() {
                 break;
+            }
+            if second % ADMINS_LOOK == 0 {
+                self.settle_authority();
             }
         }
         if self.failures.is_empty() {
@@ -351,6 +457,7 @@ impl World {
     }
 
     fn handle(&mut self, what: Event) {
+        self.note(&what);
         match what {
             Event::Tick(at, incarnation) => self.tick(at, incarnation),
             Event::Frame { to, session, frame } => self.deliver(to, session, &frame),
@@ -373,6 +480,14 @@ impl World {
             Event::Start(at) => {
                 if !self.sites[at].is_running() {
                     self.start(at, false);
+                }
+            }
+            Event::Restart(at, left) => self.restart(at, left),
+            Event::Member => {
+                if !self.quiescent {
+                    self.act_as_member();
+                    let pause = 1 + self.rng.below(self.options.pace * 4);
+                    self.schedule(pause, Event::Member);
                 }
             }
         }

@@ -90,9 +90,7 @@ impl AuthorityLog {
         if self.statements.last().is_none_or(|last| last.at.epoch < at.epoch) {
             return Pinned::Ahead;
         }
-        // Of several hand-overs since, the one that went back furthest bounds what stands.
-        let ended = self.ended.iter().filter(|ended| ended.epoch >= at.epoch).map(|ended| ended.position);
-        let position = match ended.min() {
+        let position = match self.bound_of(at.epoch) {
             Some(bound) if at.position > bound => bound,
             Some(_) | None => {
                 let stands = |stated: &&Stated| stated.at == at && pin(at, &stated.hash).hash_head == hash_head;
@@ -106,6 +104,17 @@ impl AuthorityLog {
             Some(state) if !state.newer => Pinned::Known(state),
             Some(_) | None => Pinned::Ahead,
         }
+    }
+
+    /// The last position that stands of what an epoch that ended and those before it said: of several hand-overs since,
+    /// the one that went back furthest bounds it. `None`: the epoch goes on.
+    fn bound_of(&self, epoch: u32) -> Option<u64> {
+        self.ended.iter().filter(|ended| ended.epoch >= epoch).map(|ended| ended.position).min()
+    }
+
+    /// Whether a statement stands beyond the base of a hand-over that ended its epoch: then it is void (R14).
+    pub fn is_past(&self, at: AuthorityRef) -> bool {
+        self.bound_of(at.epoch).is_some_and(|bound| at.position > bound)
     }
 
     /// The state after the statement at `position`, if that is held. Linear in the statements between it and the
@@ -251,8 +260,9 @@ impl AuthorityLog {
         if !known {
             return Err(AuthorityError::Chain { at });
         }
+        // A hand-over between may stand no more, and then nobody tells of it.
         let epoch = last.pin.at.epoch;
-        if at.epoch != epoch + 1 || at.position != base.position + 1 {
+        if at.epoch <= epoch || at.position != base.position + 1 {
             let expected = AuthorityRef { epoch: epoch + 1, position: base.position + 1 };
             return Err(AuthorityError::OutOfOrder { expected, found: at });
         }
@@ -265,7 +275,7 @@ impl AuthorityLog {
             log.statements.drop_last_mut();
         }
         log.at_hand.borrow_mut().clear();
-        log.ended.push(AuthorityRef { epoch, position: base.position });
+        log.ended.push(AuthorityRef { epoch: at.epoch - 1, position: base.position });
         Ok(log)
     }
 

@@ -7,9 +7,10 @@ use schema::identity::Secret;
 use schema::record::Previous;
 use schema::time::Timestamp;
 
-use super::{Output, Replica, ReplicaError, forget_derived};
+use super::{Alarm, Output, Replica, ReplicaError, forget_derived};
 use crate::admission::stored;
 use crate::docs::enrolments::note_uncopied;
+use crate::docs::{all_docs, row};
 use crate::docs::standing::restand_site;
 use crate::engine::Event;
 use crate::store::rows::Wait;
@@ -17,15 +18,25 @@ use crate::store::{Durability, Source, StoreError, Table, decode};
 
 impl Replica {
     /// Whether this site may add to the authority log now. A sequencer that has just started may have been restored or
-    /// set back: it says nothing until it heard a peer that knows no more than it does, or an admin says that there is
-    /// none ([`Replica::trust_authority`]), since two statements at one place part the fleet (R14).
+    /// set back: it says nothing until it heard a peer that knows no more than it does, since two statements at one place
+    /// part the fleet (R14). One that knows that it forgot what it said, or that a copy of it runs, says nothing either.
+    /// An admin may say that nobody knows more ([`Replica::trust_authority`]).
     pub fn may_say(&self) -> bool {
-        self.is_sequencer() && (self.authority_heard || self.peers().is_empty())
+        let is_copied = || self.alarms.keys().any(|alarm| matches!(alarm, Alarm::CloneRunning(_)));
+        let knows = || self.authority_heard && !self.has_forgotten_statements() && !is_copied();
+        self.is_sequencer() && (self.authority_trusted || self.peers().is_empty() || knows())
     }
 
-    /// An admin says that no other site holds a longer authority log than this one.
+    /// Whether this site's own records name statements that it does not hold: it held them before its disk was set back.
+    /// Linear in this site's open logs.
+    pub fn has_forgotten_statements(&self) -> bool {
+        let (me, index, head) = (self.me(), self.store.log_index(), self.authority.head().map(|(at, _)| at));
+        index.scopes().any(|(scope, _)| index.open_of(&me, scope).any(|log| Some(log.pin.at) > head))
+    }
+
+    /// An admin says that no other site holds a longer authority log than this one, and that no copy of it speaks.
     pub fn trust_authority(&mut self) {
-        self.authority_heard = true;
+        self.authority_trusted = true;
     }
 
     /// Adds a statement to the authority log, as its sequencer.
@@ -115,7 +126,10 @@ impl Replica {
         let mut authority = self.authority.clone();
         let mut kept = Vec::new();
         for signed in statements {
-            if authority.hash_at(signed.statement.at.position) == Some(signed.statement.hash()) {
+            let at = signed.statement.at;
+            let is_held = authority.hash_at(at.position) == Some(signed.statement.hash());
+            // Said behind the base of a hand-over by who has not heard of it: void, and nobody's fault.
+            if is_held || authority.is_past(at) {
                 continue;
             }
             authority.push(&signed)?;
@@ -126,7 +140,7 @@ impl Replica {
         };
         let before = self.authority.head().map(|(at, _)| at.epoch);
         let handed_over = before.is_some_and(|epoch| head.epoch > epoch);
-        self.store.write(Durability::Durable, |writing| {
+        let taken_apart = self.store.write(Durability::Durable, |writing| {
             for signed in &kept {
                 let position = signed.statement.at.position.to_be_bytes();
                 // A hand-over drops what stood beyond its base.
@@ -148,17 +162,39 @@ impl Replica {
             }
             writing.count_statements()?;
             let (from, end) = Wait::for_authority(head);
+            let mut taken_apart = Vec::new();
             if handed_over {
+                taken_apart = all_docs(writing)?;
                 // What was judged by statements that no longer stand is judged again: from here on, whatever crashes.
                 forget_derived(writing)?;
+                // The read model has those that will not come back.
+                taken_apart.iter().try_for_each(|changed| writing.put(Table::Stale, &changed.doc.0, &[]))?;
             }
-            writing.put(Table::Due, &from, &end)
+            writing.put(Table::Due, &from, &end)?;
+            Ok::<_, StoreError>(taken_apart)
         })?;
+        self.taken_apart.extend(taken_apart);
         self.hlc = self.hlc.observe(last.statement.hlc, now);
         self.authority = authority;
         self.due = true;
         self.note_disabled()?;
         Ok(())
+    }
+
+    /// Once everything is judged again: documents that no longer stand are told to the read model, which shows them until
+    /// then. Linear in the documents there were.
+    pub(super) fn drop_what_fell(&mut self) -> Result<bool, StoreError> {
+        if self.taken_apart.is_empty() {
+            return Ok(false);
+        }
+        let reading = self.store.read()?;
+        let before = self.changed.len();
+        for changed in std::mem::take(&mut self.taken_apart) {
+            if row(&reading, &changed.doc)?.is_none() {
+                self.changed.push(changed);
+            }
+        }
+        Ok(self.changed.len() > before)
     }
 
     pub(super) fn authority_grown(&mut self, now: Timestamp) -> Result<Vec<Output>, ReplicaError> {

@@ -321,6 +321,15 @@ impl Replica {
                 self.authority_forked(now);
                 Ok(None)
             }
+            // What goes on from statements that this site does not hold: it missed some, or holds another branch of a fork.
+            Err(ReplicaError::Authority(error @ AuthorityError::OutOfOrder { .. })) => {
+                tracing::debug!(session, %error, "a peer's statements do not go on from here");
+                if self.alarms.keys().any(|alarm| matches!(alarm, Alarm::AuthorityForked(_))) {
+                    return Ok(None);
+                }
+                self.out.push_back(Output::Close(session, "out-of-step"));
+                Ok(Some(Event::Closed(session)))
+            }
             Err(ReplicaError::Authority(error)) => {
                 tracing::warn!(session, %error, "a peer's statements were refused");
                 self.blame(now, session, "bad-statement");

@@ -1,135 +1,17 @@
-//! A member that speaks raw frames: it signs whatever it likes with its own key.
+//! A member in hostile hands that visits a replica.
 
-use schema::author::Author;
-use schema::authority::Pin;
-use schema::doc::Edits;
-use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
-use schema::identity::{Purpose, Secret};
-use schema::record::{BodyKind, Closing, CommandName, Entry, FORMAT, Header, Previous, Record, Skeleton, actor};
+use schema::id::SiteId;
 use schema::time::Hlc;
-use sync::admission::{RecordWithBodies, Run};
-use sync::change::chunk_hash;
 use sync::replica::{Alarm, Output, Replica};
-use sync::store::StoreError;
-use sync::store::log_index::LogName;
-use sync::wire::stripped::{FrameLogs, Sender};
-use sync::wire::{Cursor, Hello, Lane, Message, Offer, PackedRun, PackedRuns, VERSIONS, encode};
 
 use super::Fleet;
-
-/// Refers to nothing: all changes travel whole.
-struct Nothing;
-
-impl Sender for Nothing {
-    fn place(&self, _: &ChangeHash) -> Result<Option<(LogName, u64, u32, DocId)>, StoreError> {
-        Ok(None)
-    }
-    fn author(&self, _: &DocId, _: &schema::id::ActorId) -> Result<Option<LogName>, StoreError> {
-        Ok(None)
-    }
-}
-
-/// The end of one of the member's logs.
-#[derive(Clone, Copy)]
-pub struct End {
-    pub generation: GenerationId,
-    pub seq: u64,
-    pub hash: RecordHash,
-}
-
-/// A hostile member.
-pub struct Member {
-    pub key: Secret,
-    pub org: OrgId,
-    pub scope: ScopeId,
-    pub pin: Pin,
-    pub hlc: Hlc,
-    sessions: u64,
-}
+pub use super::raw::{End, Member};
 
 impl Member {
     /// The site with this number of the fleet, in other hands.
     pub fn of(fleet: &Fleet, site: usize) -> Self {
         let policy = fleet.sites[0].policy().unwrap();
-        Self {
-            key: super::key(site),
-            org: policy.org,
-            scope: fleet.scope(),
-            pin: policy.pin,
-            hlc: Hlc::at(fleet.now),
-            sessions: 1_000_000,
-        }
-    }
-
-    /// The change that these edits make in a document as a replica holds it, by this member's actor.
-    pub fn change(&self, replica: &Replica, generation: GenerationId, doc: &DocId, edits: &Edits) -> Vec<u8> {
-        let mut document = sync::docs::load(&replica.read().unwrap(), doc).unwrap();
-        let actor = actor(&self.key.public(), &generation, doc);
-        sync::docs::edit::change(&mut document, &actor, edits, false).unwrap().unwrap().raw_bytes().to_vec()
-    }
-
-    /// A record after `end`, or the first of a generation.
-    pub fn record(
-        &mut self,
-        generation: GenerationId,
-        previous: Previous,
-        seq: u64,
-        author: Author,
-        doc: DocId,
-        body: Vec<u8>,
-    ) -> (RecordWithBodies, End) {
-        let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
-        let entries = vec![Entry { doc, genesis: None, change, length: body.len() as u32 }];
-        let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, author) };
-        self.sealed(generation, previous, seq, skeleton, vec![Some(body)])
-    }
-
-    /// A record with this skeleton.
-    pub fn sealed(
-        &mut self,
-        generation: GenerationId,
-        previous: Previous,
-        seq: u64,
-        skeleton: Skeleton,
-        bodies: Vec<Option<Vec<u8>>>,
-    ) -> (RecordWithBodies, End) {
-        self.hlc = Hlc(self.hlc.0 + 1);
-        let header = Header {
-            format: FORMAT,
-            org: self.org,
-            log: LogId { site: self.key.public(), generation, scope: self.scope },
-            seq,
-            previous,
-            pin: self.pin,
-            hlc: self.hlc,
-            schema: 1,
-            kind: BodyKind::Edit,
-            skeleton: skeleton.hash(),
-            extension: Vec::new(),
-        };
-        let hash = header.hash();
-        (RecordWithBodies { record: Record { header, skeleton }, bodies }, End { generation, seq, hash })
-    }
-
-    /// Where a generation ended, as its successor says.
-    pub fn closing(&self, end: End) -> Previous {
-        Previous::After(Closing { generation: end.generation, seq: end.seq, hash: end.hash, pin: self.pin })
-    }
-
-    /// A signed run of these records.
-    pub fn run(&self, records: Vec<RecordWithBodies>) -> Run {
-        let last = &records.last().unwrap().record;
-        let signature = self.key.sign(Purpose::Record, &last.hash().0);
-        Run { log: last.header.log, records, signature }
-    }
-
-    /// A frame of these runs.
-    pub fn frame(&self, runs: &[Run]) -> Vec<u8> {
-        let mut logs = FrameLogs::default();
-        let packed: Vec<PackedRun> =
-            runs.iter().map(|run| PackedRun::pack(run, &Nothing, &mut logs).unwrap()).collect();
-        let runs = PackedRuns::of(self.scope, &packed, logs);
-        encode(&Message::Runs { scope: self.scope, lane: Lane::Own, cursor: Cursor::default(), runs })
+        Self::new(super::key(site), policy.org, fleet.scope(), policy.pin, Hlc::at(fleet.now))
     }
 
     /// Visits a replica, says hello, and sends these frames. Answers with the alarms it raised and why it ended the
@@ -143,20 +25,9 @@ impl Member {
         self.sessions += 1;
         let session = self.sessions;
         let me: SiteId = self.key.public();
-        let hello = Hello {
-            versions: VERSIONS,
-            org: self.org,
-            store: StoreId([0xee; 16]),
-            generation: GenerationId([0xee; 16]),
-            authority: self.pin,
-            frontiers: [0; 32],
-        };
-        let offer =
-            Offer { scope: self.scope, cursors: [None, None], vector: [0; 32], docs: None, floor: 0, announced: 0 };
-        let opening = [encode(&Message::Hello(hello)), encode(&Message::Offer(offer))];
         let mut outputs = replica.connected(now, session, me).unwrap();
         let (mut alarms, mut closed) = (Vec::new(), None);
-        for frame in opening.iter().chain(frames) {
+        for frame in self.opening().iter().chain(frames) {
             if closed.is_none() {
                 outputs.extend(replica.received(now, session, frame).unwrap());
             }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod member;
+pub mod raw;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

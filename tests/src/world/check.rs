@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use node::read_model::{query, tables};
 use schema::access::Reach;
 use schema::doc::{DocKind, View};
-use schema::id::{LogId, ScopeId};
+use schema::id::{LogId, ScopeId, StructureId};
 use schema::record::BodyKind;
 use schema::ticket::status;
 use sync::docs::registers::is_consistent;
 use sync::docs::view::{view, whole};
+use sync::replica::Replica;
 use sync::store::log_index::{every_log, vector_digest};
 use sync::store::rows::Verdict;
 use sync::store::tables::record_key;
@@ -17,7 +18,7 @@ use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
-use super::{CANARY, HR, IT, World};
+use super::{CANARY, HR, World, holds, structures};
 
 impl World {
     /// Whether all instances that hold a scope hold the same of it, and have applied everything they received.
@@ -26,7 +27,9 @@ impl World {
         // Two copies hear of one another by announcements, which come seconds apart.
         let told = self.counters.contains_key("alarm:CLONE-RUNNING") || self.clones().next().is_none();
         let equal = self.all_scopes().iter().all(|scope| self.digests(scope).len() <= 1);
-        all && told && equal && self.one_authority()
+        // Until then nothing that sites said of their people is copied.
+        let speaks = self.sequencer().and_then(|at| self.sites[at].replica()).is_some_and(Replica::may_say);
+        all && told && equal && speaks && self.one_authority()
     }
 
     /// Second copies that others talk to.
@@ -35,7 +38,8 @@ impl World {
     }
 
     fn all_scopes(&self) -> Vec<ScopeId> {
-        vec![schema::id::scope_of(&self.org, None), self.scope(&IT), self.scope(&HR)]
+        let of = |structure: Option<StructureId>| schema::id::scope_of(&self.org, structure.as_ref());
+        std::iter::once(of(None)).chain(structures(&self.options).map(|structure| of(Some(structure)))).collect()
     }
 
     fn digests(&self, scope: &ScopeId) -> BTreeSet<([u8; 32], [u8; 32])> {
@@ -47,7 +51,7 @@ impl World {
     }
 
     /// Whether all who may hear it hold one authority log: a revoked key hears that it is, and nothing later.
-    fn one_authority(&self) -> bool {
+    pub(super) fn one_authority(&self) -> bool {
         let members = self.sites.iter().filter(|site| !self.revoked.contains(&site.place));
         let heads: BTreeSet<_> = members.filter_map(|site| site.replica()?.authority().head()).collect();
         heads.len() == 1
@@ -82,12 +86,7 @@ impl World {
                 let vectors: BTreeSet<_> = self.digests(&scope).iter().map(|(vector, _)| *vector).collect();
                 let what = if vectors.len() > 1 { "records" } else { "documents of equal records" };
                 violations.push(format!("I1: instances disagree on {what} of scope {}", scope.short()));
-                for at in self.holders(&scope) {
-                    let local = self.sites[at].replica().map(|replica| replica.store().log_index().vector(&scope));
-                    let lines = local.unwrap_or_default().into_iter();
-                    let lines: Vec<_> = lines.map(|line| (line.0.short(), line.1.short(), line.2)).collect();
-                    violations.push(format!("    instance {at}: {lines:?}"));
-                }
+                violations.extend(self.lines_that_differ(&scope));
             }
         }
         if !self.one_authority() {
@@ -96,6 +95,21 @@ impl World {
         if self.sites.iter().any(|site| site.replica().is_none_or(|replica| replica.backlog() > 0)) {
             violations.push("I1: something is received and not shown".into());
         }
+    }
+
+    /// What the holders of a scope hold of the logs that not all hold alike.
+    fn lines_that_differ(&self, scope: &ScopeId) -> Vec<String> {
+        let mut held: BTreeMap<_, Vec<(usize, u64)>> = BTreeMap::new();
+        let holders = self.holders(scope);
+        for at in &holders {
+            let local = self.sites[*at].replica().map(|replica| replica.store().log_index().vector(scope));
+            for (site, generation, seq, _) in local.unwrap_or_default() {
+                held.entry((site.short(), generation.short())).or_default().push((*at, seq));
+            }
+        }
+        let differs = |held: &Vec<(usize, u64)>| held.len() < holders.len() || held.iter().any(|one| one.1 != held[0].1);
+        held.retain(|_, held| differs(held));
+        held.into_iter().map(|(log, held)| format!("    {log:?}: {held:?}")).collect()
     }
 
     /// I2: whatever was acknowledged is at every holder.
@@ -134,12 +148,15 @@ impl World {
                 Some(None) => {}
                 _ if held.is_issued_again(&acknowledged.record) => {}
                 Some(Some(Verdict::Beyond(_) | Verdict::Stranded | Verdict::Waiting(_))) | None => left.push(*no),
+                // The statement that let its author do it stands no more.
+                Some(Some(Verdict::Void(_))) if self.statements_dropped => left.push(*no),
                 Some(Some(Verdict::Void(code))) => {
                     violations.push(format!("I3: acknowledged command {no} is void: {code}"));
                 }
             }
         }
-        if !left.is_empty() && self.set_back.is_empty() && self.revoked.is_empty() {
+        let excused = !self.set_back.is_empty() || !self.revoked.is_empty() || self.statements_dropped;
+        if !left.is_empty() && !excused {
             violations.push(format!("I3: acknowledged commands {left:?} have no effect, and nothing forked"));
         }
         for no in left {
@@ -248,9 +265,10 @@ impl World {
     }
 
     /// What a machine that was set back says again may stand beside what others made of it meanwhile, for people to
-    /// settle: then there may be more to choose from, never less.
+    /// settle: then there may be more to choose from, never less. The same where a statement stands no more, and with it
+    /// what had overwritten a value.
     fn is_as_expected(&self, held: &BTreeSet<String>, expected: &BTreeSet<String>) -> bool {
-        match self.set_back.is_empty() {
+        match self.set_back.is_empty() && !self.statements_dropped {
             true => held == expected,
             false => held.is_superset(expected),
         }
@@ -279,10 +297,11 @@ impl World {
                 found => violations.push(format!("I5: instance {at} shows numbers twice: {found:?}")),
             }
         }
-        let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy().cloned()) else {
+        let sequencer = self.sequencer().unwrap_or_default();
+        let Some(policy) = self.sites[sequencer].replica().and_then(|replica| replica.policy().cloned()) else {
             return;
         };
-        let first = self.sites[0].replica().map(|replica| Holdings::of(replica.store()));
+        let first = self.sites[sequencer].replica().map(|replica| Holdings::of(replica.store()));
         for acknowledged in self.acknowledged.values() {
             // What only a revoked site said is copied by nobody.
             let is_revoked = self.revoked.contains(&self.sites[acknowledged.at].place);
@@ -322,7 +341,7 @@ impl World {
                 Ok(hash) => drop(hashes.entry(scopes.clone()).or_default().insert(hash)),
                 Err(error) => violations.push(format!("the read model cannot be hashed: {error}")),
             }
-            let reach = Reach { structures: [IT, HR].into(), person: schema::id::DocId([0; 32]) };
+            let reach = Reach { structures: structures(&self.options).collect(), person: schema::id::DocId([0; 32]) };
             let filter = query::Filter { words: Some("resea".into()), ..query::Filter::default() };
             let page = query::list(views.conn(), &reach, &filter, query::Sort::Number, false, 200, None);
             let found = page.map(|page| page.rows.into_iter().map(|row| row.number).collect()).unwrap_or_default();
@@ -339,7 +358,7 @@ impl World {
     /// I8: no byte of a scope on the disk of a site that lacks it.
     fn check_isolation(&self, violations: &mut Vec<String>) {
         for (at, site) in self.sites.iter().enumerate() {
-            let lacks = site.place + 1 == self.options.sites;
+            let lacks = !holds(&self.options, site.place, HR);
             if lacks && contains(&site.disk.content(), CANARY) {
                 violations.push(format!("I8: the disk of instance {at} holds content of a scope that it lacks"));
             }

@@ -1,15 +1,15 @@
 //! The faults of the simulation, and their repair.
 
-use schema::authority::{Body, Grant, Role, Standing, UserEntry};
+use schema::authority::{Grant, Role};
 use schema::id::{DocId, SiteId};
 
 use super::holdings::Holdings;
 use super::site::{Backup, decompressed};
-use super::{ADMIN, Event, World, requester};
+use super::{Event, World};
 
 impl World {
     pub(super) fn random_fault(&mut self) {
-        match self.rng.below(18) {
+        match self.rng.below(20) {
             0 | 1 => self.cut_one(),
             2 => self.cut_one_way(),
             3 => self.cut_all(),
@@ -23,6 +23,8 @@ impl World {
             12 => self.skew_clock(),
             13 => self.set_back(),
             14 => self.revoke(),
+            16 => self.join(),
+            17 => self.hand_over(),
             _ => self.change_authority(),
         }
     }
@@ -32,7 +34,7 @@ impl World {
         if links.is_empty() { None } else { Some(*self.rng.pick(&links)) }
     }
 
-    fn set_link(&mut self, a: usize, b: usize, up: bool) {
+    pub(super) fn set_link(&mut self, a: usize, b: usize, up: bool) {
         for pair in [(a, b), (b, a)] {
             if let Some(link) = self.links.get_mut(&pair) {
                 link.up = up;
@@ -124,14 +126,15 @@ impl World {
         }
     }
 
-    /// A site is restored from its backup. The sequencer's site is never restored.
+    /// A site is restored from its backup.
     fn restore(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
-        let can = self.sites[at].is_running() && self.sites[at].place != 0;
+        let can = self.sites[at].is_running();
         let Some(Backup { content, .. }) = self.sites[at].backup.take().filter(|_| can) else {
             return;
         };
         self.count("fault:restore");
+        self.note_lost_statements(at);
         self.close_sessions(at, None);
         self.sites[at].kill();
         self.forget_what_only_this_disk_had(at, &content);
@@ -139,15 +142,24 @@ impl World {
         self.start(at, true);
     }
 
-    /// A machine is set back with its memory: its process goes on in the generation that it ran in then. The sequencer's
-    /// site never is.
+    /// What a sequencer said and nobody heard is lost with its disk.
+    fn note_lost_statements(&mut self, at: usize) {
+        let is_sequencer = self.sites[at].replica().is_some_and(sync::replica::Replica::is_sequencer);
+        if is_sequencer {
+            self.count("fault:sequencer-restored");
+            self.statements_dropped = true;
+        }
+    }
+
+    /// A machine is set back with its memory: its process goes on in the generation that it ran in then.
     fn set_back(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
-        let can = self.sites[at].is_running() && self.sites[at].place != 0;
+        let can = self.sites[at].is_running();
         let Some(Backup { content, generation }) = self.sites[at].backup.take().filter(|_| can) else {
             return;
         };
         self.count("fault:set-back");
+        self.note_lost_statements(at);
         self.set_back.insert(self.sites[at].place);
         self.close_sessions(at, None);
         self.sites[at].kill();
@@ -178,40 +190,6 @@ impl World {
         let kept = Holdings::of(&kept);
         let said = self.acknowledged.values().rev().filter(|one| one.at == at && one.enrolled.is_none());
         said.filter(|one| kept.place_of(&one.record).is_none()).map(|one| one.doc).take(4).collect()
-    }
-
-    /// The key of a site is revoked at what the sequencer holds of it: once in a scenario, and of the last place.
-    fn revoke(&mut self) {
-        let place = self.options.sites - 1;
-        if place < 2 || self.revoked.contains(&place) || !self.rng.chance(50) {
-            return;
-        }
-        let (now, site) = (self.clock(0), self.sites[place].key.public());
-        let Some(replica) = self.sites[0].replica_mut().filter(|replica| replica.may_say()) else {
-            return;
-        };
-        let said = replica
-            .cuts_of(&site, None)
-            .map_err(|error| error.to_string())
-            .and_then(|cuts| replica.say(now, &Body::Revoke { site, cuts }).map_err(|error| error.to_string()));
-        match said {
-            Ok(outputs) => {
-                self.revoked.insert(place);
-                self.count("fault:revoked");
-                self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
-            }
-            Err(error) => self.fail(format!("a key was not revoked: {error}")),
-        }
-    }
-
-    /// Whose keys the first site revoked by itself, because their logs forked too often.
-    pub(super) fn note_revoked(&mut self) {
-        let Some(policy) = self.sites[0].replica().and_then(|replica| replica.policy()) else {
-            return;
-        };
-        let is_revoked = |place: &usize| policy.revoked.contains_key(&self.sites[*place].key.public());
-        let revoked: std::collections::BTreeSet<usize> = (0..self.options.sites).filter(is_revoked).collect();
-        self.revoked = revoked;
     }
 
     /// Commands whose records no other disk holds are lost with the disk: durability does not cover them.
@@ -252,62 +230,48 @@ impl World {
         let clones = self.sites.iter().filter(|site| site.is_clone).count();
         let at = self.rng.below(self.sites.len() as u64) as usize;
         let original = &self.sites[at];
-        if clones > 0 || !original.is_running() || original.is_clone || original.place == 0 {
+        // What one place alone holds, its two copies would have nobody to tell through.
+        let is_alone = original.place == 0 && self.options.sites == 2;
+        if clones > 0 || !original.is_running() || original.is_clone || is_alone {
             return;
         }
-        let mut copy = super::SimSite::new(original.place, original.key.clone());
+        let mut copy = super::SimSite::new(original.place, original.key.clone(), original.founding.clone());
         copy.disk = crate::disk::SimDisk::with(original.disk.content());
         copy.is_clone = true;
         self.count("fault:clone");
         self.sites.push(copy);
         let at = self.sites.len() - 1;
-        for other in 0..at {
-            if self.sites[other].place != self.sites[at].place {
-                self.add_link(at, other);
-            }
-        }
+        self.link_to_earlier(at);
         self.start(at, true);
     }
 
     fn skew_clock(&mut self) {
         let at = self.rng.below(self.sites.len() as u64) as usize;
-        let skew = [0, 30_000, -30_000, 400_000, -3_600_000][self.rng.below(5) as usize];
+        const YEAR: i64 = 31_536_000_000;
+        let skew = [0, 30_000, -30_000, 400_000, -3_600_000, YEAR, -YEAR][self.rng.below(7) as usize];
         self.sites[at].skew = skew;
         self.count("fault:clock");
     }
 
-    /// The authority log grows: a user is disabled or enabled; now and then an attempt to disable the last admin, which
-    /// must be refused.
-    fn change_authority(&mut self) {
-        let now = self.clock(0);
-        let place = self.rng.below(self.options.sites as u64) as usize;
-        let last_admin = self.rng.chance(20);
-        let standing = if self.rng.chance(50) { Standing::Ended } else { Standing::Active };
-        let Some(replica) = self.sites[0].replica_mut() else {
+    /// An instance is stopped and started, as after an update; before that somebody writes, so that it opens a log.
+    pub(super) fn restart(&mut self, at: usize, left: u64) {
+        if self.quiescent || left == 0 {
             return;
-        };
-        let user = if last_admin { ADMIN } else { requester(place) };
-        let standing = if last_admin { Standing::Ended } else { standing };
-        let Some(entry) = replica.policy().and_then(|policy| policy.users.get(&user)) else {
-            return;
-        };
-        let entry = UserEntry { standing, ..UserEntry::clone(entry) };
-        let said = replica.say(now, &Body::User(entry));
-        match said {
-            Ok(_) if last_admin => self.fail("the last admin was disabled".into()),
-            Ok(outputs) => {
-                self.count("authority");
-                self.handle_outputs(0, Some(Ok::<_, String>(outputs)));
-            }
-            Err(sync::replica::ReplicaError::Unheard) => self.count("authority:not-heard-yet"),
-            Err(_) if last_admin => self.count("authority:last-admin-kept"),
-            Err(error) => self.fail(format!("the sequencer's statement was refused: {error}")),
         }
+        if self.sites[at].is_running() {
+            self.write_something(at);
+            self.count("fault:restart");
+            self.close_sessions(at, None);
+            self.sites[at].kill();
+            self.start(at, false);
+        }
+        self.schedule(20, Event::Restart(at, left - 1));
     }
 
     /// Now and then a hostile peer flips a bit of what it sends. Encryption does not help: it is a member.
     pub(super) fn corrupt(&mut self, frame: Vec<u8>) -> Vec<u8> {
-        if self.quiescent || frame.len() < 100 || !self.rng.chance(1) {
+        // Where a member speaks raw frames nobody else does: then it is seen whom the honest sites blame.
+        if self.quiescent || self.member.is_some() || frame.len() < 100 || !self.rng.chance(1) {
             return frame;
         }
         let Some(mut content) = decompressed(&frame) else {

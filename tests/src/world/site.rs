@@ -2,13 +2,15 @@
 
 use node::commands::TicketNumbers;
 use node::read_model::{ReadModel, query};
+use schema::authority::Signed;
 use schema::id::{GenerationId, StoreId};
 use schema::identity::Secret;
 use schema::time::Timestamp;
-use sync::replica::{Output, Replica, Start};
+use sync::replica::{Alarm, Output, Replica, Start};
 use sync::store::Store;
 
-use super::{CANARY, Event, MAX_DISK, TICK, World};
+use super::member::MEMBER;
+use super::{CANARY, Event, HR, MAX_DISK, TICK, World, holds};
 use crate::disk::SimDisk;
 
 /// An instance of a site: a disk, and a process while it runs.
@@ -29,6 +31,8 @@ pub struct SimSite {
     pub copied: bool,
     /// The number of starts so far.
     pub incarnation: u64,
+    /// The statements that it begins with on an empty disk: those of the founding, or of an answer to its join.
+    pub founding: Vec<Signed>,
     process: Option<Process>,
 }
 
@@ -48,9 +52,10 @@ struct Process {
 
 impl SimSite {
     /// An instance on an empty disk, not running.
-    pub fn new(place: usize, key: Secret) -> Self {
-        let disk = SimDisk::default();
-        Self { place, key, disk, skew: 0, backup: None, is_clone: false, copied: false, incarnation: 0, process: None }
+    pub fn new(place: usize, key: Secret, founding: Vec<Signed>) -> Self {
+        let (disk, process) = (SimDisk::default(), None);
+        let (skew, backup, is_clone, copied, incarnation) = (0, None, false, false, 0);
+        Self { place, key, disk, skew, backup, is_clone, copied, incarnation, founding, process }
     }
 
     /// Whether its process runs.
@@ -104,13 +109,13 @@ impl World {
         let draw = move || Some(next.take().unwrap_or_else(|| GenerationId(later.bytes())));
         let start = Start {
             key: self.sites[at].key.clone(),
-            sequencer: (self.sites[at].place == 0 && !self.sites[at].is_clone).then(|| self.sequencer.clone()),
+            sequencer: self.sequencers.get(&self.sites[at].place).cloned(),
             draw: Box::new(draw),
             store_id: StoreId(self.rng.bytes()),
             copied,
             now: self.clock(at),
         };
-        let statements = self.statements.clone();
+        let statements = self.sites[at].founding.clone();
         let now = self.clock(at);
         let opened = (|| -> anyhow::Result<Process> {
             let store = Store::open_on(self.sites[at].disk.clone())?;
@@ -135,7 +140,7 @@ impl World {
                 let incarnation = site.incarnation;
                 self.schedule(TICK, Event::Tick(at, incarnation));
                 for other in 0..self.sites.len() {
-                    if self.sites[other].place != self.sites[at].place {
+                    if self.links.contains_key(&(at, other)) {
                         self.schedule(20, Event::Dial(at, other));
                     }
                 }
@@ -201,7 +206,10 @@ impl World {
                     let last = far.and_then(|far| self.arrives.get(&far)).copied().unwrap_or_default();
                     self.schedule(5 + last.saturating_sub(self.now), Event::CloseSession { at, session });
                 }
-                Output::Alarm(alarm) => self.count(&format!("alarm:{}", alarm.code())),
+                Output::Alarm(alarm) => {
+                    self.count(&format!("alarm:{}", alarm.code()));
+                    self.check_blame(at, &alarm);
+                }
                 Output::Authority => {}
             }
         }
@@ -233,7 +241,10 @@ impl World {
             return;
         };
         self.ends.remove(&(other, far));
-        for (at, session) in [(at, session), (other, far)] {
+        if let Some(member) = self.member.as_mut().filter(|_| other == MEMBER) {
+            member.closed(at);
+        }
+        for (at, session) in [(at, session), (other, far)].into_iter().filter(|(at, _)| *at != MEMBER) {
             self.arrives.remove(&(at, session));
             let now = self.clock(at);
             let outputs = self.sites[at].replica_mut().map(|replica| replica.closed(now, session));
@@ -258,10 +269,13 @@ impl World {
         let Some((to, far)) = self.ends.get(&(from, session)).copied() else {
             return;
         };
+        self.check_canary(to, &frame);
+        if let Some(member) = &mut self.member {
+            member.overhear(&frame);
+        }
         let Some(link) = self.links.get(&(from, to)).copied() else {
             return;
         };
-        self.check_canary(to, &frame);
         if !link.up {
             // A one-way cut: frames are lost until a timeout ends the session.
             self.count("fault:lost-one-way");
@@ -303,10 +317,19 @@ impl World {
 
     /// No byte of a scope may travel to a site that lacks it (I8).
     fn check_canary(&mut self, to: usize, frame: &[u8]) {
-        if self.sites[to].place + 1 == self.options.sites
-            && decompressed(frame).is_some_and(|bytes| contains(&bytes, CANARY))
-        {
+        let lacks = self.sites.get(to).is_none_or(|site| !holds(&self.options, site.place, HR));
+        if lacks && decompressed(frame).is_some_and(|bytes| contains(&bytes, CANARY)) {
             self.fail(format!("a frame to instance {to} holds content of a scope that it lacks"));
+        }
+    }
+
+    /// R20: where one member speaks raw frames and nobody's are changed on their way, nobody else is blamed.
+    fn check_blame(&mut self, at: usize, alarm: &Alarm) {
+        if let (Alarm::Refused(peer, code), Some(_)) = (alarm, &self.member) {
+            match self.sites.iter().any(|site| site.key.public() == *peer) {
+                true => self.fail(format!("instance {at} blames the honest site {} for {code}", peer.short())),
+                false => self.count(&format!("member:blamed-for-{code}")),
+            }
         }
     }
 }

@@ -1,19 +1,30 @@
-//! The workload: random commands of users, as a real desk would send them.
+//! The workload: random commands of users, as a real desk would send them, through the commands that serve people.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use node::commands::{Actor, Context, Failure, tickets};
 use schema::author::Author;
-use schema::doc::{DocKind, Edits, Value, notes_key};
-use schema::id::scope_of;
-use schema::id::{DocId, LogId, StructureId, UserId};
+use schema::authority::UserEntry;
+use schema::doc::{DocKind, Edits, Value, doc_id, notes_key};
+use schema::id::{CommandId, DocId, LogId, StructureId, UserId, scope_of};
 use schema::record::CommandName;
-use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
+use schema::ticket::command::patch;
 use schema::ticket::{Field, Status};
-use sync::replica::{Output, WriteError};
+use sync::replica::{Batch, Output, WriteError};
 
 use super::holdings::{Holdings, RecordAt};
-use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, requester, technician};
+use super::{ADMIN, Acknowledged, CANARY, HR, IT, World, holds, requester, structures, technician};
 use crate::model::{CommandNo, Effect};
+
+/// A ticket whose opening was named by its client, which may ask again.
+pub(super) struct NamedOpening {
+    /// The instance that acknowledged it.
+    at: usize,
+    author: UserId,
+    structure: StructureId,
+    name: CommandName,
+    no: CommandNo,
+}
 
 /// The effect of a command, before it is given to the model.
 struct Outcome {
@@ -46,6 +57,7 @@ impl World {
             13..=15 => self.reply_or_note(at),
             16..=19 => self.advance_ticket(at),
             20 => self.enrol(at),
+            24 => self.ask_again(at),
             21 => self.act_as_enrolled(at),
             22 => self.write_newer(at),
             23 => self.write_unauthorised(at),
@@ -67,54 +79,61 @@ impl World {
         self.acknowledged.iter().filter(|(_, acknowledged)| seen(acknowledged)).map(|(no, _)| *no).collect()
     }
 
-    /// Runs a command at an instance in the scope of `structure`, as `author`, and gives its effect to the model.
+    /// A user as they may act at an instance; `None`: nobody knows them there.
+    fn actor(&self, at: usize, user: UserId) -> Option<Actor> {
+        let replica = self.sites[at].replica()?;
+        let known = replica.policy()?.users.get(&user).map(|entry| UserEntry::clone(entry));
+        let entry = known.or_else(|| replica.enrolled_here(&user).ok().flatten())?;
+        Some(Actor { user, entry })
+    }
+
+    /// Runs a command at an instance in the scope of `structure`, as `author`, and gives its effect to the model. Answers
+    /// with its number; `None`: it had no effect.
     fn command(
         &mut self,
         at: usize,
         author: UserId,
         structure: &StructureId,
-        work: impl FnOnce(
-            &mut sync::replica::Command<'_, '_, '_>,
-            &mut node::commands::TicketNumbers,
-        ) -> Result<Outcome, WriteError>,
-    ) -> bool {
+        work: impl FnOnce(&mut Batch<'_, '_>, &mut Context<'_>, &Actor) -> Result<Outcome, Failure>,
+    ) -> Option<CommandNo> {
         let (now, scope) = (self.clock(at), scope_of(&self.org, Some(structure)));
         let seen = self.seen_by(at);
         let me = self.key_of(at);
-        let Some((replica, numbers)) = self.sites[at].replica_and_numbers() else {
-            return false;
+        let actor = self.actor(at, author)?;
+        let (replica, numbers) = self.sites[at].replica_and_numbers()?;
+        let policy = replica.policy().cloned()?;
+        let last = |replica: &sync::replica::Replica| {
+            RecordAt::last(replica.store(), LogId { site: me, generation: replica.generation(), scope })
         };
-        let mut effect = None;
-        let written = replica.write(now, |batch| {
-            let outcome = batch.command::<WriteError>(Author::User(author), CommandName::Place, scope, |command| {
-                effect = Some(work(command, numbers)?);
-                Ok(())
-            });
-            Ok(outcome)
-        });
+        let before = last(replica);
+        let mut context = Context { policy, me, numbers };
+        let written = replica.write(now, |batch| Ok(work(batch, &mut context, &actor)));
         let (outcome, outputs) = match written {
             Ok(written) => written,
             Err(error) => {
                 self.fail(format!("instance {at} could not write: {error}"));
-                return false;
+                return None;
             }
         };
-        let record = RecordAt::last(replica.store(), LogId { site: me, generation: replica.generation(), scope });
-        match (outcome, effect.zip(record)) {
-            (Ok(written), Some((effect, record))) if !written.docs.is_empty() => {
+        let record = last(replica).filter(|record| before.as_ref() != Some(record));
+        let mut accepted = None;
+        match (outcome, record) {
+            (Ok(effect), Some(record)) => {
                 self.commands += 1;
                 let no = self.commands;
                 let Outcome { doc, puts, comments, moved, number } = effect;
                 self.acknowledged.insert(no, Acknowledged { at, record, doc, number, enrolled: None });
                 self.model.accept(no, Effect { doc, puts, comments, moved, seen });
                 self.count("command");
+                accepted = Some(no);
             }
-            (Ok(_), _) => self.count("command:without-effect"),
-            (Err(WriteError::Refused(code)), _) => self.count(&format!("refused:{code}")),
-            (Err(error), _) => self.fail(format!("instance {at} could not write: {error}")),
+            (Ok(_), None) => self.count("command:without-effect"),
+            (Err(Failure::Write(WriteError::Refused(code))), _) => self.count(&format!("refused:{code}")),
+            (Err(Failure::Write(error)), _) => self.fail(format!("instance {at} could not write: {error}")),
+            (Err(failure), _) => self.count(&format!("refused:{failure}")),
         }
         self.handle_outputs(at, Some(Ok::<Vec<Output>, String>(outputs)));
-        true
+        accepted
     }
 
     fn writer(&mut self, at: usize) -> UserId {
@@ -123,8 +142,18 @@ impl World {
     }
 
     fn structure_at(&mut self, at: usize) -> StructureId {
-        let lacks_hr = self.sites[at].place + 1 == self.options.sites;
-        if !lacks_hr && self.rng.chance(30) { HR } else { IT }
+        let place = self.sites[at].place;
+        let held: Vec<StructureId> =
+            structures(&self.options).filter(|structure| holds(&self.options, place, *structure)).collect();
+        if self.rng.chance(60) { IT } else { *self.rng.pick(&held) }
+    }
+
+    /// Something small, that always has an effect where it is allowed.
+    pub(super) fn write_something(&mut self, at: usize) {
+        match self.random_ticket(at) {
+            Some((doc, structure)) => self.change_field_of(at, doc, structure),
+            None => self.open_ticket(at),
+        }
     }
 
     fn open_ticket(&mut self, at: usize) {
@@ -135,24 +164,51 @@ impl World {
         let word = *self.rng.pick(&WORDS);
         let mark = if structure == HR { CANARY } else { "" };
         let title = format!("{word} {} {mark}", self.rng.below(1000));
-        let me = self.key_of(at);
-        let person = self.sites[at].replica().and_then(|replica| Some(replica.policy()?.person_of(&author)));
-        let code = format!("S{place}");
-        self.command(at, author, &structure, |command, numbers| {
-            let number = numbers.next(&code);
-            let mut fields = BTreeMap::from([(Field::Title, title)]);
-            fields.extend(person.map(|person| (Field::Requester, person.to_string())));
-            let ticket = NewTicket {
-                number: number.clone(),
-                structure,
-                home: me,
-                description: format!("{word} {mark}"),
-                fields,
-            };
-            let edits = create(&ticket).map_err(refused)?;
-            let doc = command.create(DocKind::Ticket, None, &edits)?;
-            Ok(Outcome { puts: shown(&edits), number: Some(number), ..Outcome::to(doc) })
+        let name = match self.rng.chance(30) {
+            true => CommandName::Given(CommandId(self.rng.bytes())),
+            false => CommandName::Place,
+        };
+        let opening = tickets::Opening {
+            structure: Some(structure),
+            description: format!("{word} {mark}"),
+            fields: BTreeMap::from([(Field::Title, title)]),
+        };
+        let accepted = self.command(at, author, &structure, |batch, context, actor| {
+            let doc = tickets::open(batch, context, actor, name, opening)?;
+            let view = batch.view(&doc).map_err(WriteError::from)?.ok_or(Failure::Unknown)?;
+            let put = |key: &String| (key.clone(), view.distinct(key).first().and_then(|held| held.value.shown()));
+            let puts = view.values.keys().filter(|key| *key != "description").map(put).collect();
+            let number = view.text("number").map(str::to_owned);
+            Ok(Outcome { puts, number, ..Outcome::to(doc) })
         });
+        if let (Some(no), CommandName::Given(_)) = (accepted, name) {
+            self.named.push(NamedOpening { at, author, structure, name, no });
+        }
+    }
+
+    /// A client asks again for a ticket that it named: it gets the one that it has, and no other.
+    fn ask_again(&mut self, at: usize) {
+        let asked: Vec<usize> = (0..self.named.len()).filter(|index| self.named[*index].at == at).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let index = *self.rng.pick(&asked);
+        let NamedOpening { author, structure, name, no, .. } = self.named[index];
+        // What a disk lost may have been lost before it was told to anybody: then it is written anew.
+        let is_whole = !self.sites[at].copied && !self.set_back.contains(&self.sites[at].place);
+        let Some(doc) = self.acknowledged.get(&no).map(|acknowledged| acknowledged.doc).filter(|_| is_whole) else {
+            return;
+        };
+        let mut again = None;
+        let opening = tickets::Opening { structure: Some(structure), ..tickets::Opening::default() };
+        let accepted = self.command(at, author, &structure, |batch, context, actor| {
+            again = Some(tickets::open(batch, context, actor, name, opening)?);
+            Ok(Outcome::to(doc))
+        });
+        self.count("command:asked-again");
+        if accepted.is_some() || again.is_some_and(|again| again != doc) {
+            self.fail(format!("R4: a command asked again at instance {at} was carried out twice"));
+        }
     }
 
     /// A ticket that an instance shows, and its structure; `None`: it shows none. Often it is one that was written last
@@ -210,10 +266,22 @@ impl World {
             _ => (Field::Urgency, Some(level)),
         };
         let description = self.rng.chance(15).then(|| format!("texte {}", self.rng.below(1000)));
-        self.command(at, author, &structure, |command, _| {
-            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
-            let edits = patch(&view, &BTreeMap::from([(field, value)]), description.as_deref()).map_err(refused)?;
-            command.edit(doc, &edits)?;
+        self.patch(at, author, doc, structure, BTreeMap::from([(field, value)]), description);
+    }
+
+    fn patch(
+        &mut self,
+        at: usize,
+        author: UserId,
+        doc: DocId,
+        structure: StructureId,
+        fields: BTreeMap<Field, Option<String>>,
+        description: Option<String>,
+    ) {
+        self.command(at, author, &structure, |batch, context, actor| {
+            let view = batch.view(&doc).map_err(WriteError::from)?.ok_or(Failure::Unknown)?;
+            let edits = patch(&view, &fields, description.as_deref())?;
+            tickets::change(batch, context, actor, doc, &fields, description.as_deref())?;
             Ok(Outcome { puts: shown(&edits), ..Outcome::to(doc) })
         });
     }
@@ -225,24 +293,12 @@ impl World {
         let author = self.writer(at);
         let body = format!("{} {}", self.rng.pick(&WORDS), self.rng.below(1000));
         let internal = self.rng.chance(50);
-        self.command(at, author, &structure, |command, _| {
-            let id = command.id();
-            let edits = comment(&id, &body).map_err(refused)?;
-            let mut target = doc;
-            if internal {
-                let natural = Some(notes_key(&doc));
-                target = command.id_of_next(DocKind::TicketNotes, natural);
-                match command.view(&target)? {
-                    Some(_) => drop(command.edit(target, &edits)?),
-                    None => {
-                        let mut birth = create_notes(&doc);
-                        birth.puts.extend(edits.puts);
-                        command.create(DocKind::TicketNotes, natural, &birth)?;
-                    }
-                }
-            } else {
-                command.edit(doc, &edits)?;
-            }
+        let notes = doc_id(&self.org, &scope_of(&self.org, Some(&structure)), DocKind::TicketNotes, &notes_key(&doc));
+        self.command(at, author, &structure, |batch, context, actor| {
+            let (target, id) = match internal {
+                true => (notes, tickets::note(batch, context, actor, CommandName::Place, doc, &body)?),
+                false => (doc, tickets::reply(batch, context, actor, CommandName::Place, doc, &body)?),
+            };
             Ok(Outcome { comments: vec![(id, body)], ..Outcome::to(target) })
         });
     }
@@ -253,12 +309,8 @@ impl World {
         };
         let author = self.writer(at);
         let to = *self.rng.pick(&Status::ALL);
-        self.command(at, author, &structure, |command, _| {
-            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
-            let Ok(edits) = transition(&view, &command.id(), to, None) else {
-                return Ok(Outcome::to(doc));
-            };
-            command.edit(doc, &edits)?;
+        self.command(at, author, &structure, |batch, context, actor| {
+            tickets::advance(batch, context, actor, doc, to, None)?;
             Ok(Outcome { moved: Some(to.word().into()), ..Outcome::to(doc) })
         });
     }
@@ -313,17 +365,8 @@ impl World {
         let author = *self.rng.pick(&here);
         let value = format!("von {}", self.rng.below(50));
         self.count("command:as-enrolled");
-        self.command(at, author, &structure, |command, _| {
-            let view = command.view(&doc)?.ok_or(WriteError::Unknown)?;
-            let edits = patch(&view, &BTreeMap::from([(Field::Title, Some(value))]), None).map_err(refused)?;
-            command.edit(doc, &edits)?;
-            Ok(Outcome { puts: shown(&edits), ..Outcome::to(doc) })
-        });
+        self.patch(at, author, doc, structure, BTreeMap::from([(Field::Title, Some(value))]), None);
     }
-}
-
-fn refused(error: schema::ticket::command::CommandError) -> WriteError {
-    WriteError::Refused(error.to_string())
 }
 
 /// The puts with their values as the model compares them.
