@@ -173,6 +173,8 @@ pub struct Replica {
     lacks_bodies: bool,
     /// Where the next question for bodies goes on among those that are lacking.
     wanted_from: Vec<u8>,
+    /// Where copying what sites said of their people goes on.
+    uncopied_from: Vec<u8>,
     /// When a session was last asked for bodies that are lacking here.
     wanted: Timestamp,
     /// People whom this site disabled in its own log, which the authority log does not say yet.
@@ -261,6 +263,7 @@ impl Replica {
             lacks_bodies: true,
             wanted: start.now,
             wanted_from: Vec::new(),
+            uncopied_from: Vec::new(),
             disabled_here: Arc::default(),
             changed: Vec::new(),
             taken_apart: Vec::new(),

@@ -15,18 +15,26 @@ use crate::store::{Durability, Source, StoreError, Table};
 
 impl Replica {
     /// The sequencer copies what sites said of their people (R15), a few at a time. Of two equal logins the one copied
-    /// first stays, the other gets the site's code and a number behind it. Linear in what is not copied yet.
+    /// first stays, the other gets the site's code and a number behind it. Linear in `COPIED_AT_ONCE`.
     pub(super) fn copy_enrolments(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         if !self.may_say() {
             return Ok(());
         }
-        let rows = self.store.read()?.range(Table::Uncopied, &[], None, COPIED_AT_ONCE)?;
+        let rows = self.store.read()?.range(Table::Uncopied, &self.uncopied_from, None, COPIED_AT_ONCE)?;
+        self.uncopied_from = match rows.last().filter(|_| rows.len() == COPIED_AT_ONCE) {
+            Some((last, _)) => [last.as_slice(), &[0]].concat(),
+            None => Vec::new(),
+        };
         let mut dropped = Vec::new();
         let mut copied = false;
         for (key, _) in &rows {
             let (Some(site), Some(user)) = (id_at::<32>(key, 0), id_at::<16>(key, 32)) else {
                 continue;
             };
+            // Whose site a hand-over made unknown is passed over until it is known again.
+            if self.policy().is_none_or(|policy| !policy.sites.contains_key(&SiteId(site))) {
+                continue;
+            }
             let said = match self.restated(&UserId(user), &SiteId(site))? {
                 Some(body) => self.say_quietly(now, &body),
                 None => Err(AuthorityError::Rule("a site says it of people whom it enrols").into()),

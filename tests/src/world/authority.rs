@@ -112,6 +112,11 @@ impl World {
         self.revoked = (0..=self.options.sites).filter(is_revoked).collect();
     }
 
+    /// Whether an instance has heard that its own key is revoked, be it by a statement that stands no more elsewhere.
+    pub(super) fn is_revoked_for(&self, at: usize) -> bool {
+        self.sites[at].replica().is_some_and(|replica| replica.revoked().contains(&replica.me()))
+    }
+
     /// A site joins while the others work; often only one of them can reach it, which has not heard of it yet.
     pub(super) fn join(&mut self) {
         let place = self.options.sites;

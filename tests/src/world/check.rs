@@ -302,10 +302,13 @@ impl World {
             return;
         };
         let first = self.sites[sequencer].replica().map(|replica| Holdings::of(replica.store()));
+        let without_effect = first.as_ref().map(Holdings::without_effect).unwrap_or_default();
         for acknowledged in self.acknowledged.values() {
             // What only a revoked site said is copied by nobody.
             let is_revoked = self.revoked.contains(&self.sites[acknowledged.at].place);
-            let is_here = first.as_ref().is_some_and(|held| held.place_of(&acknowledged.record).is_some());
+            let place = first.as_ref().and_then(|held| held.place_of(&acknowledged.record));
+            // A site whose own statement stands no more may have enrolled nobody.
+            let is_here = place.is_some_and(|place| !self.statements_dropped || !without_effect.contains(&place));
             if let Some((user, login)) = acknowledged.enrolled.as_ref().filter(|_| is_here && !is_revoked) {
                 match policy.users.get(user) {
                     None => violations.push(format!("I5: {login} was enrolled and is not known")),

@@ -271,7 +271,7 @@ impl World {
     /// Now and then a hostile peer flips a bit of what it sends. Encryption does not help: it is a member.
     pub(super) fn corrupt(&mut self, frame: Vec<u8>) -> Vec<u8> {
         // Where a member speaks raw frames nobody else does: then it is seen whom the honest sites blame.
-        if self.quiescent || self.member.is_some() || frame.len() < 100 || !self.rng.chance(1) {
+        if self.quiescent || self.options.hostile_member || frame.len() < 100 || !self.rng.chance(1) {
             return frame;
         }
         let Some(mut content) = decompressed(&frame) else {

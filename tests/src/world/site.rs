@@ -325,7 +325,7 @@ impl World {
 
     /// R20: where one member speaks raw frames and nobody's are changed on their way, nobody else is blamed.
     fn check_blame(&mut self, at: usize, alarm: &Alarm) {
-        if let (Alarm::Refused(peer, code), Some(_)) = (alarm, &self.member) {
+        if let (Alarm::Refused(peer, code), true) = (alarm, self.options.hostile_member) {
             match self.sites.iter().any(|site| site.key.public() == *peer) {
                 true => self.fail(format!("instance {at} blames the honest site {} for {code}", peer.short())),
                 false => self.count(&format!("member:blamed-for-{code}")),

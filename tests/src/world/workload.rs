@@ -340,7 +340,7 @@ impl World {
                 self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
             }
             // A site that heard that its key is revoked enrols nobody.
-            Err(WriteError::Refused(code)) if self.revoked.contains(&self.sites[at].place) => {
+            Err(WriteError::Refused(code)) if self.is_revoked_for(at) => {
                 self.count(&format!("refused:{code}"));
             }
             Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::fork::{Fork, ForkProof, branch_name};
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId};
-use schema::record::Header;
+use schema::record::{Closing, Header};
 
 use super::{LogState, Undo};
 use crate::store::tables::{LogNo, fork_key};
@@ -163,6 +163,19 @@ impl Writing<'_> {
         if main.successors.len() < noted { self.put_log(main) } else { Ok(()) }
     }
 
+    /// Takes back what a log said of the end of the generation that it follows.
+    fn forget_closing(&mut self, by: &LogId, closing: &Closing) -> Result<(), StoreError> {
+        let Some(mut before) = self.log(&LogId { generation: closing.generation, ..*by })? else {
+            return Ok(());
+        };
+        before.successors.retain(|successor| successor.generation != by.generation);
+        let (id, is_forked) = (before.id, self.log_index.forks.of(&before.id).next().is_some());
+        // One that is neither held nor named is not there.
+        let is_nothing = before.seq == 0 && before.successors.is_empty() && before.branch.is_none() && !is_forked;
+        self.put_log(before)?;
+        if is_nothing { self.drop_log(&id) } else { Ok(()) }
+    }
+
     /// Keeps the proof of a fork that is not known yet and ends the log there: what is held behind it becomes a log of its
     /// own, and so does each history that the proof names. Answers with what was held behind it. `header_at` reads a
     /// record held. Linear in the histories behind forks of this log.
@@ -175,11 +188,13 @@ impl Writing<'_> {
         self.put(Table::Forks, &fork_key(fork), &proof.to_bytes())?;
         self.log_index.forks.forks.entry(fork.log).or_default().insert(*fork);
         self.undo.push(Undo::Fork(*fork));
-        let main = self.log(&fork.log)?;
+        // Of one that forked at its first record nothing is left, and everybody who holds the proof says so.
+        let main = self.log_or_new(fork.log)?;
+        self.put_log(main.clone())?;
         let open = self.log_index.open_of(&fork.log.site, &fork.log.scope);
         let is_part = |state: &&LogState| state.branch.is_some() && state.signed_as() == fork.log;
         let mut parts: Vec<LogState> = open.filter(is_part).cloned().collect();
-        parts.extend(main);
+        parts.push(main);
         // Behind the whole log the fork may be its very first record; a history does not fork before its own.
         parts.retain(|part| part.seq > fork.last && (part.branch.is_none() || part.from() <= fork.last));
         let branch = BranchOf { of: fork.log.generation, from: fork.last + 1, base: fork.hash };
@@ -194,7 +209,12 @@ impl Writing<'_> {
             }
             let id = branch_name(&fork.log, &header_at(self, part.no, fork.last + 1)?.hash());
             let (hlc, pin) = before.map(|before| (before.hlc, before.pin)).unwrap_or_default();
-            self.put_log(LogState { seq: fork.last, hash: fork.hash, hlc, pin, ..part.clone() })?;
+            let mut left = LogState { seq: fork.last, hash: fork.hash, hlc, pin, ..part.clone() };
+            // Its first record lies behind the fork, and with it what that says of the generation before.
+            if let Some(closing) = left.follows.take_if(|_| fork.last == 0) {
+                self.forget_closing(&fork.log, &closing)?;
+            }
+            self.put_log(left)?;
             self.put(Table::LogNumbers, &id.to_bytes(), &part.no.to_be_bytes())?;
             let (follows, successors) = (None, Vec::new());
             behind.push(LogState { id, branch: Some(branch), follows, successors, ..part });
