@@ -26,22 +26,22 @@ fn grants(name: &str) -> Vec<Grant> {
     }
 }
 
-/// By the site itself, in the organisation's scope; Paris enrols for IT and below, Dakar does not hold the
-/// organisation's scope, Lille enrols for nobody.
+/// By the site itself, in the organisation's scope; Nancy enrols for all structures, Paris for IT and below, Dakar does
+/// not hold the organisation's scope, Lille enrols for nobody.
 pub const BY_GRANTS: &str = "
-    what is given                            | paris | dakar | lille | retired | revoked | stranger
-    user of IT                               | ok    | site  | role  | site    | site    | site
-    technician of IT                         | ok    | site  | role  | site    | site    | site
-    technician of the laboratory             | ok    | site  | role  | site    | site    | site
-    user of IT, technician of the laboratory | ok    | site  | role  | site    | site    | site
-    user of the shop                         | role  | site  | role  | site    | site    | site
-    user of the seat                         | role  | site  | role  | site    | site    | site
-    user of IT and of the shop               | role  | site  | role  | site    | site    | site
-    user of a structure unknown              | role  | site  | role  | site    | site    | site
-    user everywhere                          | role  | site  | role  | site    | site    | site
-    admin of IT                              | role  | site  | role  | site    | site    | site
-    user and admin of IT                     | role  | site  | role  | site    | site    | site
-    nothing                                  | role  | site  | role  | site    | site    | site
+    what is given                            | nancy | paris | dakar | lille | retired | revoked | stranger
+    user of IT                               | ok    | ok    | site  | role  | site    | site    | site
+    technician of IT                         | ok    | ok    | site  | role  | site    | site    | site
+    technician of the laboratory             | ok    | ok    | site  | role  | site    | site    | site
+    user of IT, technician of the laboratory | ok    | ok    | site  | role  | site    | site    | site
+    user of the shop                         | ok    | role  | site  | role  | site    | site    | site
+    user of the seat                         | ok    | role  | site  | role  | site    | site    | site
+    user of IT and of the shop               | ok    | role  | site  | role  | site    | site    | site
+    user of a structure unknown              | role  | role  | site  | role  | site    | site    | site
+    user everywhere                          | role  | role  | site  | role  | site    | site    | site
+    admin of IT                              | role  | role  | site  | role  | site    | site    | site
+    user and admin of IT                     | role  | role  | site  | role  | site    | site    | site
+    nothing                                  | role  | role  | site  | role  | site    | site    | site
 ";
 
 #[test]
@@ -57,7 +57,7 @@ fn what_a_site_may_give_to_its_people() {
             assert_eq!(word(enrols("the organisation")), expected, "{given} at {at}");
             // In another scope the site has to hold that one; then it is the wrong one, whatever is given.
             let elsewhere = match *at {
-                "paris" => ["scope", "scope", "site"],
+                "paris" | "nancy" => ["scope", "scope", "site"],
                 "dakar" => ["site", "scope", "site"],
                 "lille" => ["scope", "site", "site"],
                 _ => ["site"; 3],

@@ -1,7 +1,7 @@
 //! The organisation of the tables, told by its signed statements.
 //!
 //! Structures: the seat, IT below it, the laboratory below IT; the shop beside them. Paris, in IT, holds everything and
-//! enrols for IT and below.
+//! enrols for IT and below; Nancy enrols for all there are.
 
 use schema::author::Author;
 use schema::authority::{
@@ -21,7 +21,7 @@ pub const SHOP: StructureId = StructureId([4; 16]);
 pub const NOWHERE: StructureId = StructureId([9; 16]);
 
 /// Every site, by what it is.
-pub const SITES: [&str; 6] = ["paris", "dakar", "lille", "retired", "revoked", "stranger"];
+pub const SITES: [&str; 7] = ["paris", "dakar", "lille", "retired", "revoked", "stranger", "nancy"];
 
 /// A site by its name in the tables.
 pub fn site(name: &str) -> SiteId {
@@ -211,6 +211,7 @@ fn statements() -> Vec<Body> {
         entry("paris", Some(IT), &all, &[ScopeSelector::Below(IT)], active),
         entry("dakar", Some(SHOP), &[ScopeSelector::Structure(SHOP)], &all, active),
         entry("lille", None, &[ScopeSelector::Organisation, ScopeSelector::Below(IT)], &[], active),
+        entry("nancy", Some(IT), &all, &all, active),
         entry("retired", Some(IT), &all, &all, Standing::Ended),
         entry("revoked", Some(IT), &all, &all, active),
         Body::Revoke { site: site("revoked"), cuts: Vec::new() },
