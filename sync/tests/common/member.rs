@@ -61,6 +61,11 @@ impl Member {
         }
     }
 
+    /// The same, with another key.
+    pub fn keyed(self, key: Secret) -> Self {
+        Self { key, ..self }
+    }
+
     /// The change that these edits make in a document as a replica holds it, by this member's actor.
     pub fn change(&self, replica: &Replica, generation: GenerationId, doc: &DocId, edits: &Edits) -> Vec<u8> {
         let mut document = sync::docs::load(&replica.read().unwrap(), doc).unwrap();
