@@ -1,10 +1,11 @@
 //! When a scope is quiet: comparing digests, and what frontier announcements tell.
 
+use schema::codec::Canonical;
 use schema::id::{GenerationId, ScopeId, SiteId};
 
 use super::{Effect, Engine, SessionId, Turn, differ, docs_at};
 use crate::frontiers::Update;
-use crate::limits::{DIGEST_INTERVAL, MAX_ITEMS, VECTOR_INTERVAL};
+use crate::limits::{DIGEST_INTERVAL, FRONTIER_FRAME_BYTES, MAX_ITEMS, VECTOR_INTERVAL};
 use crate::wire::{DocsAt, Lane, Message, PackedRuns};
 
 impl Engine {
@@ -38,8 +39,8 @@ impl Engine {
                 (site, Some(update.generation())) != (peer, generation) && policy.holds(&peer, &scope)
             });
             let others: Vec<Update> = others.cloned().collect();
-            if from != Some(id) && !others.is_empty() {
-                self.send(turn, id, Message::Frontiers(others));
+            if from != Some(id) {
+                portions(others).into_iter().for_each(|some| self.send(turn, id, Message::Frontiers(some)));
             }
         }
     }
@@ -164,4 +165,23 @@ impl Engine {
             sync.said = None;
         }
     }
+}
+
+/// Announcements in portions of about a frame, in order. What came in one frame may fill several: a difference to other
+/// lines is longer than what it was made from, and a frame that cannot be read would be this site's fault.
+fn portions(updates: Vec<Update>) -> Vec<Vec<Update>> {
+    let mut portions: Vec<Vec<Update>> = Vec::new();
+    let mut room = 0;
+    for update in updates {
+        let bytes = update.to_bytes().len();
+        match portions.last_mut().filter(|_| bytes <= room) {
+            Some(last) => last.push(update),
+            None => {
+                room = FRONTIER_FRAME_BYTES;
+                portions.push(vec![update]);
+            }
+        }
+        room = room.saturating_sub(bytes);
+    }
+    portions
 }
