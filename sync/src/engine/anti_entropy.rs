@@ -1,12 +1,11 @@
 //! When a scope is quiet: comparing digests, and what frontier announcements tell.
 
-use schema::codec::Canonical;
 use schema::id::{GenerationId, ScopeId, SiteId};
 
 use super::{Effect, Engine, SessionId, Turn, differ, docs_at};
 use crate::frontiers::Update;
 use crate::limits::{DIGEST_INTERVAL, FRONTIER_FRAME_BYTES, MAX_ITEMS, VECTOR_INTERVAL};
-use crate::wire::{DocsAt, Lane, Message, PackedRuns};
+use crate::wire::{DocsAt, Lane, Message, PackedRuns, portions};
 
 impl Engine {
     /// Passes on announcements that are news, to whoever holds their scope (R17).
@@ -40,7 +39,9 @@ impl Engine {
             });
             let others: Vec<Update> = others.cloned().collect();
             if from != Some(id) {
-                portions(others).into_iter().for_each(|some| self.send(turn, id, Message::Frontiers(some)));
+                // A difference to other lines is longer than what it was made from: what came in one frame may fill several.
+                let some = portions(others, MAX_ITEMS as usize, FRONTIER_FRAME_BYTES);
+                some.into_iter().for_each(|some| self.send(turn, id, Message::Frontiers(some)));
             }
         }
     }
@@ -165,23 +166,4 @@ impl Engine {
             sync.said = None;
         }
     }
-}
-
-/// Announcements in portions of about a frame, in order. What came in one frame may fill several: a difference to other
-/// lines is longer than what it was made from, and a frame that cannot be read would be this site's fault.
-fn portions(updates: Vec<Update>) -> Vec<Vec<Update>> {
-    let mut portions: Vec<Vec<Update>> = Vec::new();
-    let mut room = 0;
-    for update in updates {
-        let bytes = update.to_bytes().len();
-        match portions.last_mut().filter(|_| bytes <= room) {
-            Some(last) => last.push(update),
-            None => {
-                room = FRONTIER_FRAME_BYTES;
-                portions.push(vec![update]);
-            }
-        }
-        room = room.saturating_sub(bytes);
-    }
-    portions
 }

@@ -1,11 +1,11 @@
 //! Whole frames, as a session brings them: what a run that is refused takes with it, and what is left out for now (R9).
 
 use schema::author::Author;
-use schema::authority::Body;
+use schema::authority::{Body, Grant, Role, SiteSelector, Standing, UserEntry};
 use schema::doc::{Edits, Value};
-use schema::id::{ActorId, ChangeHash, DocId, GenerationId, RecordHash};
+use schema::id::{ActorId, ChangeHash, DocId, GenerationId, RecordHash, SiteId, UserId};
 use schema::identity::Signature;
-use schema::record::{MAX_BODY_BYTES, Previous};
+use schema::record::{MAX_BODY_BYTES, Previous, body_hash};
 use sync::admission::{RecordWithBodies, Run};
 use sync::replica::Replica;
 use sync::store::log_index::LogName;
@@ -15,7 +15,7 @@ use sync::wire::{Cursor, Lane, Message, PackedRun, PackedRuns, encode};
 
 use super::chunk;
 use super::common::member::Member;
-use super::common::{Fleet, NOW, key, site_entry};
+use super::common::{Fleet, IT, NOW, founding, key, sign, site_entry};
 
 /// The generations of the two logs of a frame.
 const ONE: GenerationId = GenerationId([0x33; 16]);
@@ -43,7 +43,7 @@ fn what_a_frame_leaves_of_itself() {
         (held, closed, alarms.len())
     };
     type Make = fn(&mut Member, Vec<RecordWithBodies>) -> Vec<u8>;
-    /// A frame of both logs, the second changed before it is signed.
+    /// A frame of both logs, the second changed on its way.
     fn second(member: &mut Member, mut records: Vec<RecordWithBodies>, change: impl FnOnce(&mut Run)) -> Vec<u8> {
         let other = records.remove(1);
         let mut run = member.run(vec![other]);
@@ -51,7 +51,9 @@ fn what_a_frame_leaves_of_itself() {
         let first = member.run(records);
         member.frame(&[first, run])
     }
-    let cases: [(&str, Make, (u64, Option<&str>, usize)); 7] = [
+    /// Records held, why the session ended, and how many alarms were raised.
+    type Left = (u64, Option<&'static str>, usize);
+    let cases: [(&str, Make, Left); 7] = [
         ("both in order", |member, records| second(member, records, |_| {}), (2, None, 0)),
         (
             "a log of a key that nobody knows",
@@ -183,4 +185,26 @@ fn a_change_that_refers_elsewhere_is_left_out() {
         assert_eq!(member.visit(&mut fleet.sites[0], NOW, &[frame]), (vec![], None), "{case}: nobody is blamed");
         assert_eq!(records_held(&fleet.sites[0]), held, "{case}");
     }
+}
+
+/// Statements may be long: as many as a message may have would be more than a frame (R14).
+#[test]
+fn a_long_authority_log_reaches_a_peer() {
+    let mut fleet = Fleet::new(2);
+    let mut bodies = founding(2);
+    // Keys that do not compress.
+    let site = |user: u8, at: usize| SiteId(body_hash(&[&[user], at.to_be_bytes().as_slice()].concat()));
+    for user in 0..130 {
+        let mut sites: Vec<SiteSelector> =
+            (0..schema::authority::MAX_ITEMS).map(|at| SiteSelector::Site(site(user, at))).collect();
+        sites.sort_unstable();
+        let grants = vec![Grant { structure: Some(IT), role: Role::User }];
+        let (user, login) = (UserId([100 + user; 16]), format!("user{user}"));
+        bodies.push(Body::User(UserEntry { user, login, grants, sites, standing: Standing::Active }));
+    }
+    let held = founding(2).len();
+    fleet.sites[0].bootstrap(NOW, sign(&bodies).split_off(held)).unwrap();
+    fleet.meet(0, 1);
+    fleet.calm();
+    assert_eq!(fleet.sites[0].authority().head(), fleet.sites[1].authority().head(), "all of it has come");
 }
