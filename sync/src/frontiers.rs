@@ -260,7 +260,7 @@ pub struct Admitted {
     pub lacking: Vec<(SiteId, ScopeId)>,
 }
 
-/// Keeps the announcements that are genuine, of sites that hold the scope and newer than what is held.
+/// Keeps the announcements that are genuine, of sites that hold the scope, newer than what is held and within bounds.
 pub fn admit(
     writing: &mut Writing<'_>,
     policy: &Policy,
@@ -288,6 +288,10 @@ pub fn admit(
         };
         let frontier = &whole.frontier;
         let newer = known.get(&site, &scope).is_none_or(|newest| newest.place() < Newest::of(frontier).place());
+        // Lines that are added to those held may be more than an announcement has: what is kept must be read back.
+        if frontier.lines.len() > MAX_LINES {
+            continue;
+        }
         if newer && frontier.org == policy.org && policy.holds(&site, &scope) && whole.is_genuine() {
             admitted.news.push(keep(writing, known, before, whole)?);
         }

@@ -84,6 +84,8 @@ pub const MAX_UNSIGNED_BYTES: usize = 64 * 1024;
 pub const MAX_ITEMS: u64 = 65_536;
 /// Statements in one message of the authority log.
 pub const AUTHORITY_BATCH: usize = 512;
+/// Bytes of statements in one message, beside one that is longer alone: a statement may have 256 KiB.
+pub const AUTHORITY_FRAME_BYTES: usize = 1 << 20;
 /// Enrolments that the sequencer copies in one go: each is a statement for everybody, for ever (R15).
 pub const COPIED_AT_ONCE: usize = 16;
 /// Records judged in one go before the store commits: bounds the time a local write waits.

@@ -313,6 +313,25 @@ fn read_whole(content: Vec<u8>) -> Result<Message, WireError> {
     Ok(message)
 }
 
+/// Items in portions for a message each, in order: at most `most`, and no more bytes than `bytes` but for one alone. A
+/// frame that its receiver cannot read would be the fault of whoever sends it.
+pub(crate) fn portions<T: Canonical>(items: Vec<T>, most: usize, bytes: usize) -> Vec<Vec<T>> {
+    let mut portions: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for item in items {
+        let size = item.to_bytes().len();
+        match portions.last_mut().filter(|last| size <= room && last.len() < most) {
+            Some(last) => last.push(item),
+            None => {
+                room = bytes;
+                portions.push(vec![item]);
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    portions
+}
+
 fn write_message(message: &Message, out: &mut Writer) {
     match message {
         Message::Hello(hello) => {

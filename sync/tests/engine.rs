@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use common::{IT, NOW, founding, key, sign};
 use schema::authority::{AuthorityRef, Body, Pin, ScopeSelector, SiteEntry};
+use schema::frontier::{Frontier, MAX_LINES, SignedFrontier};
 use schema::id::{GenerationId, OrgId, ScopeId, SiteId, StoreId, scope_of};
 use schema::policy::{AuthorityLog, Policy};
-use schema::time::Timestamp;
+use schema::time::{Hlc, Timestamp};
 use sync::engine::{Effect, Engine, EngineInput, Event, SessionId};
-use sync::frontiers::Frontiers;
+use sync::frontiers::{Difference, Frontiers, Update};
 use sync::limits::{ACK_PATIENCE, MAX_OFFERS, PING_INTERVAL, SESSION_SILENCE, VECTOR_INTERVAL};
 use sync::store::LogIndex;
-use sync::wire::{Cursor, Hello, Lane, Message, Offer, PackedRuns, VERSIONS};
+use sync::wire::{Cursor, Hello, Lane, Message, Offer, PackedRuns, VERSIONS, decode, encode};
 
 /// The session of every script.
 const SESSION: SessionId = 1;
@@ -321,4 +322,35 @@ fn forks_are_told_at_once_and_vectors_are_not() {
         vectors += said(&effects).iter().filter(|message| matches!(message, Message::Vector { .. })).count();
     }
     assert_eq!((lists, vectors), (100, 1));
+}
+
+/// What came in one frame may fill several: of ten whole announcements of one site nine go on as differences, and a
+/// difference to other lines is longer than both. A frame that its receiver cannot read would put the blame on whoever
+/// passed it on.
+#[test]
+fn news_is_passed_on_in_frames_that_can_be_read() {
+    let mut script = Script::greeted();
+    let (org, scope) = (script.policy().org, script.scope());
+    let announced = |number: u64| {
+        let line = |at: u64| {
+            let mut site = [0; 32];
+            site[..8].copy_from_slice(&(number % 2 * MAX_LINES as u64 + at).to_be_bytes());
+            (SiteId(site), GenerationId([1; 16]), 1)
+        };
+        let (site, generation) = (key(0).public(), GenerationId([2; 16]));
+        let lines = (0..MAX_LINES as u64).map(line).collect();
+        SignedFrontier::new(Frontier { org, site, generation, scope, number, hlc: Hlc(1), heard: None, lines }, &key(0))
+    };
+    let all: Vec<SignedFrontier> = (1..=10).map(announced).collect();
+    let mut news = vec![Update::Whole(all[0].clone())];
+    news.extend(all.windows(2).map(|pair| Update::Difference(Difference::between(&pair[0].frontier, &pair[1]))));
+    let together = encode(&Message::Frontiers(news.clone()));
+    assert!(decode(&together).is_err(), "together they are more than a frame");
+    let effects = script.step(Event::FrontiersGrown(None, news.clone()));
+    let mut heard = Vec::new();
+    for message in said(&effects) {
+        let Message::Frontiers(updates) = decode(&encode(message)).unwrap() else { panic!("{message:?}") };
+        heard.extend(updates);
+    }
+    assert!(heard == news, "all of them, in order");
 }

@@ -4,8 +4,8 @@ use schema::id::{GenerationId, ScopeId, SiteId};
 
 use super::{Effect, Engine, SessionId, Turn, differ, docs_at};
 use crate::frontiers::Update;
-use crate::limits::{DIGEST_INTERVAL, MAX_ITEMS, VECTOR_INTERVAL};
-use crate::wire::{DocsAt, Lane, Message, PackedRuns};
+use crate::limits::{DIGEST_INTERVAL, FRONTIER_FRAME_BYTES, MAX_ITEMS, VECTOR_INTERVAL};
+use crate::wire::{DocsAt, Lane, Message, PackedRuns, portions};
 
 impl Engine {
     /// Passes on announcements that are news, to whoever holds their scope (R17).
@@ -38,8 +38,10 @@ impl Engine {
                 (site, Some(update.generation())) != (peer, generation) && policy.holds(&peer, &scope)
             });
             let others: Vec<Update> = others.cloned().collect();
-            if from != Some(id) && !others.is_empty() {
-                self.send(turn, id, Message::Frontiers(others));
+            if from != Some(id) {
+                // A difference to other lines is longer than what it was made from: what came in one frame may fill several.
+                let some = portions(others, MAX_ITEMS as usize, FRONTIER_FRAME_BYTES);
+                some.into_iter().for_each(|some| self.send(turn, id, Message::Frontiers(some)));
             }
         }
     }

@@ -16,15 +16,15 @@ use crate::admission::{Admitted, NO_SIGNATURE, Reject, Run, admit, hash_at, name
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_LEFT_OUT,
-    MAX_WANTED, MISTAKE_PATIENCE, WANT_INTERVAL,
+    AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES,
+    GENERATION_PACE, MAX_LEFT_OUT, MAX_WANTED, MISTAKE_PATIENCE, WANT_INTERVAL,
 };
 use crate::store::log_index::HeldSeqs;
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
 use crate::wire::layout::RunHead;
 use crate::wire::runs::UnpackError;
-use crate::wire::{Cursor, Lane, Message, PackedRuns};
+use crate::wire::{Cursor, Lane, Message, PackedRuns, portions};
 
 /// What came of a frame of runs.
 #[derive(Default)]
@@ -97,8 +97,8 @@ impl Replica {
             Effect::SendAuthority(session, from, to) => {
                 let mut statements = self.statements(from)?;
                 statements.retain(|signed| signed.statement.at.position <= to);
-                for batch in statements.chunks(AUTHORITY_BATCH) {
-                    self.send(session, &Message::Authority(batch.to_vec()));
+                for some in portions(statements, AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES) {
+                    self.send(session, &Message::Authority(some));
                 }
             }
             Effect::AdmitFrontiers(session, said) => return self.admit_frontiers(now, session, said),

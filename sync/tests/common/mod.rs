@@ -36,6 +36,13 @@ impl Clone for Disk {
     }
 }
 
+impl Disk {
+    /// A store that works on it.
+    pub fn store(&self) -> Store {
+        Store::open_on(Opened(self.0.clone())).unwrap()
+    }
+}
+
 /// The same disk, for the store that works on it.
 #[derive(Debug)]
 struct Opened(Arc<Mutex<Vec<u8>>>);
@@ -141,7 +148,7 @@ pub fn open(site: usize, disk: &Disk, generation: u8, now: Timestamp) -> Replica
         copied: false,
         now,
     };
-    Replica::open(Store::open_on(Opened(disk.0.clone())).unwrap(), start).unwrap()
+    Replica::open(disk.store(), start).unwrap()
 }
 
 /// Sites, their disks, and what happened.

@@ -43,6 +43,8 @@ pub struct Member {
     pub scope: ScopeId,
     pub pin: Pin,
     pub hlc: Hlc,
+    /// What its records are.
+    pub kind: BodyKind,
     /// Sessions so far.
     pub sessions: u64,
 }
@@ -50,7 +52,12 @@ pub struct Member {
 impl Member {
     /// A member with this key.
     pub fn new(key: Secret, org: OrgId, scope: ScopeId, pin: Pin, hlc: Hlc) -> Self {
-        Self { key, org, scope, pin, hlc, sessions: 1_000_000 }
+        Self { key, org, scope, pin, hlc, kind: BodyKind::Edit, sessions: 1_000_000 }
+    }
+
+    /// The same, with another key.
+    pub fn keyed(self, key: Secret) -> Self {
+        Self { key, ..self }
     }
 
     /// The change that these edits make in a document as a replica holds it, by this member's actor.
@@ -95,7 +102,7 @@ impl Member {
             pin: self.pin,
             hlc: self.hlc,
             schema: 1,
-            kind: BodyKind::Edit,
+            kind: self.kind,
             skeleton: skeleton.hash(),
             extension: Vec::new(),
         };
