@@ -9,6 +9,7 @@ use schema::time::Timestamp;
 
 use super::{Output, Replica, ReplicaError, forget_derived};
 use crate::admission::stored;
+use crate::docs::credentials;
 use crate::docs::enrolments::note_uncopied;
 use crate::docs::standing::restand_site;
 use crate::engine::Event;
@@ -126,7 +127,7 @@ impl Replica {
         };
         let before = self.authority.head().map(|(at, _)| at.epoch);
         let handed_over = before.is_some_and(|epoch| head.epoch > epoch);
-        self.store.write(Durability::Durable, |writing| {
+        self.to_seal |= self.store.write(Durability::Durable, |writing| {
             for signed in &kept {
                 let position = signed.statement.at.position.to_be_bytes();
                 // A hand-over drops what stood beyond its base.
@@ -135,14 +136,18 @@ impl Replica {
                 }
                 writing.put(Table::Authority, &position, &signed.to_bytes())?;
             }
+            let mut to_seal = false;
             if let Some(policy) = authority.current() {
                 for signed in &kept {
-                    match Body::from_bytes(signed.statement.kind, &signed.body) {
-                        Ok(Some(Body::Copied { site, user, .. })) => {
-                            note_uncopied(writing, policy, &user.user, &site)?;
-                        }
-                        Ok(Some(Body::Revoke { site, .. })) => restand_site(writing, &site)?,
-                        Ok(_) | Err(_) => {}
+                    let Ok(Some(body)) = Body::from_bytes(signed.statement.kind, &signed.body) else {
+                        continue;
+                    };
+                    to_seal |= credentials::note_statement(writing, &body)?;
+                    if let Body::Copied { site, user, .. } = &body {
+                        note_uncopied(writing, policy, &user.user, site)?;
+                    }
+                    if let Body::Revoke { site, .. } = &body {
+                        restand_site(writing, site)?;
                     }
                 }
             }
@@ -152,7 +157,8 @@ impl Replica {
                 // What was judged by statements that no longer stand is judged again: from here on, whatever crashes.
                 forget_derived(writing)?;
             }
-            writing.put(Table::Due, &from, &end)
+            writing.put(Table::Due, &from, &end)?;
+            Ok::<_, StoreError>(to_seal)
         })?;
         self.hlc = self.hlc.observe(last.statement.hlc, now);
         self.authority = authority;

@@ -44,6 +44,8 @@ pub struct Member {
     pub scope: ScopeId,
     pub pin: Pin,
     pub hlc: Hlc,
+    /// What its records are.
+    pub kind: BodyKind,
     sessions: u64,
 }
 
@@ -57,6 +59,7 @@ impl Member {
             scope: fleet.scope(),
             pin: policy.pin,
             hlc: Hlc::at(fleet.now),
+            kind: BodyKind::Edit,
             sessions: 1_000_000,
         }
     }
@@ -103,7 +106,7 @@ impl Member {
             pin: self.pin,
             hlc: self.hlc,
             schema: 1,
-            kind: BodyKind::Edit,
+            kind: self.kind,
             skeleton: skeleton.hash(),
             extension: Vec::new(),
         };

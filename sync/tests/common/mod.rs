@@ -15,6 +15,7 @@ use schema::doc::{DocKind, Edits, Value, View};
 use schema::id::{DocId, GenerationId, ScopeId, SiteId, StoreId, StructureId, UserId, scope_of};
 use schema::identity::{Secret, organisation};
 use schema::record::CommandName;
+use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
 use sync::replica::{Alarm, Command, Output, Replica, Start, WriteError, Written};
 use sync::store::Store;
@@ -32,6 +33,13 @@ pub struct Disk(Arc<Mutex<Vec<u8>>>);
 impl Clone for Disk {
     fn clone(&self) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().unwrap().clone())))
+    }
+}
+
+impl Disk {
+    /// What it holds now.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -86,7 +94,7 @@ pub fn site_entry(site: usize) -> SiteEntry {
         structure: Some(IT),
         holds: vec![ScopeSelector::All],
         enrols: vec![ScopeSelector::All],
-        sealing: None,
+        sealing: Some(SealingSecret::of(&key(site)).public()),
     }
 }
 
@@ -153,6 +161,8 @@ pub struct Fleet {
     pub alarms: Vec<(usize, Alarm)>,
     /// Sessions that a site ended, and why.
     pub closed: Vec<(usize, &'static str)>,
+    /// Every frame that was sent, if somebody listens.
+    pub tapped: Option<Vec<Vec<u8>>>,
     sessions: u64,
     generations: u8,
 }
@@ -174,6 +184,7 @@ impl Fleet {
             sent: 0,
             alarms: Vec::new(),
             closed: Vec::new(),
+            tapped: None,
             sessions: 0,
             generations: count as u8,
         }
@@ -263,6 +274,9 @@ impl Fleet {
                 match output {
                     Output::Send(session, frame) => {
                         self.sent += frame.len();
+                        if let Some(tapped) = &mut self.tapped {
+                            tapped.push(frame.clone());
+                        }
                         if ended[usize::from(other(from) == b)] {
                             continue;
                         }
