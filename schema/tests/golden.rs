@@ -5,6 +5,7 @@ mod golden;
 
 mod common;
 
+use schema::authority::SealingKey;
 use schema::codec::Canonical;
 use schema::id::{OrgId, SiteId};
 use schema::identity::organisation;
@@ -44,7 +45,7 @@ fn no_format_changes_unseen() {
     };
     samples.push(("invitation", invitation.to_line().into_bytes()));
     let question =
-        JoinQuestion { token: [3; 16], addresses: vec!["192.0.2.1:4433".into()] };
+        JoinQuestion { token: [3; 16], sealing: SealingKey([4; 32]), addresses: vec!["192.0.2.1:4433".into()] };
     samples.push(("join-question", question.to_bytes()));
     let statements = common::statements().into_iter().take(2).map(|(_, signed)| signed).collect();
     samples.push(("join-answer", JoinAnswer::Statements(statements).to_bytes()));
