@@ -69,12 +69,12 @@ pub(super) async fn enrol(
     let grants = vec![Grant { structure, role: given.role }];
     let login = given.login.trim().to_owned();
     let author = Author::User(asker.actor.user);
-    let mut elsewhere = None;
-    // What takes long and what may not be comes before anything is said.
-    let sites = speaking_sites(&asker.policy, &status.me, &given.sites)?;
+    // What may fail comes before anything is said.
     let secrets = hashed(given.password).await?;
+    let mut elsewhere = None;
     let user = if status.sequencer {
         let user = UserId(random()?);
+        let sites = speaking_sites(&asker.policy, &status.me, &given.sites)?;
         let mut entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
         if !asker.policy.speaks(&status.me, &entry.sites) {
             // Only a site that speaks for somebody sets their password (R16): this one does until that is done.

@@ -95,13 +95,17 @@ pub(crate) fn note_statement(writing: &mut Writing<'_>, body: &Body) -> Result<b
             Ok(has_any)
         }
         // Which sites speak for somebody, have a sealing key, and are there to seal.
-        Body::Site(_) | Body::Structure { .. } | Body::Revoke { .. } | Body::HandOver { .. } => {
+        Body::Site(_) | Body::Structure { .. } | Body::Revoke { .. } => {
             writing.put(Table::Unsealed, &ALL, &[0; USER_BYTES])?;
             Ok(true)
         }
-        Body::Genesis { .. } | Body::Version(_) | Body::Addresses { .. } | Body::Device(_) | Body::Service(_) => {
-            Ok(false)
-        }
+        // After a hand-over every credential is judged again, which notes its user.
+        Body::HandOver { .. }
+        | Body::Genesis { .. }
+        | Body::Version(_)
+        | Body::Addresses { .. }
+        | Body::Device(_)
+        | Body::Service(_) => Ok(false),
     }
 }
 
