@@ -19,6 +19,7 @@ use schema::authority::{
 use schema::id::scope_of;
 use schema::id::{DocId, ScopeId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
+use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
 use sync::engine::SessionId;
 
@@ -257,7 +258,7 @@ impl World {
                 structure: Some(IT),
                 holds,
                 enrols: vec![ScopeSelector::Structure(IT)],
-                sealing: None,
+                sealing: Some(SealingSecret::of(&key(place)).public()),
             }));
         }
         let user =

@@ -8,6 +8,7 @@ use schema::doc::{DocKind, View};
 use schema::id::{LogId, ScopeId};
 use schema::record::BodyKind;
 use schema::ticket::status;
+use sync::docs::credentials::newest;
 use sync::docs::registers::is_consistent;
 use sync::docs::view::{view, whole};
 use sync::store::log_index::{every_log, vector_digest};
@@ -17,7 +18,7 @@ use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
-use super::{CANARY, HR, IT, World};
+use super::{ADMIN, CANARY, HR, IT, World, requester, technician};
 
 impl World {
     /// Whether all instances that hold a scope hold the same of it, and have applied everything they received.
@@ -66,6 +67,7 @@ impl World {
             self.check_alarms(&mut violations);
             self.check_cuts(&mut violations);
             self.check_rebuild(&mut violations);
+            self.check_credentials(&mut violations);
         }
         for site in &self.sites {
             for (code, times) in site.replica().map(|replica| replica.verdicts.clone()).unwrap_or_default() {
@@ -393,6 +395,30 @@ impl World {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// R16: everybody's newest credential is the same everywhere, one that was made again too, and opens alike at every
+    /// site that speaks for them.
+    fn check_credentials(&mut self, violations: &mut Vec<String>) {
+        let holders = self.holders(&schema::id::scope_of(&self.org, None));
+        let users = (0..self.options.sites).flat_map(|place| [technician(place), requester(place)]).chain([ADMIN]);
+        for user in users {
+            let (mut ranks, mut opened) = (BTreeSet::new(), BTreeSet::new());
+            for replica in holders.iter().filter_map(|at| self.sites[*at].replica()) {
+                let newest = replica.read().and_then(|reading| newest(&reading, &user)).ok().flatten();
+                ranks.insert(newest.as_ref().map(|newest| newest.rank));
+                let entry = replica.policy().and_then(|policy| Some((policy, policy.users.get(&user)?)));
+                if entry.is_some_and(|(policy, entry)| policy.speaks(&replica.me(), &entry.sites)) && newest.is_some() {
+                    opened.insert(replica.login_secrets(&user).ok().flatten().map(|secrets| secrets.verifier));
+                }
+            }
+            if ranks.len() > 1 {
+                violations.push(format!("R16: instances disagree on which credential of {user} counts: {ranks:?}"));
+            }
+            if opened.len() > 1 || opened.contains(&None) {
+                violations.push(format!("R16: not every site of {user} lets them in with one password"));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::author::Author;
+use schema::credential::LoginSecrets;
 use schema::doc::{DocKind, Edits, Value, notes_key};
 use schema::id::scope_of;
 use schema::id::{DocId, LogId, StructureId, UserId};
@@ -49,6 +50,7 @@ impl World {
             21 => self.act_as_enrolled(at),
             22 => self.write_newer(at),
             23 => self.write_unauthorised(at),
+            24 => self.set_password(at),
             _ => self.forge(at),
         }
     }
@@ -292,6 +294,26 @@ impl World {
                 self.count(&format!("refused:{code}"));
             }
             Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),
+        }
+    }
+
+    /// A site sets the password of somebody for whom it speaks (R16).
+    fn set_password(&mut self, at: usize) {
+        let (now, user) = (self.clock(at), self.writer(at));
+        let secrets = LoginSecrets { verifier: format!("{CANARY} {}", self.rng.number()) };
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        match replica.write(now, |batch| Ok(batch.set_credential(&user, &secrets))) {
+            Ok((set, outputs)) => {
+                match set {
+                    Ok(()) => self.count("credential"),
+                    Err(WriteError::Refused(code)) => self.count(&format!("refused:{code}")),
+                    Err(error) => self.fail(format!("instance {at} could not set a password: {error}")),
+                }
+                self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
+            }
+            Err(error) => self.fail(format!("instance {at} could not set a password: {error}")),
         }
     }
 
