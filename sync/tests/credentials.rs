@@ -8,12 +8,14 @@ mod common;
 use common::member::Member;
 use common::{ANA, Fleet, IT, site_entry};
 use schema::author::Author;
-use schema::authority::{Body, Grant, Role, SiteEntry, SiteSelector, Standing, UserEntry};
+use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, SiteSelector, Standing, UserEntry};
 use schema::codec::Canonical;
 use schema::credential::{Credential, LoginSecrets, Share};
 use schema::id::{GenerationId, UserId};
+use schema::identity::Secret;
 use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
 use schema::sealing::SealingSecret;
+use schema::time::Hlc;
 use sync::docs::credentials::newest;
 use sync::quarantine;
 use sync::replica::WriteError;
@@ -354,6 +356,30 @@ fn r16_many_are_sealed_again_in_portions_that_survive_restarts() {
         assert_eq!(times(&fleet, LYON, user), 1);
     }
     fleet.calm();
+}
+
+#[test]
+fn r16_people_log_in_while_a_hand_over_has_everything_judged_again() {
+    let mut fleet = with_tom(&[PARIS, DAKAR]);
+    set(&mut fleet, PARIS, TOM, "first");
+    set(&mut fleet, PARIS, TOM, "second");
+    fleet.meet_all();
+    let now = fleet.now;
+    let dakar = &mut fleet.sites[DAKAR];
+    let (base, base_hash) = dakar.authority().head().unwrap();
+    let key = Secret::from_bytes([0x77; 32]);
+    let at = AuthorityRef { epoch: base.epoch + 1, position: base.position + 1 };
+    let body = Body::HandOver { base, base_hash, sequencer: key.public() };
+    let org = dakar.policy().unwrap().org;
+    let signed = Signed::new(org, at, base_hash, Hlc::at(now), &body, &common::root());
+    dakar.stand_by(key);
+    dakar.hand_over(now, signed).unwrap();
+    assert!(fleet.sites[DAKAR].backlog() > 0, "nothing is judged yet");
+    assert!(lets_in(&fleet, DAKAR, TOM, "second"));
+    while fleet.sites[DAKAR].catch_up(now).unwrap() {
+        assert!(lets_in(&fleet, DAKAR, TOM, "second"));
+    }
+    assert!(lets_in(&fleet, DAKAR, TOM, "second"));
 }
 
 #[test]
