@@ -124,7 +124,7 @@ enum Command {
     /// Tokens for programs.
     #[command(subcommand)]
     Token(Token),
-    /// Set somebody's password at this site; it is read from standard input.
+    /// Set somebody's password, at one of the sites where they may log in; it holds at all of them. It is read from standard input.
     Password {
         /// Whose.
         #[arg(long)]
@@ -336,7 +336,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init { organisation, code, name, structures, login, person, kit } => {
             let kit = kit.unwrap_or_else(|| beside(&cli.data, "recovery-kit.txt"));
             let config = config()?;
-            let password = read_secret("Password for this login at this site: ")?;
+            let password = read_secret("Password for this login: ")?;
             let founding = Founding { organisation, code, site: name, structures, login, person, password, kit };
             let founded = membership::init(&cli.data, &config, &founding)?;
             println!("The recovery kit is {}. Print it and keep it away from this machine.", founding.kit.display());
@@ -372,7 +372,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::User(User::Add { login, name, roles, sites }) => {
-            let password = read_secret("Password for this login at this site: ")?;
+            let password = read_secret("Password for this login: ")?;
             running::add_user(&folder, [&login, &name, &password], &roles, &sites)
         }
         Command::User(User::Disable { login }) => change_user(&folder, &login, &UserChange::Active(false)),
@@ -404,9 +404,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Password { login } => {
-            let user = user_by_login(&folder, &login)?;
-            let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
-            credentials.set_password(&user, &read_secret("New password: ")?)
+            user_by_login(&folder, &login)?;
+            running::set_password(&folder, &login, &read_secret("New password: ")?)
         }
         Command::SettleCopy => {
             site::open(&cli.data)?.replica().set_note("copied", None)?;

@@ -1,27 +1,21 @@
-//! What belongs to this site alone: password verifiers, sessions, tokens, invitations (R16). None of it is replicated; a
-//! password that is to hold at several sites will travel sealed, in records.
+//! What belongs to this site alone: sessions, tokens, invitations (R16). None of it is replicated; passwords are
+//! (`crate::passwords`).
 //!
 //! Tokens are stored as hashes; a copied file lets nobody in. Times are milliseconds.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use rusqlite::{Connection, OptionalExtension, params};
 use schema::id::UserId;
 use schema::time::Timestamp;
 
 use crate::folder::random;
-use crate::refusal::{Refusal, codes};
 
 /// How long a login lasts without use.
 const SESSION_MS: u64 = 14 * 24 * 3600 * 1000;
 /// How long a one-time link is good.
 const LINK_MS: u64 = 10 * 60 * 1000;
-/// Shortest password.
-pub const MIN_PASSWORD: usize = 10;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +51,8 @@ impl Credentials {
         conn.busy_timeout(std::time::Duration::from_secs(5))?;
         conn.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-             CREATE TABLE IF NOT EXISTS passwords (user TEXT PRIMARY KEY, verifier TEXT NOT NULL) WITHOUT ROWID;
+             -- Where earlier versions kept passwords, of this site alone.
+             DROP TABLE IF EXISTS passwords;
              CREATE TABLE IF NOT EXISTS tokens (hash BLOB PRIMARY KEY, kind TEXT NOT NULL, user TEXT NOT NULL,
                expires INTEGER) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS tokens_of ON tokens (user);
@@ -74,37 +69,6 @@ impl Credentials {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
         self.conn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Sets somebody's password at this site. Slow on purpose: call it where blocking is allowed.
-    pub fn set_password(&self, user: &UserId, password: &str) -> anyhow::Result<()> {
-        long_enough(password)?;
-        let salt: [u8; 16] = random()?;
-        let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
-        let verifier = hashed.map_err(|error| anyhow::anyhow!("cannot hash a password: {error}"))?.to_string();
-        let sql = "INSERT OR REPLACE INTO passwords (user, verifier) VALUES (?, ?)";
-        self.lock().execute(sql, params![user.to_string(), verifier])?;
-        Ok(())
-    }
-
-    /// Whether this is the user's password here. Takes as long for users without one. Slow on purpose.
-    pub fn check_password(&self, user: Option<&UserId>, password: &str) -> anyhow::Result<bool> {
-        let find = |user: &UserId| -> rusqlite::Result<Option<String>> {
-            let conn = self.lock();
-            let mut found = conn.prepare_cached("SELECT verifier FROM passwords WHERE user = ?")?;
-            found.query_row([user.to_string()], |row| row.get(0)).optional()
-        };
-        let verifier = user.map(find).transpose()?.flatten();
-        // A verifier of nobody's password: unknown users cost the same work.
-        const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$YXJjaGlwZWwtbm9ib2R5$\
-            AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        let known = verifier.is_some();
-        let text = verifier.unwrap_or_else(|| NOBODY.to_owned());
-        let Ok(parsed) = PasswordHash::new(&text) else {
-            return Ok(false);
-        };
-        let right = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
-        Ok(right && known)
     }
 
     /// Makes a token; it is told once and kept as a hash.
@@ -177,12 +141,6 @@ impl Credentials {
         self.lock().execute("DELETE FROM invitations WHERE token = ?", [hash])?;
         Ok(())
     }
-}
-
-/// Errors unless the password may be set.
-pub fn long_enough(password: &str) -> Result<(), Refusal> {
-    let long = password.chars().count() >= MIN_PASSWORD;
-    if long { Ok(()) } else { Err(Refusal::new(&codes::PASSWORD_SHORT)) }
 }
 
 fn token_hash(secret: &str) -> [u8; 32] {

@@ -53,7 +53,7 @@ impl Folder {
     pub fn views(&self) -> PathBuf {
         self.0.join("views.sqlite")
     }
-    /// Passwords, sessions, tokens of this site.
+    /// Sessions, tokens, invitations of this site.
     pub fn credentials(&self) -> PathBuf {
         self.0.join("local.sqlite")
     }

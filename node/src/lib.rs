@@ -15,6 +15,7 @@ pub mod http;
 pub mod import;
 pub mod kit;
 pub mod membership;
+pub mod passwords;
 pub mod read_model;
 pub mod refusal;
 pub mod site;

@@ -19,6 +19,7 @@ use schema::identity::{Secret, organisation};
 use schema::invitation::{Invitation, InvitationError};
 use schema::join::{JoinAnswer, JoinQuestion};
 use schema::policy::{AuthorityLog, Policy, is_admin};
+use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use sync::net::{JoinError, JoinRequest, Net, NetConfig};
@@ -27,9 +28,10 @@ use sync::replica::Replica;
 use crate::clock::{now, rfc3339};
 use crate::commands::{self, TicketNumbers};
 use crate::config::Config;
-use crate::credentials::{Credentials, long_enough};
+use crate::credentials::Credentials;
 use crate::folder::{Folder, random};
 use crate::kit::{self, Written};
+use crate::passwords;
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::site::{self, Core};
 
@@ -51,7 +53,7 @@ pub struct Founding {
     pub login: String,
     /// Their name.
     pub person: String,
-    /// Their password at this site.
+    /// Their password.
     pub password: String,
     /// Where the recovery kit goes.
     pub kit: std::path::PathBuf,
@@ -62,7 +64,7 @@ pub struct Founding {
 pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result<Written> {
     let folder = Folder::new(path);
     is_site(&founding.code, &founding.site)?;
-    long_enough(&founding.password)?;
+    let secrets = passwords::hash(&founding.password)?;
     let names = [&founding.organisation, &founding.person, &founding.login].into_iter().chain(&founding.structures);
     names.into_iter().try_for_each(|name| is_name(name))?;
     let (root, sequencer, key) =
@@ -84,7 +86,7 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         let mut opened = site::make(path)?;
         opened.replica().bootstrap(now(), signed)?;
         name_person(opened.replica(), &user, &founding.person)?;
-        opened.credentials().set_password(&user, &founding.password)?;
+        opened.replica().write(now(), |batch| batch.set_credential(&user, &secrets))?;
         Ok(written)
     };
     made().inspect_err(|_| {
@@ -118,7 +120,7 @@ fn founding_bodies(
         structure: None,
         holds: vec![ScopeSelector::All],
         enrols: vec![ScopeSelector::All],
-        sealing: None,
+        sealing: Some(SealingSecret::of(key).public()),
     }));
     bodies.extend(addresses_of(key.public(), config.addresses()));
     bodies.push(Body::User(UserEntry {
@@ -362,7 +364,7 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<()> {
             structure,
             holds,
             enrols,
-            sealing: None,
+            sealing: Some(question.sealing),
         }),
     )?;
     if let Some(body) = addresses_of(site, question.addresses) {
@@ -417,7 +419,8 @@ pub async fn join(path: &Path, config: &Config, line: &str) -> anyhow::Result<St
 
 async fn ask_and_keep(path: &Path, config: &Config, invitation: &Invitation) -> anyhow::Result<String> {
     let key = Secret::from_bytes(random()?);
-    let question = JoinQuestion { token: invitation.token, addresses: config.addresses() };
+    let sealing = SealingSecret::of(&key).public();
+    let question = JoinQuestion { token: invitation.token, sealing, addresses: config.addresses() };
     let any = std::net::SocketAddr::new(config.net.ip(), 0);
     let net = NetConfig { bind: any, relays: config.relays.clone() };
     let answer = Net::join(&key, &net, invitation.inviter, &invitation.addresses, &question.to_bytes()).await;

@@ -23,6 +23,7 @@ use crate::commands::{Context, TicketNumbers};
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::folder::{Folder, random};
+use crate::passwords::Passwords;
 use crate::read_model::{Pool, ReadModel, query};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
 use crate::status::Status;
@@ -93,8 +94,10 @@ pub struct Site {
     pub reader: Reader,
     /// Who may connect; the demo's cables.
     pub gate: Arc<Gate>,
-    /// Passwords, sessions, tokens.
+    /// Sessions, tokens.
     pub credentials: Credentials,
+    /// Passwords.
+    pub passwords: Passwords,
     /// Where it lives.
     pub folder: Folder,
 }
@@ -168,11 +171,6 @@ impl Opened {
         self.core.replica()
     }
 
-    /// Passwords and tokens.
-    pub fn credentials(&self) -> &Credentials {
-        self.core.credentials()
-    }
-
     /// Makes documents and read model again; answers with how many documents there are.
     pub fn rebuild(&mut self) -> anyhow::Result<usize> {
         self.core.rebuild()
@@ -216,6 +214,7 @@ impl Opened {
             reader: self.reader.clone(),
             gate,
             credentials: self.core.credentials().clone(),
+            passwords: Passwords::new(self.reader.clone(), &self.folder.key()?),
             folder: self.folder.clone(),
         };
         Ok((site, receiver))

@@ -39,7 +39,11 @@ fn ask(node: &Node, method: &str, path: &str, cookie: Option<&str>, body: Option
 }
 
 fn log_in(node: &Node, login: &str) -> (u16, String) {
-    let given = json!({ "login": login, "password": PASSWORD });
+    log_in_with(node, login, PASSWORD)
+}
+
+fn log_in_with(node: &Node, login: &str, password: &str) -> (u16, String) {
+    let given = json!({ "login": login, "password": password });
     let (status, _, cookie) = ask(node, "POST", "/api/v1/sessions", None, Some(&given));
     (status, cookie)
 }
@@ -132,7 +136,7 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
         .refused("NOT-SEQUENCER", "not its own to say");
 
     let first = Node::start(&paris);
-    done(&paris, "password --login awa", PASSWORD);
+    run(&paris, &["password", "--login", "awa"], PASSWORD.as_bytes()).refused("PASSWORD-ELSEWHERE", "Dakar's alone");
     done(&paris, "sequencer confirm", "");
     let is_out = || {
         let path = "/api/v1/users/awa";
@@ -146,6 +150,76 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(is_out(), "what the cut site said of its people holds everywhere");
+}
+
+/// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
+fn with_dakar(temp: &TestFolder) -> [std::path::PathBuf; 2] {
+    let paris = temp.founded("paris");
+    let first = Node::start(&paris);
+    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+    let dakar = temp.configured("dakar");
+    done(&dakar, &format!("join {line}"), "");
+    drop(first);
+    [paris, dakar]
+}
+
+#[test]
+fn a_password_that_is_reset_at_a_cut_site_holds_there_at_once_and_everywhere_after_the_split() {
+    const RESET: &str = "staple-correct-battery";
+    let temp = TestFolder::new("reset");
+    let [paris, dakar] = with_dakar(&temp);
+    let (first, second) = (Node::start(&paris), Node::start(&dakar));
+    eventually("what was set when the organisation was founded works at the site that joined", || {
+        log_in(&second, "ana").0 == 201
+    });
+    done(&paris, "sequencer confirm", "");
+    done(&paris, "user add --login tom --name Tom --role technician --structure IT --site PAR --site DAK", PASSWORD);
+    assert_eq!(log_in(&first, "tom").0, 201);
+    let known = |folder: &Path| run(folder, &["password", "--login", "tom"], b"").err.contains("PASSWORD-EMPTY");
+    eventually("dakar hears of him", || known(&dakar));
+    eventually("and lets him in with the password that was set at Paris", || log_in(&second, "tom").0 == 201);
+
+    // The link is cut, and Tom has forgotten his password.
+    drop(first);
+    done(&dakar, "password --login tom", RESET);
+    assert_eq!(log_in_with(&second, "tom", RESET).0, 201, "at once where it was reset");
+    assert_eq!(log_in(&second, "tom").0, 401, "the old one is refused there");
+    let first = Node::start(&paris);
+    eventually("paris hears of it", || {
+        std::thread::sleep(Duration::from_millis(300));
+        log_in_with(&first, "tom", RESET).0 == 201
+    });
+    assert_eq!(log_in(&first, "tom").0, 401, "and refuses the old one");
+    // It is in the records, so it is there after a rebuild and in no file in the clear.
+    drop((first, second));
+    done(&dakar, "rebuild", "");
+    let second = Node::start(&dakar);
+    assert_eq!(log_in_with(&second, "tom", RESET).0, 201);
+    drop(second);
+    for (path, bytes) in common::files(&dakar) {
+        let shows = bytes.windows(9).any(|window| window == b"$argon2id");
+        assert!(!shows, "{} tells a verifier", path.display());
+    }
+}
+
+#[test]
+fn who_is_enrolled_for_another_site_logs_in_there_with_the_password_they_were_given() {
+    let temp = TestFolder::new("elsewhere");
+    let [paris, dakar] = with_dakar(&temp);
+    let (first, second) = (Node::start(&paris), Node::start(&dakar));
+    done(&paris, "sequencer confirm", "");
+    done(&paris, "user add --login tom --name Tom --role technician --structure IT --site DAK", PASSWORD);
+    assert_eq!(log_in(&first, "tom").0, 401, "Paris is none of his sites");
+    eventually("he logs in at Dakar", || {
+        std::thread::sleep(Duration::from_millis(300));
+        log_in(&second, "tom").0 == 201
+    });
+    // The node of Dakar need not run for a reset.
+    drop(second);
+    done(&dakar, "password --login tom", "another-long-password");
+    let second = Node::start(&dakar);
+    assert_eq!(log_in_with(&second, "tom", "another-long-password").0, 201);
+    drop(first);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::author::Author;
-use crate::authority::{Grant, Role, ServiceEntry, Standing, UserEntry};
+use crate::authority::{Grant, Role, ServiceEntry, SiteSelector, Standing, UserEntry};
 use crate::doc::{DocKind, GenesisFacts};
 use crate::id::{DocId, ScopeId, SiteId, StructureId, UserId};
 use crate::policy::{Policy, highest_role};
@@ -185,6 +185,24 @@ pub fn may_enrol(
         Author::Other(_) => return Err(Refusal::Speaker),
     };
     if allowed { Ok(()) } else { Err(Refusal::Role) }
+}
+
+/// Whether a site may set what somebody logs in with (R16): in its own log of the organisation's scope, for whom these
+/// selectors let it speak. In whose name is the site's own matter: it could sign in theirs anyway. Somebody who is
+/// disabled may get a password before they are let in again.
+pub fn may_set_credential(
+    policy: &Policy,
+    site: &SiteId,
+    scope: &ScopeId,
+    selectors: &[SiteSelector],
+) -> Result<(), Refusal> {
+    if !policy.holds(site, scope) {
+        return Err(Refusal::Site);
+    }
+    if *scope != policy.org_scope() {
+        return Err(Refusal::Scope);
+    }
+    if policy.speaks(site, selectors) { Ok(()) } else { Err(Refusal::Speaker) }
 }
 
 /// What a reader may see of an organisation's documents.

@@ -1,6 +1,6 @@
 //! What a site that joins asks, and what it is answered (`docs/formats/join.md`).
 
-use crate::authority::Signed;
+use crate::authority::{SealingKey, Signed};
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 
 /// Addresses that a joining site may name.
@@ -17,6 +17,8 @@ pub const MAX_REFUSAL_BYTES: usize = 4096;
 pub struct JoinQuestion {
     /// The token of its invitation.
     pub token: [u8; 16],
+    /// To which credentials of its people are sealed (R16).
+    pub sealing: SealingKey,
     /// Where it listens.
     pub addresses: Vec<String>,
 }
@@ -33,12 +35,13 @@ pub enum JoinAnswer {
 impl Canonical for JoinQuestion {
     fn write(&self, out: &mut Writer) {
         out.raw(&self.token);
+        self.sealing.write(out);
         out.list(&self.addresses, |out, address| out.text(address));
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let token = input.array("token")?;
+        let (token, sealing) = (input.array("token")?, Canonical::read(input)?);
         let addresses = input.list(MAX_ADDRESSES, "addresses", |input| input.text(MAX_ADDRESS_BYTES, "address"))?;
-        Ok(Self { token, addresses })
+        Ok(Self { token, sealing, addresses })
     }
 }
 

@@ -44,7 +44,7 @@ pub enum BodyKind {
     Edit,
     /// What a site says about its people (R15).
     Enrolment,
-    /// A password verifier or one-time-code seed, sealed to the sites where its user may log in (R16).
+    /// What somebody logs in with, sealed to the sites where they may (R16): [`crate::credential::Credential`].
     Credential,
     /// A number this version does not know: admitted, forwarded, waiting (R13).
     Other(u8),

@@ -5,8 +5,10 @@ mod golden;
 
 mod common;
 
+use schema::authority::SealingKey;
 use schema::codec::Canonical;
 use schema::id::{OrgId, SiteId};
+use schema::identity::organisation;
 use schema::invitation::Invitation;
 use schema::join::{JoinAnswer, JoinQuestion};
 use schema::time::Timestamp;
@@ -28,6 +30,11 @@ fn no_format_changes_unseen() {
     let names = fork.names().map(|name| name.to_bytes()).concat();
     samples.push(("fork-proof", [common::fork().to_bytes(), fork.name().to_vec(), names].concat()));
     samples.push(("enrolment", common::enrolment().to_bytes()));
+    let (site, credential) = common::credential();
+    let opened = credential.open(organisation(&common::secret().public()), common::secret().public(), &site.0, &site.1);
+    assert_eq!(opened, Ok(Some(common::login_secrets())), "a share of the sample opens at its site");
+    samples.push(("credential", credential.to_bytes()));
+    samples.push(("login-secrets", common::login_secrets().to_bytes()));
     let invitation = Invitation {
         org: OrgId([1; 32]),
         inviter: SiteId([2; 32]),
@@ -37,7 +44,8 @@ fn no_format_changes_unseen() {
         expires: Timestamp(1_800_000_000_000),
     };
     samples.push(("invitation", invitation.to_line().into_bytes()));
-    let question = JoinQuestion { token: [3; 16], addresses: vec!["192.0.2.1:4433".into()] };
+    let question =
+        JoinQuestion { token: [3; 16], sealing: SealingKey([4; 32]), addresses: vec!["192.0.2.1:4433".into()] };
     samples.push(("join-question", question.to_bytes()));
     let statements = common::statements().into_iter().take(2).map(|(_, signed)| signed).collect();
     samples.push(("join-answer", JoinAnswer::Statements(statements).to_bytes()));

@@ -7,6 +7,7 @@
 mod anew;
 pub mod apply;
 pub mod content;
+pub mod credentials;
 pub mod edit;
 pub mod enrolments;
 pub mod history;

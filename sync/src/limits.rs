@@ -88,6 +88,10 @@ pub const AUTHORITY_BATCH: usize = 512;
 pub const AUTHORITY_FRAME_BYTES: usize = 1 << 20;
 /// Enrolments that the sequencer copies in one go: each is a statement for everybody, for ever (R15).
 pub const COPIED_AT_ONCE: usize = 16;
+/// Users of whom is looked in one go whether what they log in with is sealed to every site that it is for (R16).
+pub const UNSEALED_LOOKS: usize = 256;
+/// Shares sealed again in one go, about: each takes some 100 us of the thread that writes.
+pub const SEALED_AT_ONCE: usize = 256;
 /// Records judged in one go before the store commits: bounds the time a local write waits.
 pub const CATCH_UP_RECORDS: usize = 256;
 /// Records that wait for one thing and are judged again in the transaction that brings it; more go through the store.

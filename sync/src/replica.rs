@@ -6,6 +6,7 @@
 //! other difference between them.
 
 mod authority;
+mod credentials;
 mod effects;
 mod exchange;
 mod fetch;
@@ -34,6 +35,7 @@ use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Wait;
 use crate::store::{Durability, LogNo, Reading, Source, Store, StoreError, Table, Writing, decode};
 use crate::wire::{Cursor, Lane};
+pub use credentials::login_secrets;
 pub use exchange::Exchange;
 pub use write::{Batch, Command, WriteError, Written};
 
@@ -142,6 +144,8 @@ pub struct Replica {
     draw: Box<dyn FnMut() -> Option<GenerationId> + Send>,
     /// Whether commands of this site may stand behind a fork that were not issued again yet (R20).
     to_reissue: bool,
+    /// Whether what people log in with may lack shares, of users who are listed in the store (R16).
+    to_seal: bool,
     /// Sites whose keys forked too often, and are to be revoked here.
     to_revoke: BTreeSet<SiteId>,
     /// The generation in which the commands of each history behind a fork are issued again, by its number and first seq.
@@ -244,6 +248,7 @@ impl Replica {
             generation,
             draw: start.draw,
             to_reissue: true,
+            to_seal: true,
             to_revoke: BTreeSet::new(),
             reissued_in: BTreeMap::new(),
             store_id,
@@ -382,6 +387,7 @@ impl Replica {
         self.copy_enrolments(now)?;
         self.want_bodies(now)?;
         self.reissue(now)?;
+        self.seal_again(now)?;
         self.revoke_forked(now)?;
         self.run(now, Event::Tick)
     }
@@ -402,7 +408,7 @@ impl Replica {
             return Ok(self.drop_what_fell()?);
         }
         let (authority, noted, due) = (&self.authority, &self.noted, self.due);
-        let (changed, verdicts, due, enrolled) = self.store.write(Durability::Derived, |writing| {
+        let (changed, verdicts, due, enrolled, credentials) = self.store.write(Durability::Derived, |writing| {
             forget_projected(writing, noted)?;
             let mut pass = Materializer::new(authority);
             // What no longer stands is taken back before anything is built on it.
@@ -413,12 +419,13 @@ impl Replica {
             }
             let verdicts = std::mem::take(&mut pass.verdicts);
             let due = woken || pass.leaves_due();
-            let enrolled = pass.enrolled();
-            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, due, enrolled))
+            let (enrolled, credentials) = (pass.enrolled(), pass.credentials());
+            Ok::<_, StoreError>((pass.finish(writing)?, verdicts, due, enrolled, credentials))
         })?;
         if enrolled {
             self.note_disabled()?;
         }
+        self.to_seal |= credentials;
         self.noted.clear();
         self.due = due;
         self.served = scope.or(self.served);
@@ -442,7 +449,10 @@ impl Replica {
 
     /// Forgets everything that can be made again from records, and makes it again.
     pub fn rebuild(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
-        self.store.write(Durability::Durable, forget_derived)?;
+        self.store.write(Durability::Durable, |writing| {
+            writing.clear(Table::Credentials)?;
+            forget_derived(writing)
+        })?;
         while self.catch_up(now)? {}
         Ok(())
     }
@@ -536,9 +546,10 @@ impl Replica {
     }
 }
 
-/// Takes back everything that is made of records, so that it is made again in portions.
+/// Takes back everything that is made of records, so that it is made again in portions. What people log in with stays until
+/// its record is judged again: they go on logging in meanwhile.
 fn forget_derived(writing: &mut Writing<'_>) -> Result<(), StoreError> {
-    for table in Table::DERIVED {
+    for table in Table::DERIVED.into_iter().filter(|table| *table != Table::Credentials) {
         writing.clear(table)?;
     }
     let scopes: Vec<_> = writing.log_index().scopes().map(|(id, state)| (*id, state.clone())).collect();

@@ -100,6 +100,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
     }
     let enrolment =
         Enrolment { user: UserId([5; 16]), login: "tom".into(), grants: vec![], standing: Standing::Active };
+    let rank = values::credential().1.rank(Hlc(77), RecordHash([4; 32]));
     let at = AuthorityRef { epoch: 1, position: 4 };
     let said = Said { hlc: Hlc(9), place: (GenerationId([1; 16]), 300), pin: Pin { at, hash_head: [3; 8] }, enrolment };
     vec![
@@ -112,6 +113,8 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         ("row-document", doc.to_bytes()),
         ("row-register", register),
         ("row-enrolment", said.to_bytes()),
+        // The key under which it is listed; the value is the key of its record.
+        ("row-credential-key", [UserId([1; 16]).0.as_slice(), &rank.to_bytes()].concat()),
         ("row-change", entry.to_bytes()),
         ("row-verdicts-and-their-keys", verdicts),
         ("row-cursor", Cursor { counter: 300, chain: [8; 16] }.to_bytes()),

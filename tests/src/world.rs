@@ -3,9 +3,9 @@
 //! A place is one site of the organisation, by index. Usually it has one instance; a clone is one more instance of the
 //! same place. Instances are indexes into [`World::sites`].
 
+mod authority;
 mod check;
 mod fault;
-mod authority;
 mod holdings;
 mod hostile;
 mod member;
@@ -22,6 +22,7 @@ use schema::authority::{
 use schema::id::scope_of;
 use schema::id::{DocId, ScopeId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
+use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
 use sync::engine::SessionId;
 
@@ -265,7 +266,7 @@ fn site_entry(options: &Options, place: usize) -> SiteEntry {
         structure: Some(IT),
         holds: std::iter::once(ScopeSelector::Organisation).chain(held.map(ScopeSelector::Structure)).collect(),
         enrols: vec![ScopeSelector::Structure(IT)],
-        sealing: None,
+        sealing: Some(SealingSecret::of(&key(place)).public()),
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::clock::now;
 use crate::folder::{Folder, write_private};
 use crate::http::MAX_IMPORT;
+use crate::passwords;
 use crate::refusal::{OrRefuse as _, Refusal, codes, shown};
 use crate::site;
 
@@ -127,19 +128,54 @@ pub(super) fn user_by_login(folder: &Folder, login: &str) -> anyhow::Result<User
     if !is_one {
         return Err(unknown().into());
     }
-    let asked = Running::read(folder).map_err(anyhow::Error::from);
-    match asked.and_then(|running| running.call("GET", &format!("/api/v1/users/{}", encoded(&wanted)), None)) {
-        Ok(found) => Ok(found["id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(unknown)?),
+    match asked(folder, |running| running.call("GET", &format!("/api/v1/users/{}", encoded(&wanted)), None)) {
+        Ok(Some(found)) => Ok(found["id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(unknown)?),
+        Ok(None) => Ok(stored_user(&mut site::open(folder.path())?, &wanted)?.ok_or_else(unknown)?),
         Err(error) if error.is::<Answered>() => Err(unknown().into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the running node of a folder answers; `None` if it is not running.
+fn asked<T>(folder: &Folder, call: impl FnOnce(&Running) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    let answered = Running::read(folder).map_err(anyhow::Error::from).and_then(|running| call(&running));
+    match answered {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is::<Answered>() => Err(error),
         Err(error) => match Refusal::of(error) {
-            refusal if refusal.code == &codes::NODE_STOPPED => {
-                let mut opened = site::open(folder.path())?;
-                let policy = opened.replica().policy().cloned();
-                Ok(policy.and_then(|policy| policy.logins.get(&wanted).copied()).ok_or_else(unknown)?)
-            }
+            refusal if refusal.code == &codes::NODE_STOPPED => Ok(None),
             refusal => Err(refusal.into()),
         },
     }
+}
+
+/// A user by folded login, as the store of a node that is not running has them.
+fn stored_user(opened: &mut site::Opened, folded: &str) -> anyhow::Result<Option<UserId>> {
+    let replica = opened.replica();
+    let known = replica.policy().and_then(|policy| policy.logins.get(folded).copied());
+    Ok(match known {
+        Some(user) => Some(user),
+        None => replica.enrolled_login(folded)?,
+    })
+}
+
+/// Sets somebody's password, through the running node or, if there is none, in the store itself.
+pub(super) fn set_password(folder: &Folder, login: &str, password: &str) -> anyhow::Result<()> {
+    passwords::long_enough(password)?;
+    let folded = fold(login);
+    let path = format!("/api/v1/users/{}", encoded(&folded));
+    let body = serde_json::to_vec(&json!({ "password": password }))?;
+    if asked(folder, |running| running.call("PATCH", &path, Some(&body)))?.is_some() {
+        return Ok(());
+    }
+    let secrets = passwords::hash(password)?;
+    let mut opened = site::open(folder.path())?;
+    let user = stored_user(&mut opened, &folded)?.ok_or_else(|| Refusal::with(&codes::LOGIN_UNKNOWN, login))?;
+    let set = opened.replica().write(now(), |batch| batch.set_credential(&user, &secrets));
+    set.map(drop).map_err(|error| match passwords::refused(&error) {
+        Some(refusal) => refusal.into(),
+        None => error.into(),
+    })
 }
 
 /// A text as one part of an address.

@@ -96,8 +96,8 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
     if let Some(seconds) = app.guard.must_wait(&login) {
         return Err(Problem::wait(seconds));
     }
-    let credentials = app.site.credentials.clone();
-    let check = tokio::task::spawn_blocking(move || credentials.check_password(user.as_ref(), &given.password));
+    let passwords = app.site.passwords.clone();
+    let check = tokio::task::spawn_blocking(move || passwords.check(user.as_ref(), &given.password));
     let right = check.await.map_err(|_| Problem::internal())??;
     app.guard.attempted(&login, right);
     match (right, user) {

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schema::author::Author;
 use schema::authority::{Body, Enrolment, Grant, Role, SiteSelector, Standing, UserEntry};
+use schema::credential::LoginSecrets;
 use schema::id::{SiteId, StructureId, UserId};
 use schema::policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -17,13 +18,14 @@ use super::errors::{JsonBody, Path};
 use super::{App, Problem};
 use crate::commands::directory::person;
 use crate::folder::random;
+use crate::passwords;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
     login: String,
     name: String,
-    /// At least 10 characters; at this site only.
+    /// At least 10 characters; at every site where they may log in.
     password: String,
     #[schema(value_type = String)]
     role: Role,
@@ -60,17 +62,26 @@ pub(super) async fn enrol(
     asker.admin()?;
     let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
     let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
-    if given.password.chars().count() < crate::credentials::MIN_PASSWORD {
+    if given.password.chars().count() < passwords::MIN_PASSWORD {
         return Err(Problem::field("password", "TooShort"));
     }
     let status = app.site.status();
     let grants = vec![Grant { structure, role: given.role }];
     let login = given.login.trim().to_owned();
     let author = Author::User(asker.actor.user);
+    // What may fail comes before anything is said.
+    let secrets = hashed(given.password).await?;
+    let mut elsewhere = None;
     let user = if status.sequencer {
         let user = UserId(random()?);
         let sites = speaking_sites(&asker.policy, &status.me, &given.sites)?;
-        let entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
+        let mut entry = UserEntry { user, login: login.clone(), grants, sites, standing: Standing::Active };
+        if !asker.policy.speaks(&status.me, &entry.sites) {
+            // Only a site that speaks for somebody sets their password (R16): this one does until that is done.
+            elsewhere = Some(entry.clone());
+            entry.sites.push(SiteSelector::Site(status.me));
+            entry.sites.sort_unstable();
+        }
         super::control::say(&app, Body::User(entry)).await?;
         user
     } else {
@@ -80,10 +91,25 @@ pub(super) async fn enrol(
     };
     let name = given.name;
     app.site.write(move |batch, context| person(batch, context, author, &user, &name)).await??;
-    let credentials = app.site.credentials.clone();
-    let set = tokio::task::spawn_blocking(move || credentials.set_password(&user, &given.password));
-    set.await.map_err(|_| Problem::internal())??;
+    set_password(&app, user, secrets).await?;
+    if let Some(entry) = elsewhere {
+        super::control::say(&app, Body::User(entry)).await?;
+    }
     Ok((StatusCode::CREATED, Json(Enrolled { id: user.to_string(), login, active: true })))
+}
+
+/// What a password is checked against. Not on the threads that serve, and not on the one that writes.
+async fn hashed(password: String) -> Result<LoginSecrets, Problem> {
+    let hashed = tokio::task::spawn_blocking(move || passwords::hash(&password));
+    Ok(hashed.await.map_err(|_| Problem::internal())??)
+}
+
+async fn set_password(app: &App, user: UserId, secrets: LoginSecrets) -> Result<(), Problem> {
+    let set = app.site.write(move |batch, _| batch.set_credential(&user, &secrets)).await?;
+    set.map_err(|error| match passwords::refused(&error) {
+        Some(refusal) => refusal.into(),
+        None => crate::commands::Failure::from(error).into(),
+    })
 }
 
 /// The sites that may speak for somebody (R11): those named, or the one where they are enrolled.
@@ -103,11 +129,22 @@ fn speaking_sites(policy: &Policy, me: &SiteId, codes: &[String]) -> Result<Vec<
 
 /// A user by login, for the node's own command line.
 #[utoipa::path(get, path = "/api/v1/users/{login}", responses((status = 200, body = Enrolled)))]
-pub(super) async fn user(asker: Principal, Path(login): Path<String>) -> Result<Json<Enrolled>, Problem> {
+pub(super) async fn user(
+    State(app): State<App>,
+    asker: Principal,
+    Path(login): Path<String>,
+) -> Result<Json<Enrolled>, Problem> {
     asker.admin()?;
-    let user = asker.policy.logins.get(&schema::fold::fold(&login)).and_then(|user| asker.policy.users.get(user));
-    let user = user.ok_or_else(|| Problem::field("login", "Unknown"))?;
-    Ok(Json(Enrolled::of(user)))
+    Ok(Json(Enrolled::of(&entry_of(&app, &asker, &login).await?)))
+}
+
+/// Somebody by login: of the organisation, or enrolled by this site and not copied yet.
+async fn entry_of(app: &App, asker: &Principal, login: &str) -> Result<UserEntry, Problem> {
+    let folded = schema::fold::fold(login);
+    match asker.policy.logins.get(&folded).and_then(|user| asker.policy.users.get(user)).cloned() {
+        Some(known) => Ok(Arc::unwrap_or_clone(known)),
+        None => app.site.run(move |core| enrolled_entry(core, &folded)).await?,
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -119,6 +156,8 @@ pub(super) struct UserChange {
     roles: Option<Vec<GivenRole>>,
     /// Codes of all sites at which they may log in from now on, `*` for all. Only where the authority log is kept.
     sites: Option<Vec<String>>,
+    /// Their password from now on, at least 10 characters, at every site where they may log in; only at one of those.
+    password: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -130,7 +169,7 @@ pub(super) struct GivenRole {
     structure: Option<String>,
 }
 
-/// Disables somebody, lets them in again, gives them other roles or sites. Where the authority log is kept it holds at
+/// Disables somebody, lets them in again, gives them other roles, sites or another password. Where the authority log is kept it holds at
 /// once; at another site it is that site's own statement about its people (R15): a disabled account ends here at once,
 /// everything else holds when the site that keeps the authority log has heard of it.
 #[utoipa::path(patch, path = "/api/v1/users/{login}", request_body = UserChange, responses((status = 200, body = Enrolled)))]
@@ -142,12 +181,12 @@ pub(super) async fn change(
 ) -> Result<Json<Enrolled>, Problem> {
     asker.admin()?;
     let status = app.site.status();
-    let folded = schema::fold::fold(&login);
-    let known = asker.policy.logins.get(&folded).and_then(|user| asker.policy.users.get(user)).cloned();
-    let mut entry = match known {
-        Some(known) => Arc::unwrap_or_clone(known),
-        None => app.site.run(move |core| enrolled_entry(core, &folded)).await??,
+    let mut entry = entry_of(&app, &asker, &login).await?;
+    let secrets = match given.password {
+        Some(password) => Some(hashed(password).await?),
+        None => None,
     };
+    let says_more = given.active.is_some() || given.roles.is_some() || given.sites.is_some();
     if let Some(active) = given.active {
         entry.standing = if active { Standing::Active } else { Standing::Ended };
     }
@@ -162,8 +201,10 @@ pub(super) async fn change(
         }
         entry.sites = speaking_sites(&asker.policy, &status.me, codes)?;
     }
-    let changed = Enrolled::of(&entry);
-    if status.sequencer {
+    let (changed, user) = (Enrolled::of(&entry), entry.user);
+    if !says_more {
+        // Nothing of it concerns the authority log.
+    } else if status.sequencer {
         super::control::say(&app, Body::User(entry)).await?;
     } else {
         let author = Author::User(asker.actor.user);
@@ -171,6 +212,9 @@ pub(super) async fn change(
         let enrolment = Enrolment { user, login, grants, standing };
         let said = app.site.write(move |batch, _| batch.enrol_again(author, &enrolment)).await?;
         said.map_err(crate::commands::Failure::from)?;
+    }
+    if let Some(secrets) = secrets {
+        set_password(&app, user, secrets).await?;
     }
     Ok(Json(changed))
 }

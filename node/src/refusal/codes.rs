@@ -55,8 +55,8 @@ codes! {
     STORE_DAMAGED "STORE-DAMAGED" KEPT, "The file of the site's records cannot be read.", "Check the disk; put `archipel.redb` back from a backup, or invite the site's code again and join in an empty folder.";
     /// A store without an organisation.
     STORE_FOREIGN "STORE-FOREIGN" "Nothing was taken from any file.", "The file of the site's records holds no organisation that this version can read.", "Run the version that wrote it, put `archipel.redb` back from a backup, or join in an empty folder.";
-    /// Passwords and tokens do not open.
-    LOCAL_DAMAGED "LOCAL-DAMAGED" KEPT, "The file of passwords and tokens cannot be read.", "Put `local.sqlite` back from a backup, or move it away and set passwords again.";
+    /// Sessions and tokens do not open.
+    LOCAL_DAMAGED "LOCAL-DAMAGED" KEPT, "The file of sessions and tokens cannot be read.", "Put `local.sqlite` back from a backup, or move it away: people log in again.";
 
     /// Not a site's code.
     SITE_CODE "SITE-CODE" NOTHING_CHANGED, "A site's code is 2 to 5 capital letters or digits.", "Choose another code.";
@@ -86,6 +86,8 @@ codes! {
     PASSWORD_EMPTY "PASSWORD-EMPTY" NOTHING_CHANGED, "No password was given.", "Give it as a line on standard input.";
     /// Too short.
     PASSWORD_SHORT "PASSWORD-SHORT" NOTHING_CHANGED, "A password has at least 10 characters.", "Choose a longer one.";
+    /// Not one of the user's sites.
+    PASSWORD_ELSEWHERE "PASSWORD-ELSEWHERE" NOTHING_CHANGED, "This site is not one at which this user may log in.", "Set the password at one of those, or name this one with `archipel user sites`.";
     /// Too long, or not text.
     PASSWORD_FORM "PASSWORD-FORM" NOTHING_CHANGED, "The password is not a line of text.", "Give one line in UTF-8, of at most 1000 bytes.";
 

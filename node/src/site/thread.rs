@@ -341,7 +341,7 @@ enum TurnError {
     Replica(#[from] ReplicaError),
     #[error(transparent)]
     View(#[from] ViewError),
-    #[error("the file of passwords and tokens failed: {0}")]
+    #[error("the file of sessions and tokens failed: {0}")]
     Local(#[from] anyhow::Error),
     #[error(transparent)]
     Store(#[from] sync::store::StoreError),

@@ -8,6 +8,7 @@ use schema::authority::{
     SiteEntry, SiteSelector, Standing, UserEntry,
 };
 use schema::codec::Canonical;
+use schema::credential::{Credential, LoginSecrets, SealedAgain, Share};
 use schema::doc::DocKind;
 use schema::fork::{Branch, ForkProof};
 use schema::frontier::{Frontier, SignedFrontier};
@@ -20,6 +21,7 @@ use schema::record::{
     BlobRef, BodyKind, Closing, CommandName, Entry, FORMAT, Genesis, Header, OpaqueRef, Origin, Previous, Record,
     Skeleton,
 };
+use schema::sealing::SealingSecret;
 use schema::time::Hlc;
 
 pub fn secret() -> Secret {
@@ -62,6 +64,30 @@ pub fn enrolment() -> Enrolment {
     }
 }
 
+/// What a credential seals.
+pub fn login_secrets() -> LoginSecrets {
+    LoginSecrets { verifier: "$argon2id$v=19$m=19456,t=2,p=1$YXJjaGlwZWw$c2FtcGxl".into() }
+}
+
+/// A credential's body, sealed again to two sites by the site of the samples, and one of them.
+pub fn credential() -> ((SiteId, SealingSecret), Credential) {
+    let again = Some(SealedAgain { times: 1, hlc: Hlc(1 << 19), hash: RecordHash([9; 32]) });
+    let mut credential = Credential { user: UserId([1; 16]), number: 2, again, shares: Vec::new() };
+    let (org, site) = (organisation(&secret().public()), secret().public());
+    let context = credential.context(org, site);
+    let sites = [3, 4].map(|byte| Secret::from_bytes([byte; 32]));
+    credential.shares = sites
+        .iter()
+        .map(|site| {
+            let key = SealingSecret::of(site).public();
+            let sealed = SealingSecret::of(&secret()).seal(&key, &context, &login_secrets().to_bytes());
+            Share { site: site.public(), sealed: sealed.expect("a key that a secret gives takes what is sealed") }
+        })
+        .collect();
+    credential.shares.sort_by_key(|share| share.site);
+    ((sites[0].public(), SealingSecret::of(&sites[0])), credential)
+}
+
 /// Records of every shape, by name.
 pub fn records() -> Vec<(&'static str, Record)> {
     let entry =
@@ -75,6 +101,10 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ..skeleton()
     };
     let opaque = Skeleton { opaque: Some(OpaqueRef::of(&enrolment().to_bytes())), ..skeleton() };
+    let sealed = Skeleton {
+        opaque: Some(OpaqueRef::of(&credential().1.to_bytes())),
+        ..Skeleton::new(CommandName::Place, Author::Site)
+    };
     let closing = Closing { generation: GenerationId([1; 16]), seq: 4, hash: RecordHash([2; 32]), pin: pin() };
     let follows = Previous::Record(RecordHash([7; 32]));
     let again = CommandName::Again { generation: GenerationId([8; 16]), seq: 31, hlc: Hlc(1 << 19), hash_head: [6; 8] };
@@ -101,7 +131,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-edit-first-of-generation", record(BodyKind::Edit, edit, Previous::After(closing), 1)),
         ("record-edit", record(BodyKind::Edit, own, follows, 2)),
         ("record-enrolment", record(BodyKind::Enrolment, opaque.clone(), follows, 3)),
-        ("record-credential", record(BodyKind::Credential, opaque, follows, 4)),
+        ("record-credential", record(BodyKind::Credential, sealed, follows, 4)),
         ("record-of-a-newer-format", newer),
         ("record-with-blobs-and-origin", record(BodyKind::Other(2), admitted, follows, 6)),
     ]

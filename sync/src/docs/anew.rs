@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::authority::AuthorityRef;
 use schema::codec::Canonical;
 use schema::id::{ActorId, DocId, RecordHash, SiteId};
+use schema::record::BodyKind;
 
 use super::apply::Materializer;
 use super::judge::dependencies;
@@ -49,6 +50,10 @@ impl Materializer<'_> {
         for seq in from..end {
             let record = stored(writing, no, seq)?.record;
             let beyond = self.beyond(writing, &record.header.log, (no, seq))?.is_some();
+            if record.header.kind == BodyKind::Credential {
+                // It is in no document, and is judged by itself.
+                self.wake.push_back((no, seq));
+            }
             for entry in &record.skeleton.entries {
                 let was = writing.get(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?.is_some();
                 if was != beyond {

@@ -11,6 +11,7 @@ use schema::policy::AuthorityLog;
 use schema::record::BodyKind;
 use schema::time::Hlc;
 
+use super::credentials;
 use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::standing::{Cuts, Standing, standing};
@@ -42,6 +43,7 @@ pub struct Materializer<'a> {
     woken: usize,
     leaves_due: bool,
     enrolled: bool,
+    credentials: bool,
     /// What this pass judged, by reason: for metrics and the campaign's counters.
     pub verdicts: BTreeMap<String, u64>,
 }
@@ -60,6 +62,7 @@ impl<'a> Materializer<'a> {
             woken: 0,
             leaves_due: false,
             enrolled: false,
+            credentials: false,
             verdicts: BTreeMap::new(),
         }
     }
@@ -99,7 +102,7 @@ impl<'a> Materializer<'a> {
             let outcome = judge(writing, self.authority, no, &record, standing)?;
             let verdict = match &outcome {
                 Outcome::Quarantined(verdict) => Some(verdict.clone()),
-                Outcome::Edit(_) | Outcome::Enrol(_) => None,
+                Outcome::Edit(_) | Outcome::Enrol(_) | Outcome::Credential(_) => None,
             };
             self.settle(writing, no, &record, outcome, standing)?;
             if self.may_end(writing) && record.record.header.kind == BodyKind::Edit {
@@ -164,6 +167,11 @@ impl<'a> Materializer<'a> {
         self.enrolled
     }
 
+    /// Whether this pass changed what somebody logs in with.
+    pub fn credentials(&self) -> bool {
+        self.credentials
+    }
+
     /// Judges again at most `limit` of the records that are due, from the first range on. `false`: none is due.
     pub fn wake(&mut self, writing: &mut Writing<'_>, limit: usize) -> Result<bool, StoreError> {
         let Some((from, end)) = writing.range(Table::Due, &[], None, 1)?.pop() else {
@@ -214,6 +222,9 @@ impl<'a> Materializer<'a> {
             Outcome::Quarantined(verdict) => {
                 *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
                 self.quarantine(writing, no, record, &verdict)?;
+                if record.record.header.kind == BodyKind::Credential {
+                    self.credentials |= credentials::forget(writing, record)?;
+                }
                 match verdict {
                     Verdict::Waiting(_) => return Ok(()),
                     // Whether something builds on it is looked at for its documents as a whole.
@@ -251,6 +262,12 @@ impl<'a> Materializer<'a> {
                 }
                 self.enrolled = true;
                 answered.push(Wait::Enrolment(user, site));
+            }
+            Outcome::Credential(credential) => {
+                *self.verdicts.entry("applied".to_owned()).or_default() += 1;
+                writing.remove(Table::Quarantine, &key)?;
+                credentials::keep(writing, &record.record, &credential, &key)?;
+                self.credentials = true;
             }
         }
         self.unmark(writing, no, record)?;

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use schema::access::{self, Write};
 use schema::author::Author;
 use schema::authority::{Enrolment, UserEntry};
-use schema::codec::Canonical;
+use schema::codec::{Canonical, CodecError};
+use schema::credential::Credential;
 use schema::doc::{DocKind, GenesisFacts};
 use schema::id::{ChangeHash, DocId, ScopeId, SiteId, scope_of};
 use schema::policy::{AuthorityLog, Pinned, Policy};
@@ -58,6 +59,8 @@ pub enum Outcome {
     Edit(Vec<Accepted>),
     /// A site says something of its people.
     Enrol(Enrolment),
+    /// A site sets what somebody logs in with.
+    Credential(Credential),
     /// It has no effect, or none yet.
     Quarantined(Verdict),
 }
@@ -74,8 +77,9 @@ impl From<StoreError> for Stop {
 }
 
 /// Why a record is void, beside the reasons of [`crate::change::Reason`] and of [`access::Refusal`].
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 14] = [
     "body-length",
+    "credential-body",
     "depends-on-void",
     "doubled-key",
     "edit-shape",
@@ -113,8 +117,8 @@ pub fn judge(
     let judged = match with.record.header.kind {
         BodyKind::Edit => judge_edit(source, authority, no, with, standing).map(Outcome::Edit),
         BodyKind::Enrolment => judge_enrolment(source, authority, with).map(Outcome::Enrol),
-        // What a credential says is for the sites that it is sealed to, and not for this judgement.
-        BodyKind::Credential | BodyKind::Other(_) => Err(wait(Wait::Version)),
+        BodyKind::Credential => judge_credential(source, authority, with, standing).map(Outcome::Credential),
+        BodyKind::Other(_) => Err(wait(Wait::Version)),
     };
     match judged {
         Ok(outcome) => Ok(outcome),
@@ -290,6 +294,40 @@ fn judge_enrolment(source: &impl Source, authority: &AuthorityLog, with: &Record
     };
     judged.map_err(|refusal| void(refusal.code()))?;
     Ok(enrolment)
+}
+
+/// What a credential says inside is for the sites that it is sealed to; judged is whether its site may set one. Unlike what
+/// a site says of its people it counts only where its record stands: a site that was stolen resets nobody's password
+/// after its revocation.
+fn judge_credential(
+    source: &impl Source,
+    authority: &AuthorityLog,
+    with: &RecordWithBodies,
+    standing: Standing,
+) -> Result<Credential, Stop> {
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
+    let policy = pinned(source, authority, with)?;
+    let is_shaped = skeleton.opaque.is_some() && skeleton.origin.is_none() && skeleton.author == Author::Site;
+    let body = match with.bodies.as_slice() {
+        [Some(body)] if is_shaped => body,
+        _ => return Err(void("credential-body")),
+    };
+    let credential = Credential::from_bytes(body).map_err(|error| match error {
+        CodecError::Newer { .. } => wait(Wait::Version),
+        _ => void("credential-body"),
+    })?;
+    let (site, user) = (header.log.site, credential.user);
+    let sites = match policy.users.get(&user) {
+        Some(known) => known.sites.clone(),
+        None => enrolled(source, &user, &site)?.ok_or_else(|| wait(Wait::Enrolment(user, site)))?.sites,
+    };
+    access::may_set_credential(&policy, &site, &header.log.scope, &sites).map_err(|refusal| void(refusal.code()))?;
+    match standing {
+        Standing::Stands => Ok(credential),
+        Standing::Beyond(beyond) => Err(Stop::Quarantined(Verdict::Beyond(beyond))),
+        // Nothing builds on a credential.
+        Standing::Tainted | Standing::Stranded => Err(Stop::Quarantined(Verdict::Stranded)),
+    }
 }
 
 /// The part of an entry's judgement that looks at no other record but those of its log that name the same change.

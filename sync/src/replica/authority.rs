@@ -9,9 +9,10 @@ use schema::time::Timestamp;
 
 use super::{Alarm, Output, Replica, ReplicaError, forget_derived};
 use crate::admission::stored;
+use crate::docs::credentials;
 use crate::docs::enrolments::note_uncopied;
-use crate::docs::{all_docs, row};
 use crate::docs::standing::restand_site;
+use crate::docs::{all_docs, row};
 use crate::engine::Event;
 use crate::store::rows::Wait;
 use crate::store::{Durability, Source, StoreError, Table, decode};
@@ -140,7 +141,7 @@ impl Replica {
         };
         let before = self.authority.head().map(|(at, _)| at.epoch);
         let handed_over = before.is_some_and(|epoch| head.epoch > epoch);
-        let taken_apart = self.store.write(Durability::Durable, |writing| {
+        let (taken_apart, to_seal) = self.store.write(Durability::Durable, |writing| {
             for signed in &kept {
                 let position = signed.statement.at.position.to_be_bytes();
                 // A hand-over drops what stood beyond its base.
@@ -149,14 +150,18 @@ impl Replica {
                 }
                 writing.put(Table::Authority, &position, &signed.to_bytes())?;
             }
+            let mut to_seal = false;
             if let Some(policy) = authority.current() {
                 for signed in &kept {
-                    match Body::from_bytes(signed.statement.kind, &signed.body) {
-                        Ok(Some(Body::Copied { site, user, .. })) => {
-                            note_uncopied(writing, policy, &user.user, &site)?;
-                        }
-                        Ok(Some(Body::Revoke { site, .. })) => restand_site(writing, &site)?,
-                        Ok(_) | Err(_) => {}
+                    let Ok(Some(body)) = Body::from_bytes(signed.statement.kind, &signed.body) else {
+                        continue;
+                    };
+                    to_seal |= credentials::note_statement(writing, &body)?;
+                    if let Body::Copied { site, user, .. } = &body {
+                        note_uncopied(writing, policy, &user.user, site)?;
+                    }
+                    if let Body::Revoke { site, .. } = &body {
+                        restand_site(writing, site)?;
                     }
                 }
             }
@@ -171,9 +176,10 @@ impl Replica {
                 taken_apart.iter().try_for_each(|changed| writing.put(Table::Stale, &changed.doc.0, &[]))?;
             }
             writing.put(Table::Due, &from, &end)?;
-            Ok::<_, StoreError>(taken_apart)
+            Ok::<_, StoreError>((taken_apart, to_seal))
         })?;
         self.taken_apart.extend(taken_apart);
+        self.to_seal |= to_seal;
         self.hlc = self.hlc.observe(last.statement.hlc, now);
         self.authority = authority;
         self.due = true;

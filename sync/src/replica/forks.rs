@@ -278,12 +278,15 @@ impl Replica {
 
     fn reissue_one(&mut self, now: Timestamp, no: LogNo, seq: u64) -> Result<(), ReplicaError> {
         let record = stored(&self.store.read()?, no, seq)?.record;
-        if record.header.kind != BodyKind::Edit {
-            return Ok(());
-        }
         let (name, author, scope) = (again(&record), record.skeleton.author, record.header.log.scope);
-        let written =
-            self.write(now, |batch| Ok(batch.command(author, name, scope, |command| command.take_over(&record))));
+        let written = self.write(now, |batch| {
+            Ok(match record.header.kind {
+                BodyKind::Edit => batch.command(author, name, scope, |command| command.take_over(&record)).map(drop),
+                BodyKind::Credential => batch.reissue_credential(&record),
+                // What a site says of its people is judged wherever it stands.
+                BodyKind::Enrolment | BodyKind::Other(_) => Ok(()),
+            })
+        });
         let refused = match written {
             Ok((outcome, outputs)) => {
                 // Among them is what this tick had to send already.

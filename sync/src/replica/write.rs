@@ -1,8 +1,11 @@
 //! Writing for people here: commands into records, one group commit for many (R26).
 
+mod credentials;
 #[cfg(feature = "fault-injection")]
 mod forge;
 mod take_over;
+
+pub(super) use credentials::recipients;
 
 use std::collections::BTreeMap;
 
@@ -81,7 +84,7 @@ impl Replica {
             true => Durability::Derived,
             false => Durability::Durable,
         };
-        let (value, changed, verdicts, due, enrolled) = self.store.write(durability, |writing| {
+        let (value, changed, verdicts, due, enrolled, credentials) = self.store.write(durability, |writing| {
             forget_projected(writing, noted)?;
             let mut batch = Batch {
                 pass: Materializer::new(authority),
@@ -104,10 +107,11 @@ impl Replica {
             batch.sign_all()?;
             let Batch { mut pass, writing, .. } = batch;
             let verdicts = std::mem::take(&mut pass.verdicts);
-            let (due, enrolled) = (pass.leaves_due(), pass.enrolled());
-            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts, due, enrolled))
+            let (due, enrolled, credentials) = (pass.leaves_due(), pass.enrolled(), pass.credentials());
+            Ok::<_, WriteError>((value, pass.finish(writing)?, verdicts, due, enrolled, credentials))
         })?;
         self.due |= due;
+        self.to_seal |= credentials;
         self.hlc = hlc;
         self.noted.clear();
         self.count(verdicts);

@@ -64,6 +64,12 @@ pub enum Table {
     Enrolments,
     /// Site 32, user 16 -> nothing: what that site said of them last is not in the authority log yet (R15).
     Uncopied,
+    /// User 16, rank 92 -> log number u32, seq u64: the credentials that stand, of each user in the order of their ranks,
+    /// so that the last one counts (R16). A cache of the records.
+    Credentials,
+    /// 0 and user 16 -> nothing: whether what they log in with is sealed to every site that it is for is to be looked at.
+    /// 1 -> user 16: that of every user from there on.
+    Unsealed,
     /// Site 32, scope 16 -> newest signed frontier announcement (R17).
     Frontiers,
     /// Peer's store 16, scope 16, lane u8 -> counter u64, chain 16: how far its arrivals are held here.
@@ -80,7 +86,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their slots.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Meta,
         Self::Logs,
         Self::LogNumbers,
@@ -107,6 +113,8 @@ impl Table {
         Self::Authority,
         Self::Enrolments,
         Self::Uncopied,
+        Self::Credentials,
+        Self::Unsealed,
         Self::Frontiers,
         Self::Cursors,
         Self::Commands,
@@ -144,6 +152,8 @@ impl Table {
             Self::Authority => "authority-1",
             Self::Enrolments => "enrolments-1",
             Self::Uncopied => "uncopied-1",
+            Self::Credentials => "credentials-1",
+            Self::Unsealed => "unsealed-1",
             Self::Frontiers => "frontiers-1",
             Self::Cursors => "cursors-1",
             Self::Commands => "commands-1",
@@ -159,7 +169,7 @@ impl Table {
     }
 
     /// Tables that can be made again from the others (`rebuild`).
-    pub const DERIVED: [Self; 15] = [
+    pub const DERIVED: [Self; 17] = [
         Self::Docs,
         Self::Registers,
         Self::Snapshots,
@@ -174,6 +184,8 @@ impl Table {
         Self::Restand,
         Self::Enrolments,
         Self::Uncopied,
+        Self::Credentials,
+        Self::Unsealed,
         Self::Commands,
     ];
 }

@@ -16,6 +16,7 @@ use schema::doc::{DocKind, Edits, Value, View};
 use schema::id::{DocId, GenerationId, ScopeId, SiteId, StoreId, StructureId, UserId, scope_of};
 use schema::identity::{Secret, organisation};
 use schema::record::CommandName;
+use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
 use sync::replica::{Alarm, Command, Output, Replica, Start, WriteError, Written};
 use sync::store::Store;
@@ -40,6 +41,11 @@ impl Disk {
     /// A store that works on it.
     pub fn store(&self) -> Store {
         Store::open_on(Opened(self.0.clone())).unwrap()
+    }
+
+    /// What it holds now.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -94,7 +100,7 @@ pub fn site_entry(site: usize) -> SiteEntry {
         structure: Some(IT),
         holds: vec![ScopeSelector::All],
         enrols: vec![ScopeSelector::All],
-        sealing: None,
+        sealing: Some(SealingSecret::of(&key(site)).public()),
     }
 }
 
@@ -161,6 +167,8 @@ pub struct Fleet {
     pub alarms: Vec<(usize, Alarm)>,
     /// Sessions that a site ended, and why.
     pub closed: Vec<(usize, &'static str)>,
+    /// Every frame that was sent, if somebody listens.
+    pub tapped: Option<Vec<Vec<u8>>>,
     sessions: u64,
     generations: u8,
 }
@@ -182,6 +190,7 @@ impl Fleet {
             sent: 0,
             alarms: Vec::new(),
             closed: Vec::new(),
+            tapped: None,
             sessions: 0,
             generations: count as u8,
         }
@@ -271,6 +280,9 @@ impl Fleet {
                 match output {
                     Output::Send(session, frame) => {
                         self.sent += frame.len();
+                        if let Some(tapped) = &mut self.tapped {
+                            tapped.push(frame.clone());
+                        }
                         if ended[usize::from(other(from) == b)] {
                             continue;
                         }

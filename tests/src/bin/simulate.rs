@@ -15,7 +15,7 @@ const FULL_CAMPAIGN: u64 = 300;
 const PORTION: u64 = 25;
 
 /// Each of these must occur in a full campaign: a fault or a verdict that never occurs is not tested.
-const MUST_OCCUR: [&str; 31] = [
+const MUST_OCCUR: [&str; 32] = [
     "alarm:CLONE-RUNNING",
     "alarm:LOG-FORKED",
     "alarm:OWN-RECORDS-BACK",
@@ -24,6 +24,7 @@ const MUST_OCCUR: [&str; 31] = [
     "authority:last-admin-kept",
     "command",
     "command:as-enrolled",
+    "credential",
     "enrolment",
     "fault:clock",
     "fault:clone",

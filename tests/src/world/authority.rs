@@ -41,9 +41,8 @@ impl World {
     /// The authority log grows: a user is disabled or enabled; now and then an attempt to disable the last admin, which
     /// must be refused. Whoever holds the key may try, also a copy, or the site that lost it and has not heard so.
     pub(super) fn change_authority(&mut self) {
-        let keepers: Vec<usize> = (0..self.sites.len())
-            .filter(|at| self.sites[*at].replica().is_some_and(Replica::is_sequencer))
-            .collect();
+        let keepers: Vec<usize> =
+            (0..self.sites.len()).filter(|at| self.sites[*at].replica().is_some_and(Replica::is_sequencer)).collect();
         if keepers.is_empty() {
             return;
         }
@@ -63,7 +62,8 @@ impl World {
     fn try_to_disable_the_last_admin(&mut self, at: usize) {
         let now = self.clock(at);
         let policy = self.sites[at].replica().and_then(Replica::policy);
-        let Some(entry) = policy.and_then(|policy| policy.users.get(&ADMIN)).map(|entry| UserEntry::clone(entry)) else {
+        let Some(entry) = policy.and_then(|policy| policy.users.get(&ADMIN)).map(|entry| UserEntry::clone(entry))
+        else {
             return;
         };
         let said = |replica: &mut Replica| {
@@ -88,7 +88,8 @@ impl World {
             return;
         };
         let site = key(place).public();
-        let Some(cuts) = self.sites[at].replica().filter(|replica| replica.may_say()).map(|one| one.cuts_of(&site, None))
+        let Some(cuts) =
+            self.sites[at].replica().filter(|replica| replica.may_say()).map(|one| one.cuts_of(&site, None))
         else {
             return;
         };

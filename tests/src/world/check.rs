@@ -8,6 +8,7 @@ use schema::doc::{DocKind, View};
 use schema::id::{LogId, ScopeId, StructureId};
 use schema::record::BodyKind;
 use schema::ticket::status;
+use sync::docs::credentials::newest;
 use sync::docs::registers::is_consistent;
 use sync::docs::view::{view, whole};
 use sync::replica::Replica;
@@ -18,7 +19,7 @@ use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
-use super::{CANARY, HR, World, holds, structures};
+use super::{ADMIN, CANARY, HR, World, holds, requester, structures, technician};
 
 impl World {
     /// Whether all instances that hold a scope hold the same of it, and have applied everything they received.
@@ -70,6 +71,7 @@ impl World {
             self.check_alarms(&mut violations);
             self.check_cuts(&mut violations);
             self.check_rebuild(&mut violations);
+            self.check_credentials(&mut violations);
         }
         for site in &self.sites {
             for (code, times) in site.replica().map(|replica| replica.verdicts.clone()).unwrap_or_default() {
@@ -107,7 +109,8 @@ impl World {
                 held.entry((site.short(), generation.short())).or_default().push((*at, seq));
             }
         }
-        let differs = |held: &Vec<(usize, u64)>| held.len() < holders.len() || held.iter().any(|one| one.1 != held[0].1);
+        let differs =
+            |held: &Vec<(usize, u64)>| held.len() < holders.len() || held.iter().any(|one| one.1 != held[0].1);
         held.retain(|_, held| differs(held));
         held.into_iter().map(|(log, held)| format!("    {log:?}: {held:?}")).collect()
     }
@@ -415,6 +418,30 @@ impl World {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// R16: everybody's newest credential is the same everywhere, one that was made again too, and opens alike at every
+    /// site that speaks for them.
+    fn check_credentials(&mut self, violations: &mut Vec<String>) {
+        let holders = self.holders(&schema::id::scope_of(&self.org, None));
+        let users = (0..self.options.sites).flat_map(|place| [technician(place), requester(place)]).chain([ADMIN]);
+        for user in users {
+            let (mut ranks, mut opened) = (BTreeSet::new(), BTreeSet::new());
+            for replica in holders.iter().filter_map(|at| self.sites[*at].replica()) {
+                let newest = replica.read().and_then(|reading| newest(&reading, &user)).ok().flatten();
+                ranks.insert(newest.as_ref().map(|newest| newest.rank));
+                let entry = replica.policy().and_then(|policy| Some((policy, policy.users.get(&user)?)));
+                if entry.is_some_and(|(policy, entry)| policy.speaks(&replica.me(), &entry.sites)) && newest.is_some() {
+                    opened.insert(replica.login_secrets(&user).ok().flatten().map(|secrets| secrets.verifier));
+                }
+            }
+            if ranks.len() > 1 {
+                violations.push(format!("R16: instances disagree on which credential of {user} counts: {ranks:?}"));
+            }
+            if opened.len() > 1 || opened.contains(&None) {
+                violations.push(format!("R16: not every site of {user} lets them in with one password"));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schema::author::Author;
 use schema::authority::{Enrolment, Grant, Role, Standing};
 use schema::codec::Canonical as _;
+use schema::credential::Credential;
 use schema::doc::{DocKind, Edits, Value};
 use schema::id::{DocId, ScopeId, UserId};
 use schema::record::{BodyKind, CommandName, Genesis, enrolled_user};
@@ -24,6 +25,8 @@ struct Forgery {
     /// A scope that the site does not hold; `None`: it holds all.
     foreign: Option<ScopeId>,
     me: schema::id::SiteId,
+    /// Another place, for whose people the site does not speak.
+    others: usize,
     /// A ticket that the model does not know; `None`: this instance holds none.
     target: Option<DocId>,
 }
@@ -73,6 +76,7 @@ impl World {
             org_scope: schema::id::scope_of(&self.org, None),
             foreign: (!self.holders(&self.scope(&HR)).contains(&at)).then(|| self.scope(&HR)),
             me: self.key_of(at),
+            others: (self.sites[at].place + 1) % self.options.sites,
             target,
         };
         let mut made = None;
@@ -160,7 +164,7 @@ impl Forgery {
             3 => self.elsewhere(batch, doc),
             8 => self.bomb(batch, doc),
             4..=6 => self.birth(batch),
-            7 => self.enrolment(batch),
+            7 => self.of_people(batch),
             9 => self.foreign_item(batch, doc),
             10 => self.misshapen(batch, doc),
             11 => self.doubled_key(batch),
@@ -288,17 +292,21 @@ impl Forgery {
         self.forged(batch, scope, doc, Some(Genesis::of(kind, natural)), Some(body))
     }
 
-    fn enrolment(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {
+    /// What a site says of people, or sets for them, that it may not.
+    fn of_people(&mut self, batch: &mut Batch<'_, '_>) -> Result<bool, WriteError> {
         let log =
             schema::id::LogId { site: self.me, generation: schema::id::GenerationId([0; 16]), scope: self.org_scope };
         let grants = vec![Grant { structure: Some(IT), role: Role::User }];
         let user = enrolled_user(&log, 1, schema::time::Hlc(1));
         let stranger = Enrolment { user, login: "intrus".into(), grants, standing: Standing::Active };
-        let body = match self.rng.below(2) {
-            0 => stranger.to_bytes(),
-            _ => b"no enrolment".to_vec(),
+        let others = Credential { user: requester(self.others), number: 1 << 40, again: None, shares: Vec::new() };
+        let (kind, body) = match self.rng.below(4) {
+            0 => (BodyKind::Enrolment, stranger.to_bytes()),
+            1 => (BodyKind::Enrolment, b"no enrolment".to_vec()),
+            2 => (BodyKind::Credential, others.to_bytes()),
+            _ => (BodyKind::Credential, b"no credential".to_vec()),
         };
-        batch.forge_opaque(self.org_scope, BodyKind::Enrolment, body).map(|()| true)
+        batch.forge_opaque(self.org_scope, kind, body).map(|()| true)
     }
 
     fn forged(

@@ -351,9 +351,8 @@ impl HostileMember {
     }
 
     fn announcements(&mut self, rng: &mut Rng, target: &Target<'_>) -> Vec<Vec<u8>> {
-        let mut lines: Vec<_> = (0..rng.below(50))
-            .map(|_| (*rng.pick(&target.sites), GenerationId(rng.bytes()), rng.number()))
-            .collect();
+        let mut lines: Vec<_> =
+            (0..rng.below(50)).map(|_| (*rng.pick(&target.sites), GenerationId(rng.bytes()), rng.number())).collect();
         lines.sort_unstable();
         let site = if rng.chance(60) { self.raw.key.public() } else { *rng.pick(&target.sites) };
         let frontier = Frontier {
@@ -381,10 +380,8 @@ impl HostileMember {
             encode(&Message::ForkWant { scope, wanted: names }),
         ];
         let mut branch = |value: u8| {
-            let skeleton = Skeleton {
-                opaque: Some(OpaqueRef::of(&[value])),
-                ..Skeleton::new(CommandName::Place, Author::Site)
-            };
+            let skeleton =
+                Skeleton { opaque: Some(OpaqueRef::of(&[value])), ..Skeleton::new(CommandName::Place, Author::Site) };
             let generation = GenerationId([value / 2 + 100; 16]);
             let (record, _) = self.raw.sealed(generation, Previous::First, 1, skeleton, vec![None]);
             let header = record.record.header;
@@ -434,4 +431,3 @@ fn noise(rng: &mut Rng) -> Vec<u8> {
     let length = rng.below(300);
     (0..length).map(|_| rng.number() as u8).collect()
 }
-

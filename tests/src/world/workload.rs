@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use node::commands::{Actor, Context, Failure, tickets};
 use schema::author::Author;
 use schema::authority::UserEntry;
+use schema::credential::LoginSecrets;
 use schema::doc::{DocKind, Edits, Value, doc_id, notes_key};
 use schema::id::{CommandId, DocId, LogId, StructureId, UserId, scope_of};
 use schema::record::CommandName;
@@ -57,10 +58,11 @@ impl World {
             13..=15 => self.reply_or_note(at),
             16..=19 => self.advance_ticket(at),
             20 => self.enrol(at),
-            24 => self.ask_again(at),
+            25 => self.ask_again(at),
             21 => self.act_as_enrolled(at),
             22 => self.write_newer(at),
             23 => self.write_unauthorised(at),
+            24 => self.set_password(at),
             _ => self.forge(at),
         }
     }
@@ -344,6 +346,26 @@ impl World {
                 self.count(&format!("refused:{code}"));
             }
             Err(error) => self.fail(format!("instance {at} could not enrol: {error}")),
+        }
+    }
+
+    /// A site sets the password of somebody for whom it speaks (R16).
+    fn set_password(&mut self, at: usize) {
+        let (now, user) = (self.clock(at), self.writer(at));
+        let secrets = LoginSecrets { verifier: format!("{CANARY} {}", self.rng.number()) };
+        let Some(replica) = self.sites[at].replica_mut() else {
+            return;
+        };
+        match replica.write(now, |batch| Ok(batch.set_credential(&user, &secrets))) {
+            Ok((set, outputs)) => {
+                match set {
+                    Ok(()) => self.count("credential"),
+                    Err(WriteError::Refused(code)) => self.count(&format!("refused:{code}")),
+                    Err(error) => self.fail(format!("instance {at} could not set a password: {error}")),
+                }
+                self.handle_outputs(at, Some(Ok::<_, String>(outputs)));
+            }
+            Err(error) => self.fail(format!("instance {at} could not set a password: {error}")),
         }
     }
 
