@@ -257,6 +257,11 @@ enum Kit {
         #[arg(long)]
         kit: PathBuf,
     },
+    /// Say that the printed kit is in hand: until then the site asks for its fingerprint.
+    Confirm {
+        /// As it stands on the kit.
+        fingerprint: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -342,6 +347,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             println!("The recovery kit is {}. Print it and keep it away from this machine.", founding.kit.display());
             println!("Its passphrase, shown once: {}", founded.passphrase);
             println!("Its fingerprint: {}", founded.fingerprint);
+            println!("Once it is printed, say so with `archipel kit confirm` and the fingerprint on it.");
             Ok(())
         }
         Command::Invite { code, name, structures, logins } => invite(&folder, &code, &name, &structures, &logins),
@@ -371,6 +377,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             println!("The kit opens. Fingerprint: {}", schema::identity::organisation(&root.public()).short());
             Ok(())
         }
+        Command::Kit(Kit::Confirm { fingerprint }) => running::confirm_kit(&folder, &fingerprint),
         Command::User(User::Add { login, name, roles, sites }) => {
             let password = read_secret("Password for this login: ")?;
             running::add_user(&folder, [&login, &name, &password], &roles, &sites)

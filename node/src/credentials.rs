@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use schema::id::UserId;
+use schema::id::{SiteId, UserId};
 use schema::time::Timestamp;
 
 use crate::folder::random;
@@ -57,7 +57,8 @@ impl Credentials {
                expires INTEGER) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS tokens_of ON tokens (user);
              CREATE TABLE IF NOT EXISTS invitations (token BLOB PRIMARY KEY, content TEXT NOT NULL,
-               expires INTEGER NOT NULL) WITHOUT ROWID;",
+               expires INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE IF NOT EXISTS admitted (site TEXT PRIMARY KEY, token BLOB NOT NULL) WITHOUT ROWID;",
         )?;
         #[cfg(unix)]
         {
@@ -135,10 +136,25 @@ impl Credentials {
         Ok(found.query_row(params![hash, now.0 as i64], |row| row.get(0)).optional()?)
     }
 
-    /// Ends an invitation: it is good once.
-    pub fn end_invitation(&self, token: &[u8; 16]) -> anyhow::Result<()> {
+    /// Notes that this site was let in by an invitation. It ends when the site is heard of: the answer that let it in may
+    /// have been lost on its way, and then it asks again, with another key.
+    pub fn note_admitted(&self, site: &SiteId, token: &[u8; 16]) -> anyhow::Result<()> {
         let hash = token_hash(&data_encoding::HEXLOWER.encode(token));
-        self.lock().execute("DELETE FROM invitations WHERE token = ?", [hash])?;
+        let sql = "INSERT OR REPLACE INTO admitted (site, token) VALUES (?, ?)";
+        self.lock().execute(sql, params![site.to_string(), hash])?;
+        Ok(())
+    }
+
+    /// Ends the invitation that let this site in, if it is here for the first time: it is good once.
+    pub fn end_invitation_of(&self, site: &SiteId) -> anyhow::Result<()> {
+        let conn = self.lock();
+        let site = site.to_string();
+        let mut found = conn.prepare_cached("SELECT token FROM admitted WHERE site = ?")?;
+        let token: Option<Vec<u8>> = found.query_row([&site], |row| row.get(0)).optional()?;
+        if let Some(token) = token {
+            conn.execute("DELETE FROM invitations WHERE token = ?", [&token])?;
+            conn.execute("DELETE FROM admitted WHERE token = ?", [&token])?;
+        }
         Ok(())
     }
 }

@@ -89,6 +89,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(links::set))
         .routes(routes!(control::change_site))
         .routes(routes!(control::confirm_sequencer))
+        .routes(routes!(control::confirm_kit))
         .routes(routes!(control::stand_by))
         .routes(routes!(control::hand_over))
         .routes(routes!(control::invite))

@@ -8,6 +8,7 @@ use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use schema::identity::{Secret, organisation};
+use sync::replica::Replica;
 
 use crate::folder::{random, write_private};
 use crate::refusal::{OrRefuse as _, Refusal, codes};
@@ -16,6 +17,9 @@ use crate::refusal::{OrRefuse as _, Refusal, codes};
 const MAX_KIT_BYTES: u64 = 64 * 1024;
 /// Cost that a kit may ask for: KiB, passes, lanes. A kit is somebody's file.
 const MAX_COST: (u32, u32, u32) = (1 << 20, 64, 16);
+
+/// The note of a site whose organisation's kit nobody has confirmed to have: since when, in milliseconds.
+pub const UNCONFIRMED: &str = "kit";
 
 /// What was written.
 #[derive(Debug)]
@@ -133,6 +137,17 @@ pub fn open(path: &Path, passphrase: &str) -> Result<Secret, Refusal> {
     let opened = ChaCha20Poly1305::new(&Key::from(key)).decrypt(&Nonce::from(kit.nonce), kit.sealed.as_slice());
     let root = opened.map_err(|_| Refusal::new(&codes::KIT_PASSPHRASE))?;
     Ok(Secret::from_bytes(root.try_into().map_err(|_| damaged())?))
+}
+
+/// Somebody typed the fingerprint of the organisation's kit back: nobody is asked for it any more.
+/// Errors: it is another organisation's; the disk does not take it.
+pub fn confirm(replica: &mut Replica, fingerprint: &str) -> anyhow::Result<()> {
+    let digits = |text: &str| text.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+    let is_it = replica.policy().is_some_and(|policy| digits(&policy.org.short()) == digits(fingerprint));
+    if !is_it {
+        return Err(Refusal::new(&codes::KIT_FOREIGN).into());
+    }
+    Ok(replica.set_note(UNCONFIRMED, None)?)
 }
 
 /// Groups of four letters, as the passphrase is shown.

@@ -85,6 +85,7 @@ pub fn init(path: &Path, config: &Config, founding: &Founding) -> anyhow::Result
         folder.keep_key(&key)?;
         let mut opened = site::make(path)?;
         opened.replica().bootstrap(now(), signed)?;
+        opened.replica().set_note(kit::UNCONFIRMED, Some(&now().0.to_be_bytes()))?;
         name_person(opened.replica(), &user, &founding.person)?;
         opened.replica().write(now(), |batch| batch.set_credential(&user, &secrets))?;
         Ok(written)
@@ -329,7 +330,7 @@ pub fn answer(core: &mut Core, request: JoinRequest) {
 
 fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<()> {
     let question = JoinQuestion::from_bytes(question).context("the question is damaged")?;
-    // A line is spent by what it brings about, and by nothing else.
+    // A line is spent once the site that it let in is heard of, and by nothing else: the answer may be lost on its way.
     let content = core.credentials().invitation(&question.token, now())?.or_refuse(&codes::INVITE_SPENT)?;
     let invited: Invited = serde_json::from_str(&content)?;
     if !core.replica().may_say() {
@@ -381,7 +382,7 @@ fn admit(core: &mut Core, site: SiteId, question: &[u8]) -> anyhow::Result<()> {
             say(core, &Body::User(entry))?;
         }
     }
-    core.credentials().end_invitation(&question.token)
+    core.credentials().note_admitted(&site, &question.token)
 }
 
 /// Adds a statement; what others must hear of it is sent whatever comes after.

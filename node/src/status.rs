@@ -9,6 +9,8 @@ use schema::time::{Hlc, Timestamp};
 use sync::net::{Gate, Path};
 use sync::replica::{Alarm, Exchange, Replica};
 
+use crate::kit;
+
 /// A site's state at one moment.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -35,6 +37,9 @@ pub struct SyncStatus {
     pub peers: Vec<PeerStatus>,
     /// What people must hear of.
     pub alarms: Vec<(Alarm, Timestamp)>,
+    /// Since when somebody should have typed the fingerprint of the recovery kit back; `None`: it was, or is for another
+    /// site (R14).
+    pub kit_unconfirmed: Option<Timestamp>,
     /// Records received and not shown yet.
     pub catching_up: u64,
     /// Digest of vector and documents per scope here.
@@ -102,6 +107,7 @@ impl Status {
             alone_since,
             peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
             alarms: replica.alarms.iter().map(|(alarm, at)| (alarm.clone(), *at)).collect(),
+            kit_unconfirmed: kit_unconfirmed(replica),
             catching_up: replica.backlog(),
             scopes: scopes.collect(),
         };
@@ -114,6 +120,11 @@ impl Status {
             disabled_here: replica.disabled_here(),
         }
     }
+}
+
+fn kit_unconfirmed(replica: &Replica) -> Option<Timestamp> {
+    let note = replica.note(kit::UNCONFIRMED).ok().flatten()?;
+    Some(Timestamp(u64::from_be_bytes(note.try_into().ok()?)))
 }
 
 fn peer(replica: &Replica, gate: &Gate, site: SiteId) -> PeerStatus {

@@ -13,7 +13,7 @@ mod forks;
 mod records;
 pub mod scope;
 
-pub use events::{Admission, Effect, EngineInput, Event, Fetched, SessionId};
+pub use events::{Admission, Effect, EngineInput, Event, Fetched, ReceivedPiece, SessionId};
 pub use scope::ScopeSync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,7 +26,7 @@ use schema::time::Timestamp;
 use crate::frontiers::Newest;
 use crate::limits::{
     ACK_PATIENCE, FRAME_MIN_BYTES, FRAME_START_BYTES, FRAME_TARGET_BYTES, LINK_FAST, LINK_SLOW, MAX_OFFERS,
-    PING_INTERVAL, SESSION_SILENCE, SKIPPED_INTERVAL,
+    MAX_WHOLE_BODY, PING_INTERVAL, SESSION_SILENCE, SKIPPED_INTERVAL,
 };
 use crate::store::LogIndex;
 use crate::store::log_index::HeldSeqs;
@@ -73,11 +73,13 @@ impl SyncSession {
     fn in_flight(&self) -> usize {
         self.scopes.values().map(ScopeSync::in_flight).sum()
     }
-    /// A frame took this long from here to being durable there: the next ones are of a size that takes seconds at most.
-    fn measured(&mut self, took: std::time::Duration) {
+    /// A frame of this size took this long from here to being durable there: the next ones are of a size that takes seconds
+    /// at most. One that was small says nothing of what a large one would take.
+    fn measured(&mut self, took: std::time::Duration, size: usize) {
+        let tells = size >= self.frame_bytes / 4;
         self.frame_bytes = match took {
             took if took > LINK_SLOW => self.frame_bytes / 2,
-            took if took < LINK_FAST => self.frame_bytes * 2,
+            took if took < LINK_FAST && tells => self.frame_bytes * 2,
             _ => self.frame_bytes,
         }
         .clamp(FRAME_MIN_BYTES, FRAME_TARGET_BYTES);
@@ -259,7 +261,7 @@ impl Engine {
             Message::Runs { scope, lane, cursor, runs } => self.runs(turn, id, scope, lane, cursor, runs),
             Message::Ack { scope, lane, cursor: _ } => {
                 let took = session.scopes.get_mut(&scope).and_then(|sync| sync.lane(lane).acknowledged(now));
-                took.into_iter().for_each(|took| session.measured(took));
+                took.into_iter().for_each(|(took, size)| session.measured(took, size));
                 self.pump(turn, id, scope);
                 self.pump_waiting(turn, id);
             }
@@ -274,6 +276,15 @@ impl Engine {
                 }
             }
             Message::Bodies { scope, bodies } => turn.out.push(Effect::AdmitBodies(scope, bodies)),
+            Message::WantPiece { scope, wanted } => {
+                let most = session.frame_bytes.min(MAX_WHOLE_BODY);
+                if self.may_carry(turn, id, &scope) {
+                    turn.out.push(Effect::SendPiece(id, scope, (wanted, most)));
+                }
+            }
+            Message::Piece { name, length, offset, bytes } => {
+                turn.out.push(Effect::AdmitPiece(id, ReceivedPiece { name, length, offset, bytes }));
+            }
             Message::ForkPoints { scope, log, points } => self.fork_points(turn, id, scope, log, points),
             Message::ForkBranch(branch) => turn.out.push(Effect::AdmitBranch(id, branch)),
             Message::ForkList { scope, held } => self.fork_list(turn, id, scope, held),

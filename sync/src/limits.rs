@@ -14,7 +14,7 @@ pub const MIN_OPENED_BYTES: usize = 64 * 1024;
 /// Bytes of bodies after which a frame of runs is closed, at most: large enough for zstd, small enough to resume.
 pub const FRAME_TARGET_BYTES: usize = 256 * 1024;
 /// The same for the first frames of a session, before its link is known.
-pub const FRAME_START_BYTES: usize = 64 * 1024;
+pub const FRAME_START_BYTES: usize = 16 * 1024;
 /// The same at the least: 2 s of a link of 16 kbit/s.
 pub const FRAME_MIN_BYTES: usize = 4 * 1024;
 /// A frame that takes longer than this to be durable at the peer halves the next ones (R21).
@@ -43,9 +43,15 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a site announces what it holds of a scope, while that changes (R17).
 pub const FRONTIER_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes of announcements in one frame, about.
-pub const FRONTIER_FRAME_BYTES: usize = 256 * 1024;
+pub const FRONTIER_FRAME_BYTES: usize = 16 * 1024;
+/// Bytes of a body that travels with its record, or with other bodies: 2 s of a link of 64 kbit/s. A longer one comes
+/// in pieces (R21).
+pub const MAX_WHOLE_BODY: usize = 16 * 1024;
+/// How long a peer that was asked for the next piece of a body may take before somebody else is asked: twice what a piece
+/// takes on a link of 16 kbit/s.
+pub const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of bodies sent in one message, beside the last of them.
-pub const BODIES_FRAME_BYTES: usize = 1 << 20;
+pub const BODIES_FRAME_BYTES: usize = 16 * 1024;
 /// Records whose bodies are asked for, and bodies sent, in one message.
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.
@@ -79,13 +85,13 @@ pub const FORK_MEMORY: Duration = Duration::from_secs(86_400);
 pub const GENERATION_PACE: Duration = Duration::from_secs(60);
 /// Bytes of bodies that one signature of this site ends: a run is never torn, so this is what a slow link must pass at
 /// once. A single record may have more.
-pub const MAX_UNSIGNED_BYTES: usize = 64 * 1024;
+pub const MAX_UNSIGNED_BYTES: usize = 16 * 1024;
 /// Sites, scopes, logs or authors in one message.
 pub const MAX_ITEMS: u64 = 65_536;
 /// Statements in one message of the authority log.
 pub const AUTHORITY_BATCH: usize = 512;
 /// Bytes of statements in one message, beside one that is longer alone: a statement may have 256 KiB.
-pub const AUTHORITY_FRAME_BYTES: usize = 1 << 20;
+pub const AUTHORITY_FRAME_BYTES: usize = 16 * 1024;
 /// Enrolments that the sequencer copies in one go: each is a statement for everybody, for ever (R15).
 pub const COPIED_AT_ONCE: usize = 16;
 /// Users of whom is looked in one go whether what they log in with is sealed to every site that it is for (R16).

@@ -6,6 +6,7 @@
 //! other difference between them.
 
 mod authority;
+mod bodies;
 mod credentials;
 mod effects;
 mod exchange;
@@ -173,14 +174,10 @@ pub struct Replica {
     authority_heard: bool,
     /// Whether an admin said that nobody knows more of it.
     authority_trusted: bool,
-    /// Whether bodies may be lacking here: documents are not what records make of them until those come.
-    lacks_bodies: bool,
-    /// Where the next question for bodies goes on among those that are lacking.
-    wanted_from: Vec<u8>,
+    /// Bodies that are lacking here.
+    lacking: bodies::Lacking,
     /// Where copying what sites said of their people goes on.
     uncopied_from: Vec<u8>,
-    /// When a session was last asked for bodies that are lacking here.
-    wanted: Timestamp,
     /// People whom this site disabled in its own log, which the authority log does not say yet.
     disabled_here: Arc<BTreeSet<UserId>>,
     changed: Vec<DocChanged>,
@@ -265,9 +262,7 @@ impl Replica {
             counted: exchange::Counted::default(),
             authority_heard: false,
             authority_trusted: false,
-            lacks_bodies: true,
-            wanted: start.now,
-            wanted_from: Vec::new(),
+            lacking: bodies::Lacking::new(start.now),
             uncopied_from: Vec::new(),
             disabled_here: Arc::default(),
             changed: Vec::new(),
@@ -429,7 +424,7 @@ impl Replica {
         self.noted.clear();
         self.due = due;
         self.served = scope.or(self.served);
-        self.lacks_bodies |= verdicts.contains_key("waiting-body");
+        self.lacking.any |= verdicts.contains_key("waiting-body");
         self.count(verdicts);
         self.changed.extend(changed);
         self.copy_enrolments(now)?;
@@ -535,7 +530,7 @@ impl Replica {
             policy,
             authority: self.authority.pin().unwrap_or_default(),
             log_index: self.store.log_index(),
-            settled: self.backlog() == 0 && !self.lacks_bodies,
+            settled: self.backlog() == 0 && !self.lacking.any,
             store: self.store_id,
             generation: self.generation,
             cursors: &self.cursors,

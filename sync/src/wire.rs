@@ -8,12 +8,13 @@ use schema::authority::{Pin, Signed};
 use schema::codec::{Canonical, CodecError, Reader, Writer};
 use schema::fork::{Branch, ForkProof};
 use schema::id::{GenerationId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
+use schema::record::BodyName;
 use thiserror::Error;
 
 use crate::frontiers::Update;
 use crate::limits::{
-    AUTHORITY_BATCH, MAX_FORK_POINTS, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES, MAX_OPENED_RATIO, MAX_WANTED,
-    MIN_OPENED_BYTES,
+    AUTHORITY_BATCH, FRAME_TARGET_BYTES, MAX_FORK_POINTS, MAX_FRAME_BYTES, MAX_ITEMS, MAX_OPENED_BYTES,
+    MAX_OPENED_RATIO, MAX_WANTED, MIN_OPENED_BYTES,
 };
 use crate::store::log_index::{Line, LogName};
 pub use layout::PackedRuns;
@@ -111,6 +112,17 @@ pub struct Offer {
     pub announced: u64,
 }
 
+/// A piece of a body that somebody lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPiece {
+    /// A record that names the body: site, generation, seq.
+    pub record: (SiteId, GenerationId, u64),
+    /// The body.
+    pub name: BodyName,
+    /// How many bytes of it are there already.
+    pub offset: u32,
+}
+
 /// A digest of documents and the authority log it was judged by: only at equal ends of that log do equal
 /// records make equal documents (what waits for a statement is not shown yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +215,24 @@ pub enum Message {
         scope: ScopeId,
         /// Their bytes: the hash is computed.
         bodies: Vec<Vec<u8>>,
+    },
+    /// The sender holds a record and lacks this body of it, which is too long for one message: it wants the next piece.
+    WantPiece {
+        /// Of which scope.
+        scope: ScopeId,
+        /// The record and its body.
+        wanted: WantedPiece,
+    },
+    /// A piece of a body that was wanted.
+    Piece {
+        /// Which body.
+        name: BodyName,
+        /// Bytes of the whole body, whatever a record promises.
+        length: u32,
+        /// Where in it the piece begins.
+        offset: u32,
+        /// What stands there, at most `FRAME_TARGET_BYTES`.
+        bytes: Vec<u8>,
     },
     /// Hashes of records of a log that the sender holds in another history than the receiver, as far as it knows: asks
     /// where the two part (R20).
@@ -461,6 +491,22 @@ fn write_message(message: &Message, out: &mut Writer) {
             out.u8(22);
             proof.write(out);
         }
+        Message::WantPiece { scope, wanted: WantedPiece { record: (site, generation, seq), name, offset } } => {
+            out.u8(23);
+            scope.write(out);
+            site.write(out);
+            generation.write(out);
+            out.varint(*seq);
+            name.write(out);
+            out.u32(*offset);
+        }
+        Message::Piece { name, length, offset, bytes } => {
+            out.u8(24);
+            name.write(out);
+            out.u32(*length);
+            out.u32(*offset);
+            out.bytes(bytes);
+        }
         // Nobody makes one here.
         Message::Newer(tag) => out.u8(*tag),
     }
@@ -547,6 +593,20 @@ fn read_message(input: &mut Reader<'_>) -> Result<Message, CodecError> {
             wanted: input.list(MAX_ITEMS as usize, "forks", |input| input.array("fork"))?,
         },
         22 => Message::Fork(Canonical::read(input)?),
+        23 => Message::WantPiece {
+            scope: Canonical::read(input)?,
+            wanted: WantedPiece {
+                record: (Canonical::read(input)?, Canonical::read(input)?, input.varint("seq")?),
+                name: Canonical::read(input)?,
+                offset: input.u32("offset")?,
+            },
+        },
+        24 => Message::Piece {
+            name: Canonical::read(input)?,
+            length: input.u32("length")?,
+            offset: input.u32("offset")?,
+            bytes: input.bytes(FRAME_TARGET_BYTES, "piece")?.to_vec(),
+        },
         newer => Message::Newer(newer),
     })
 }

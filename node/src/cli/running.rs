@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::clock::now;
 use crate::folder::{Folder, write_private};
 use crate::http::MAX_IMPORT;
+use crate::kit;
 use crate::passwords;
 use crate::refusal::{OrRefuse as _, Refusal, codes, shown};
 use crate::site;
@@ -315,6 +316,15 @@ pub(super) fn add_structure(folder: &Folder, name: &str, parent: Option<&String>
 /// Says that no other site holds a longer authority log.
 pub(super) fn confirm_sequencer(folder: &Folder) -> anyhow::Result<()> {
     Running::read(folder)?.call("POST", "/api/v1/sequencer/confirmation", None).map(drop)
+}
+
+/// Says that the recovery kit with this fingerprint is in hand, to the running node or, if there is none, in the store.
+pub(super) fn confirm_kit(folder: &Folder, fingerprint: &str) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&json!({ "fingerprint": fingerprint }))?;
+    if asked(folder, |running| running.call("POST", "/api/v1/kit/confirmation", Some(&body)))?.is_some() {
+        return Ok(());
+    }
+    kit::confirm(site::open(folder.path())?.replica(), fingerprint)
 }
 
 /// Has the running site take the authority log over: the root key signs here, and goes nowhere.

@@ -21,8 +21,10 @@ use super::{App, Problem};
 use crate::clock::{from_rfc3339, now};
 use crate::folder::random;
 use crate::import;
+use crate::kit;
 use crate::membership::{self, Invited};
 use crate::read_model::tables;
+use crate::refusal::Refusal;
 
 /// The OpenAPI document.
 pub(super) async fn document(State(app): State<App>) -> impl IntoResponse {
@@ -150,6 +152,28 @@ pub(super) async fn confirm_sequencer(State(app): State<App>, asker: Principal) 
         replica.is_sequencer()
     });
     if is_sequencer.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_sequencer()) }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KitSeen {
+    /// As it stands on the recovery kit.
+    fingerprint: String,
+}
+
+/// Says that somebody has the recovery kit in hand: its fingerprint is typed back (R14).
+#[utoipa::path(post, path = "/api/v1/kit/confirmation", request_body = KitSeen, responses((status = 204)))]
+pub(super) async fn confirm_kit(
+    State(app): State<App>,
+    asker: Principal,
+    JsonBody(given): JsonBody<KitSeen>,
+) -> Result<StatusCode, Problem> {
+    asker.admin()?;
+    let confirmed = app.site.run(move |core| kit::confirm(core.replica(), &given.fingerprint)).await?;
+    match confirmed.map_err(Refusal::of) {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 #[derive(Serialize, ToSchema)]

@@ -91,6 +91,16 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
             words: "Two tickets were given one number by a machine that was set back; the younger one carries letters.",
         });
     }
+    let governs = schema::access::may_govern(&asker.actor.entry);
+    if let Some(since) = status.sync.kit_unconfirmed.filter(|_| governs) {
+        alarms.push(AlarmRow {
+            code: "KIT-UNCONFIRMED",
+            params: serde_json::json!({}),
+            at: rfc3339(since),
+            words: "Nobody has said yet that the recovery kit is printed and kept away from this machine. Type the \
+                    fingerprint that stands on it: `archipel kit confirm FINGERPRINT`.",
+        });
+    }
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
         alone_since: status.sync.alone_since.map(rfc3339),

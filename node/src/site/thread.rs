@@ -203,7 +203,10 @@ impl Core {
                     let _ = permits.try_recv();
                 }
                 match event {
-                    NetEvent::Connected(session, peer) => self.replica.connected(now(), session, peer)?,
+                    NetEvent::Connected(session, peer) => {
+                        self.credentials.end_invitation_of(&peer)?;
+                        self.replica.connected(now(), session, peer)?
+                    }
                     NetEvent::Frame(session, frame) => self.replica.received(now(), session, &frame)?,
                     NetEvent::Closed(session) => self.replica.closed(now(), session)?,
                     NetEvent::Join(request) => {

@@ -6,11 +6,12 @@ use schema::authority::Pin;
 use schema::fork::{Branch, Fork, ForkProof};
 use schema::id::{GenerationId, RecordHash, ScopeId, SiteId, StoreId};
 use schema::policy::Policy;
+use schema::record::BodyName;
 
 use crate::frontiers::{Frontiers, Update};
 use crate::store::LogIndex;
 use crate::store::log_index::{HeldSeqs, Line, LogName};
-use crate::wire::{Cursor, Lane, Message, PackedRuns};
+use crate::wire::{Cursor, Lane, Message, PackedRuns, WantedPiece};
 
 /// A session's number, given by whoever runs the transport. Never used twice.
 pub type SessionId = u64;
@@ -37,6 +38,19 @@ pub struct EngineInput<'a> {
     pub frontiers: &'a Frontiers,
     /// The lines of the newest announcement of a site in a scope.
     pub lines: &'a dyn Fn(&SiteId, &ScopeId) -> HeldSeqs,
+}
+
+/// A piece of a body, as it came.
+#[derive(Debug)]
+pub struct ReceivedPiece {
+    /// Which body.
+    pub name: BodyName,
+    /// Bytes of the whole, as the sender has it.
+    pub length: u32,
+    /// Where in it the piece begins.
+    pub offset: u32,
+    /// What stands there.
+    pub bytes: Vec<u8>,
 }
 
 /// What happened.
@@ -133,6 +147,10 @@ pub enum Effect {
     SendBodies(SessionId, ScopeId, Vec<(SiteId, GenerationId, u64)>),
     /// Keep bodies that were asked for.
     AdmitBodies(ScopeId, Vec<Vec<u8>>),
+    /// Send a piece of a body, of at most so many bytes.
+    SendPiece(SessionId, ScopeId, (WantedPiece, usize)),
+    /// Take a piece of a body that is lacking.
+    AdmitPiece(SessionId, ReceivedPiece),
     /// Find out where a peer's history of a log parts from this site's: the hashes that it holds, or none to begin.
     FindFork(SessionId, ScopeId, LogName, Vec<(u64, RecordHash)>),
     /// Compare a peer's lines of logs that are not open here with what is held.

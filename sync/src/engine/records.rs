@@ -174,7 +174,7 @@ impl Engine {
                 self.say_vector(turn, id, scope, true);
             }
             Fetched::Runs(cursor, runs) => {
-                let stopped = sync.lane(lane).fetched(now, cursor, !runs.is_empty());
+                let stopped = sync.lane(lane).fetched(now, cursor, (!runs.is_empty()).then(|| runs.size()));
                 if !runs.is_empty() {
                     sync.touched = now;
                     sync.in_step = false;

@@ -19,8 +19,8 @@ pub struct LaneState {
     /// The peer's cursor, to be checked by the next fetch.
     check: Option<[u8; 16]>,
     in_flight: usize,
-    /// When each frame of records on the way was sent.
-    sent_at: VecDeque<Timestamp>,
+    /// When each frame of records on the way was sent, and its size in bytes before compression.
+    sent_at: VecDeque<(Timestamp, usize)>,
     /// When the oldest frame on the way was sent, or the last acknowledgement came.
     waits_from: Timestamp,
     fetching: bool,
@@ -53,14 +53,16 @@ impl LaneState {
         self.sent.is_some_and(|sent| sent.counter < arrivals)
     }
 
-    /// Takes the answer of a fetch; `true` if it moved nothing, so that asking again at once is no use.
-    pub fn fetched(&mut self, now: Timestamp, cursor: Cursor, sends: bool) -> bool {
+    /// Takes the answer of a fetch, with so many bytes to send; `true` if it moved nothing, so that asking again at once is
+    /// no use.
+    pub fn fetched(&mut self, now: Timestamp, cursor: Cursor, size: Option<usize>) -> bool {
+        let sends = size.is_some();
         self.fetching = false;
         if self.in_flight == 0 {
             self.waits_from = now;
         }
         self.in_flight += usize::from(sends);
-        self.sent_at.extend(sends.then_some(now));
+        self.sent_at.extend(size.map(|size| (now, size)));
         let stopped = self.sent.is_some_and(|sent| sent.counter == cursor.counter);
         self.sent = self.sent.map(|_| cursor);
         if sends {
@@ -74,16 +76,16 @@ impl LaneState {
         let cursor = self.sent.filter(|cursor| cursor.counter > self.told)?;
         self.told = cursor.counter;
         self.in_flight += 1;
-        self.sent_at.push_back(now);
+        self.sent_at.push_back((now, 0));
         self.waits_from = now;
         Some(cursor)
     }
 
-    /// The peer made a frame durable; answers with how long that took from when it was given to the link.
-    pub fn acknowledged(&mut self, now: Timestamp) -> Option<Duration> {
+    /// The peer made a frame durable; answers with how long that took from when it was given to the link, and its size.
+    pub fn acknowledged(&mut self, now: Timestamp) -> Option<(Duration, usize)> {
         self.waits_from = now;
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.sent_at.pop_front().map(|sent| now.since(sent))
+        self.sent_at.pop_front().map(|(sent, size)| (now.since(sent), size))
     }
 }
 
@@ -180,7 +182,7 @@ impl ScopeSync {
         self.asked = self.asked.map(|at| at.min(now));
         for lane in &mut self.lanes {
             lane.waits_from = lane.waits_from.min(now);
-            lane.sent_at.iter_mut().for_each(|sent| *sent = now.min(*sent));
+            lane.sent_at.iter_mut().for_each(|(sent, _)| *sent = now.min(*sent));
         }
     }
 

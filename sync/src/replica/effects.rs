@@ -6,21 +6,19 @@ use schema::authority::{Signed, pin};
 use schema::codec::Canonical;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId, StoreId};
 use schema::policy::{AuthorityError, Policy};
-use schema::record::BodyName;
 use schema::time::{Hlc, Timestamp};
 
 use super::fetch::Wanted;
 use super::references::HeldRecords;
 use super::{Alarm, Output, Replica, ReplicaError, cursor_key};
-use crate::admission::{Admitted, NO_SIGNATURE, Reject, Run, admit, hash_at, names_of, put_body, stored, with_bodies};
+use crate::admission::{Admitted, NO_SIGNATURE, Reject, Run, admit, hash_at};
 use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
-    AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES, BODIES_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES,
-    GENERATION_PACE, MAX_LEFT_OUT, MAX_WANTED, MISTAKE_PATIENCE, WANT_INTERVAL,
+    AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_LEFT_OUT,
+    MISTAKE_PATIENCE,
 };
 use crate::store::log_index::HeldSeqs;
-use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
 use crate::wire::layout::RunHead;
 use crate::wire::runs::UnpackError;
@@ -104,7 +102,9 @@ impl Replica {
             Effect::AdmitFrontiers(session, said) => return self.admit_frontiers(now, session, said),
             Effect::SendFrontiers(session, places) => self.send_frontiers(session, &places)?,
             Effect::SendBodies(session, scope, wanted) => self.send_bodies(session, scope, &wanted)?,
-            Effect::AdmitBodies(scope, bodies) => self.admit_bodies(&scope, bodies)?,
+            Effect::AdmitBodies(scope, bodies) => self.admit_bodies(&scope, &bodies)?,
+            Effect::SendPiece(session, scope, wanted) => self.send_piece(session, scope, &wanted)?,
+            Effect::AdmitPiece(session, piece) => self.admit_piece(now, session, piece)?,
             Effect::FindFork(session, scope, log, points) => self.find_fork(session, scope, log, &points)?,
             Effect::CompareClosed(session, scope, lines) => self.compare_closed(session, scope, &lines)?,
             Effect::AdmitBranch(session, branch) => return self.admit_branch(now, session, branch),
@@ -396,83 +396,6 @@ impl Replica {
         Ok(())
     }
 
-    /// Sends the bodies that a peer lacks of records of a scope, up to a frame; it asks for the rest again. What is
-    /// not held, or of another scope, is left out.
-    fn send_bodies(
-        &mut self,
-        session: SessionId,
-        scope: ScopeId,
-        wanted: &[(SiteId, GenerationId, u64)],
-    ) -> Result<(), StoreError> {
-        let reading = self.store.read()?;
-        let (mut bodies, mut bytes) = (Vec::new(), 0);
-        for (site, generation, seq) in wanted.iter().take(MAX_WANTED) {
-            let id = LogId { site: *site, generation: *generation, scope };
-            let log = self.store.log_index().log(&reading, &id)?;
-            let Some(log) = log.filter(|log| (log.from()..=log.seq).contains(seq)) else {
-                continue;
-            };
-            let held = with_bodies(&reading, stored(&reading, log.no, *seq)?)?.bodies;
-            for body in held.into_iter().flatten().take(MAX_WANTED - bodies.len()) {
-                bytes += body.len();
-                bodies.push(body);
-            }
-            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED {
-                break;
-            }
-        }
-        if !bodies.is_empty() {
-            self.send(session, &Message::Bodies { scope, bodies });
-        }
-        Ok(())
-    }
-
-    /// Keeps bodies that records of this scope lack here, and judges those again.
-    fn admit_bodies(&mut self, scope: &ScopeId, bodies: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        self.due |= self.store.write(Durability::Durable, |writing| {
-            for body in &bodies {
-                for name in names_of(body) {
-                    if is_lacking(writing, scope, &name, body.len())? {
-                        put_body(writing, &name, body)?;
-                    }
-                }
-            }
-            is_due(writing)
-        })?;
-        Ok(())
-    }
-
-    /// Asks for bodies that are lacking here, others each time: what nobody gives holds up nothing else. Linear in
-    /// `MAX_WANTED`.
-    pub(super) fn want_bodies(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
-        if !self.lacks_bodies || (now >= self.wanted && now.since(self.wanted) < WANT_INTERVAL) {
-            return Ok(());
-        }
-        self.wanted = now;
-        let reading = self.store.read()?;
-        let rows = reading.range(Table::NamedOnly, &self.wanted_from, None, MAX_WANTED)?;
-        self.lacks_bodies = !(rows.is_empty() && self.wanted_from.is_empty());
-        self.wanted_from = match rows.last().filter(|_| rows.len() == MAX_WANTED) {
-            Some((last, _)) => [last.as_slice(), &[0]].concat(),
-            None => Vec::new(),
-        };
-        let mut wanted: BTreeMap<ScopeId, Vec<(SiteId, GenerationId, u64)>> = BTreeMap::new();
-        for (key, _) in &rows {
-            let place = key.len().checked_sub(RECORD_KEY_BYTES).and_then(|at| read_record_key(&key[at..]));
-            let (no, seq) = place.ok_or(StoreError::Damaged { table: Table::NamedOnly.name() })?;
-            let log = stored(&reading, no, seq)?.record.header.log;
-            wanted.entry(log.scope).or_default().push((log.site, log.generation, seq));
-        }
-        for (scope, records) in wanted {
-            let carries = |(id, session): (&SessionId, &SyncSession)| session.scope(&scope).is_some().then_some(*id);
-            let sessions: Vec<SessionId> = self.engine.sessions().iter().filter_map(carries).collect();
-            for session in sessions {
-                self.send(session, &Message::Want { scope, records: records.clone() });
-            }
-        }
-        Ok(())
-    }
-
     fn keep_store(&mut self, peer: SiteId, store: StoreId) -> Result<(), StoreError> {
         if self.stores.insert(peer, store) != Some(store) {
             let key = [b"peer/".as_slice(), &peer.0].concat();
@@ -482,24 +405,8 @@ impl Replica {
     }
 }
 
-/// Whether one of the first records that name a body here and lack it is of this scope, and of this length.
-fn is_lacking(source: &impl Source, scope: &ScopeId, name: &BodyName, length: usize) -> Result<bool, StoreError> {
-    let key = name.to_bytes();
-    for (row, _) in source.range(Table::NamedOnly, &key, after_prefix(&key).as_deref(), MAX_WANTED)? {
-        let Some((no, seq)) = row.get(key.len()..).and_then(read_record_key) else {
-            continue;
-        };
-        let record = stored(source, no, seq)?.record;
-        let is_its = |(of, promised): (BodyName, u32)| of == *name && promised as usize == length;
-        if record.header.log.scope == *scope && record.bodies().any(is_its) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Whether records are due to be judged again.
-fn is_due(source: &impl Source) -> Result<bool, StoreError> {
+pub(super) fn is_due(source: &impl Source) -> Result<bool, StoreError> {
     let has_rows = |table| source.range(table, &[], None, 1).map(|rows| !rows.is_empty());
     Ok(has_rows(Table::Due)? || has_rows(Table::Restand)?)
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
 use schema::identity::Signature;
-use schema::record::{MAX_RUN_BYTES, MAX_RUN_RECORDS};
+use schema::record::MAX_RUN_RECORDS;
 
 use super::Replica;
 use super::references::References;
 use crate::admission::{NO_SIGNATURE, RecordWithBodies, Run, stored, with_bodies};
 use crate::engine::Fetched;
-use crate::limits::MAX_SCAN;
+use crate::limits::{MAX_SCAN, MAX_UNSIGNED_BYTES, MAX_WHOLE_BODY};
 use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
@@ -86,7 +86,9 @@ impl Replica {
                 // The last one before a fork may have stood inside a run: the proof of the fork says that it is the site's.
                 let is_end = || forks.ends_at(&found.record.header.log, arrival.seq, &found.record.hash());
                 let signature = found.signature.or_else(|| is_end().then_some(NO_SIGNATURE));
-                let read = with_bodies(&reading, found)?;
+                let mut read = with_bodies(&reading, found)?;
+                // It comes in pieces: a run is never torn, and would hold up everything on a thin link.
+                read.bodies.iter_mut().for_each(|body| drop(body.take_if(|body| body.len() > MAX_WHOLE_BODY)));
                 bytes += packed_bytes(&read);
                 open.push(read);
                 if let Some(signature) = signature {
@@ -123,8 +125,9 @@ struct Frame<'s> {
 
 impl Frame<'_> {
     fn add(&mut self, log: LogId, records: Vec<RecordWithBodies>, signature: Signature) -> Result<(), StoreError> {
-        let bytes: usize = records.iter().map(|with| with.record.body_bytes()).sum();
-        let fits = self.bytes + bytes <= MAX_RUN_BYTES;
+        let bytes: usize = records.iter().map(body_bytes).sum();
+        // What is joined is kept so, and goes on as one over links that are thinner than this one.
+        let fits = self.bytes + bytes <= MAX_UNSIGNED_BYTES;
         if let Some(run) = self.joined.as_mut().filter(|run| fits && follows(run, log, &records)) {
             run.records.extend(records);
             run.signature = signature;
@@ -159,7 +162,12 @@ fn follows(run: &Run, log: LogId, records: &[RecordWithBodies]) -> bool {
         && run.records.len() + records.len() <= MAX_RUN_RECORDS
 }
 
+/// Bytes of the bodies that travel with a record.
+fn body_bytes(with: &RecordWithBodies) -> usize {
+    with.bodies.iter().flatten().map(Vec::len).sum()
+}
+
 /// About how many bytes a record takes in a frame before compression.
 fn packed_bytes(with: &RecordWithBodies) -> usize {
-    with.record.body_bytes() + RECORD_BYTES + with.record.skeleton.entries.len() * ENTRY_BYTES
+    body_bytes(with) + RECORD_BYTES + with.record.skeleton.entries.len() * ENTRY_BYTES
 }

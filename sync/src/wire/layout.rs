@@ -120,6 +120,11 @@ impl PackedRuns {
         self.bytes.get(head.start as usize..head.end as usize).unwrap_or_default()
     }
 
+    /// Bytes of all runs, before compression.
+    pub fn size(&self) -> usize {
+        self.runs.iter().map(|head| (head.end - head.start) as usize).sum()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()

@@ -9,13 +9,13 @@ use schema::authority::{AuthorityRef, Pin};
 use schema::codec::Canonical;
 use schema::id::{ActorId, ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash, ScopeId, SiteId, StoreId};
 use schema::identity::Purpose;
-use schema::record::Record;
+use schema::record::{BodyName, Record};
 use sync::admission::{RecordWithBodies, Run};
 use sync::frontiers::Update;
 use sync::store::StoreError;
 use sync::store::log_index::LogName;
 use sync::wire::stripped::{FrameLogs, Sender};
-use sync::wire::{Cursor, DocsAt, Hello, Lane, Message, Offer, PackedRun, PackedRuns};
+use sync::wire::{Cursor, DocsAt, Hello, Lane, Message, Offer, PackedRun, PackedRuns, WantedPiece};
 
 /// The scope of every message that names one.
 pub const SCOPE: ScopeId = ScopeId([3; 16]);
@@ -144,6 +144,21 @@ pub fn messages() -> Vec<(&'static str, Message)> {
         ("frame-ping", Message::Ping),
         ("frame-bye", Message::Bye("bad-run".into())),
         ("frame-want", Message::Want { scope: SCOPE, records: vec![(SiteId([9; 32]), GenerationId([8; 16]), 300)] }),
+        (
+            "frame-want-piece",
+            Message::WantPiece {
+                scope: SCOPE,
+                wanted: WantedPiece {
+                    record: (SiteId([9; 32]), GenerationId([8; 16]), 300),
+                    name: BodyName::Change(ChangeHash([7; 32])),
+                    offset: 16_384,
+                },
+            },
+        ),
+        (
+            "frame-piece",
+            Message::Piece { name: BodyName::Opaque([6; 32]), length: 40_000, offset: 16_384, bytes: vec![1, 2, 3] },
+        ),
         ("frame-bodies", Message::Bodies { scope: SCOPE, bodies: vec![vec![1, 2, 3]] }),
         (
             "frame-frontier-list",

@@ -1,6 +1,6 @@
 //! A few replicas in memory that talk when told to: disks that can be copied, clocks turned by hand.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 pub mod member;
 pub mod raw;

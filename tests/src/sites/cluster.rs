@@ -130,6 +130,8 @@ impl Cluster {
         let output = paris.program(&arguments, &password)?;
         let passphrase = output.lines().find_map(|line| line.strip_prefix("Its passphrase, shown once: "));
         lock(&self.deployment).saved.kit_passphrase = passphrase.unwrap_or_default().to_owned();
+        let fingerprint = output.lines().find_map(|line| line.strip_prefix("Its fingerprint: "));
+        paris.program(&["kit", "confirm", fingerprint.unwrap_or_default()], "")?;
         self.start(paris)?;
         for member in &self.members[1..] {
             self.join(member)?;

@@ -110,6 +110,8 @@ export const en = {
       'This site was set back to an earlier state and went on from there. What it wrote before and after is kept, and said again. Nothing to do; look at what stands in two values.',
     'NUMBER-TWICE': (p: Params) =>
       `A machine that was set back gave one number to several tickets. The newer ones carry letters: ${p.numbers ?? ''}. All are here; tell whoever knows the old number.`,
+    'KIT-UNCONFIRMED': (_: Params) =>
+      'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Type the fingerprint that stands on it: archipel kit confirm.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>

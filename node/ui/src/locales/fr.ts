@@ -112,6 +112,8 @@ export const fr: typeof en = {
       'Ce site a été ramené à un état antérieur et a continué de là. Ce qu’il avait écrit avant et après est gardé, et redit. Rien à faire\u00a0; regardez ce qui a deux valeurs.',
     'NUMBER-TWICE': (p) =>
       `Une machine ramenée à un état antérieur a donné le même numéro à plusieurs tickets. Les plus récents portent des lettres\u00a0: ${p.numbers ?? ''}. Tous sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
+    'KIT-UNCONFIRMED': (_) =>
+      'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Tapez l’empreinte qui y figure\u00a0: archipel kit confirm.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
