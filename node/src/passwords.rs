@@ -11,6 +11,7 @@ use schema::access;
 use schema::credential::LoginSecrets;
 use schema::id::{SiteId, UserId};
 use schema::identity::Secret;
+use schema::policy::Policy;
 use schema::sealing::SealingSecret;
 use sync::replica::{WriteError, login_secrets};
 use sync::store::Reader;
@@ -39,20 +40,32 @@ impl Passwords {
         Self { reader, me: key.public(), secret: SealingSecret::of(key) }
     }
 
-    /// Whether this is the user's password here. Takes as long for users without one. Slow on purpose.
-    pub fn check(&self, user: Option<&UserId>, password: &str) -> anyhow::Result<bool> {
+    /// Whether this is the user's password here, where this site speaks for them by `policy`. Takes as long for users
+    /// without one. Slow on purpose.
+    pub fn check(&self, policy: &Policy, user: Option<&UserId>, password: &str) -> anyhow::Result<bool> {
         let secrets = match user {
-            Some(user) => login_secrets(&self.reader.read()?, &self.me, &self.secret, user)?,
+            Some(user) => login_secrets(&self.reader.read()?, policy, (&self.me, &self.secret), user)?,
             None => None,
         };
-        let known = secrets.is_some();
-        let verifier = secrets.map_or_else(|| NOBODY.to_owned(), |secrets| secrets.verifier);
+        // Another site wrote it: what it asks for is no more than what a password set here costs.
+        let verifier = secrets.map(|secrets| secrets.verifier).filter(|verifier| is_affordable(verifier));
+        let known = verifier.is_some();
+        let verifier = verifier.unwrap_or_else(|| NOBODY.to_owned());
         let Ok(parsed) = PasswordHash::new(&verifier) else {
             return Ok(false);
         };
         let right = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
         Ok(right && known)
     }
+}
+
+/// Whether checking against a verifier costs no more memory, passes and lanes than against one that is made here.
+fn is_affordable(verifier: &str) -> bool {
+    let own = argon2::Params::default();
+    let asked = PasswordHash::new(verifier).ok().and_then(|parsed| argon2::Params::try_from(&parsed).ok());
+    asked.is_some_and(|asked| {
+        asked.m_cost() <= own.m_cost() && asked.t_cost() <= own.t_cost() && asked.p_cost() <= own.p_cost()
+    })
 }
 
 /// What a password is checked against from now on. Slow on purpose.
@@ -93,5 +106,14 @@ mod tests {
         };
         assert_eq!(cost(NOBODY), cost(&hash("long enough it is").unwrap().verifier));
         assert!(hash("too short").is_err());
+    }
+
+    #[test]
+    fn a_verifier_that_costs_more_than_ours_is_not_worked_on() {
+        assert!(is_affordable(NOBODY));
+        for cost in ["m=2097152,t=2,p=1", "m=19456,t=4294967295,p=1", "m=19456,t=2,p=64", "m=4294967295,t=2,p=1"] {
+            assert!(!is_affordable(&NOBODY.replace("m=19456,t=2,p=1", cost)), "{cost}");
+        }
+        assert!(!is_affordable("$plain$secret"));
     }
 }

@@ -159,16 +159,19 @@ fn all_docs(source: &impl Source) -> Result<Vec<DocId>, StoreError> {
 /// Documents that changed and were not noted as shown, and those of records that arrived above the position.
 /// All of them if the tables stand for more than the store holds: it is an older one than they were made from.
 fn docs_above(source: &impl Source, local: &LogIndex, position: &tables::Position) -> Result<Vec<DocId>, ViewError> {
-    if position.authority > source.count(Table::Authority)? {
-        return Ok(all_docs(source)?);
-    }
     let stale = source.prefixed(Table::Stale, &[])?;
     let mut docs: std::collections::BTreeSet<DocId> =
         stale.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect();
+    // Those that a hand-over took away are listed, and in no other table.
+    if position.authority > source.count(Table::Authority)? {
+        docs.extend(all_docs(source)?);
+        return Ok(docs.into_iter().collect());
+    }
     for (scope, state) in local.scopes() {
         let from = position.scopes.get(scope).copied().unwrap_or_default();
         if from > state.arrivals {
-            return Ok(all_docs(source)?);
+            docs.extend(all_docs(source)?);
+            return Ok(docs.into_iter().collect());
         }
         for counter in from + 1..=state.materialized {
             docs.extend(sync::admission::docs_of_arrival(source, scope, counter)?);

@@ -317,7 +317,7 @@ impl Engine {
         let frontiers = hello.frontiers;
         session.hello = Some(hello);
         if theirs.at <= here.authority.at {
-            turn.out.push(Effect::AuthorityHeard(theirs));
+            turn.out.push(Effect::AuthorityHeard(id, theirs));
         }
         self.send_authority(turn, id);
         let common = |scope: &ScopeId| here.policy.is_some_and(|policy| self.is_common(policy, &peer, scope));

@@ -16,7 +16,7 @@ use schema::identity::Secret;
 use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
 use schema::sealing::SealingSecret;
 use schema::time::Hlc;
-use sync::docs::credentials::newest;
+use sync::docs::credentials::{Newest, newest};
 use sync::quarantine;
 use sync::replica::WriteError;
 
@@ -46,13 +46,18 @@ fn lets_in(fleet: &Fleet, site: usize, user: UserId, word: &str) -> bool {
     fleet.sites[site].login_secrets(&user).unwrap() == Some(LoginSecrets { verifier: verifier(word) })
 }
 
+fn newest_of(fleet: &Fleet, site: usize, user: UserId) -> Option<Newest> {
+    let site = &fleet.sites[site];
+    newest(&site.read().unwrap(), site.policy().unwrap(), &user).unwrap()
+}
+
 fn counts(fleet: &Fleet, site: usize, user: UserId) -> Vec<u8> {
-    newest(&fleet.sites[site].read().unwrap(), &user).unwrap().map(|newest| newest.rank.to_bytes()).unwrap_or_default()
+    newest_of(fleet, site, user).map(|newest| newest.rank.to_bytes()).unwrap_or_default()
 }
 
 /// How often what counts was sealed again.
 fn times(fleet: &Fleet, site: usize, user: UserId) -> u32 {
-    newest(&fleet.sites[site].read().unwrap(), &user).unwrap().unwrap().rank.times
+    newest_of(fleet, site, user).unwrap().rank.times
 }
 
 fn tom(fleet: &Fleet, sites: &[usize]) -> UserEntry {

@@ -91,13 +91,18 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
         return Err(Problem::wait(seconds));
     }
     let user = find_user(&app, &login).await?;
-    let _turn = CHECKS.acquire().await;
+    let policy = app.site.status().policy.clone().ok_or_else(Problem::unavailable)?;
+    let turn = CHECKS.acquire().await;
     // Others may have failed for this login while this one stood in the queue.
     if let Some(seconds) = app.guard.must_wait(&login) {
         return Err(Problem::wait(seconds));
     }
     let passwords = app.site.passwords.clone();
-    let check = tokio::task::spawn_blocking(move || passwords.check(user.as_ref(), &given.password));
+    // The turn ends with the work, also when nobody waits for it any more.
+    let check = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        passwords.check(&policy, user.as_ref(), &given.password)
+    });
     let right = check.await.map_err(|_| Problem::internal())??;
     app.guard.attempted(&login, right);
     match (right, user) {

@@ -163,7 +163,7 @@ fn the_inviting_site_says_no() {
     assert_eq!(pasted.code, Some(0), "white space, a line break and quotes around are harmless: {}", pasted.err);
 
     // The answer may have been lost on its way: until the site is heard of, the line lets another key take its place.
-    let again = temp.at("again");
+    let again = temp.configured("again");
     let output = join(&again, &line);
     assert_eq!(output.code, Some(0), "who lost the answer asks again: {}", output.err);
     let mut lyon = command(&again, &["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");

@@ -141,12 +141,15 @@ impl AuthorityLog {
         Some(Arc::new(state))
     }
 
+    /// Keeps a state at hand. Of more than `AT_HAND` the ones at the roundest positions stay: those are spread evenly, so
+    /// that no pin, and no row of pins, makes every other one go back through the whole log.
     fn keep(&self, state: Arc<Policy>) {
         let mut at_hand = self.at_hand.borrow_mut();
-        if at_hand.len() >= AT_HAND {
-            at_hand.pop_last();
-        }
         at_hand.insert(state.pin.at.position, state);
+        if at_hand.len() > AT_HAND {
+            let least = at_hand.keys().copied().min_by_key(|position| position.trailing_zeros());
+            least.and_then(|position| at_hand.remove(&position));
+        }
     }
 
     /// Checks a statement as the next one and adds it. A hand-over drops the statements beyond its base. On an
@@ -256,18 +259,20 @@ impl AuthorityLog {
         base_hash: [u8; 32],
     ) -> Result<Self, AuthorityError> {
         let at = signed.statement.at;
-        let known = self.stated(base.position).is_some_and(|stated| stated.at == base && stated.hash == base_hash);
-        if !known {
-            return Err(AuthorityError::Chain { at });
-        }
-        // A hand-over between may stand no more, and then nobody tells of it.
-        let epoch = last.pin.at.epoch;
-        if at.epoch <= epoch || at.position != base.position + 1 {
-            let expected = AuthorityRef { epoch: epoch + 1, position: base.position + 1 };
-            return Err(AuthorityError::OutOfOrder { expected, found: at });
-        }
         if signed.statement.signer != last.root {
             return Err(AuthorityError::Signer { at });
+        }
+        // The root key was used at two ends of a split, or names a statement that another branch holds: who passes it on
+        // believes what the root signed.
+        let known = self.stated(base.position).is_some_and(|stated| stated.at == base && stated.hash == base_hash);
+        let epoch = last.pin.at.epoch;
+        if !known || at.epoch == epoch {
+            return Err(AuthorityError::Forked { at });
+        }
+        // A hand-over between may stand no more, and then nobody tells of it.
+        if at.epoch < epoch || at.position != base.position + 1 {
+            let expected = AuthorityRef { epoch: epoch + 1, position: base.position + 1 };
+            return Err(AuthorityError::OutOfOrder { expected, found: at });
         }
         let mut log = self.clone();
         log.current = Some(self.state_at(base.position).ok_or(AuthorityError::Chain { at })?);

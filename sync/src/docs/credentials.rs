@@ -8,8 +8,10 @@ use schema::authority::Body;
 use schema::codec::Canonical;
 use schema::credential::{Credential, Rank};
 use schema::id::{OrgId, SiteId, UserId};
+use schema::policy::Policy;
 use schema::record::{BodyName, Record};
 
+use super::enrolments::enrolled;
 use crate::admission::{RecordWithBodies, read_body, stored};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Source, StoreError, Table, Writing, decode};
@@ -33,19 +35,41 @@ pub struct Newest {
     pub credential: Credential,
 }
 
-/// The credential that counts of a user; `None` if none does.
-pub fn newest(source: &impl Source, user: &UserId) -> Result<Option<Newest>, StoreError> {
-    let Some((_, place)) = source.last(Table::Credentials, &user.0)? else {
-        return Ok(None);
-    };
-    let (no, seq) = read_record_key(&place).ok_or(StoreError::Missing { what: "a credential's record" })?;
+/// The credential that counts of a user: the one of the highest rank among those whose site speaks for the user by this
+/// policy, so that a site that is trusted no more sets nothing by pinning a time when it was. `None` if none does. Linear
+/// in the credentials of the user that do not count.
+pub fn newest(source: &impl Source, policy: &Policy, user: &UserId) -> Result<Option<Newest>, StoreError> {
+    for (_, place) in source.prefixed(Table::Credentials, &user.0)?.iter().rev() {
+        let newest = read(source, place)?;
+        if speaks(source, policy, &newest.site, user)? {
+            return Ok(Some(newest));
+        }
+    }
+    Ok(None)
+}
+
+/// The credential of the highest rank of a user, whoever set it.
+pub fn highest(source: &impl Source, user: &UserId) -> Result<Option<Newest>, StoreError> {
+    source.last(Table::Credentials, &user.0)?.map(|(_, place)| read(source, &place)).transpose()
+}
+
+/// Whether a site speaks for a user by this policy, or enrolled them and is alone to know them.
+pub fn speaks(source: &impl Source, policy: &Policy, site: &SiteId, user: &UserId) -> Result<bool, StoreError> {
+    match policy.users.get(user) {
+        Some(known) => Ok(policy.is_active(site) && policy.speaks(site, &known.sites)),
+        None => Ok(policy.is_active(site) && enrolled(source, user, site)?.is_some()),
+    }
+}
+
+fn read(source: &impl Source, place: &[u8]) -> Result<Newest, StoreError> {
+    let (no, seq) = read_record_key(place).ok_or(StoreError::Missing { what: "a credential's record" })?;
     let record = stored(source, no, seq)?.record;
     let opaque = record.skeleton.opaque.ok_or(StoreError::Missing { what: "the body of a credential" })?;
     let body = read_body(source, &BodyName::Opaque(opaque.hash))?;
     let body = body.ok_or(StoreError::Missing { what: "the body of a credential" })?;
     let credential: Credential = decode(Table::Bodies, &body)?;
     let rank = credential.rank(record.header.hlc, record.hash());
-    Ok(Some(Newest { org: record.header.org, site: record.header.log.site, rank, credential }))
+    Ok(Newest { org: record.header.org, site: record.header.log.site, rank, credential })
 }
 
 fn key(record: &Record, credential: &Credential) -> Vec<u8> {

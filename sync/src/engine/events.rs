@@ -164,7 +164,7 @@ pub enum Effect {
     /// Remember which store a peer has.
     KeepStore(SiteId, StoreId),
     /// A peer's authority log ends here, which is no later than this site's.
-    AuthorityHeard(Pin),
+    AuthorityHeard(SessionId, Pin),
     /// End the session.
     Close(SessionId, &'static str),
     /// Documents differ although the records are the same (R22).

@@ -178,6 +178,10 @@ impl Replica {
             writing.put(Table::Due, &from, &end)?;
             Ok::<_, StoreError>((taken_apart, to_seal))
         })?;
+        if handed_over {
+            // What was projected before is listed again: the next transaction must not cross it off.
+            self.noted.clear();
+        }
         self.taken_apart.extend(taken_apart);
         self.to_seal |= to_seal;
         self.hlc = self.hlc.observe(last.statement.hlc, now);

@@ -11,7 +11,7 @@ use schema::time::Timestamp;
 
 use super::write::recipients;
 use super::{Replica, ReplicaError, WriteError};
-use crate::docs::credentials::{Newest, cross_off, listed, newest};
+use crate::docs::credentials::{Newest, cross_off, highest, listed, newest, speaks};
 use crate::docs::enrolments::enrolled;
 use crate::limits::{SEALED_AT_ONCE, UNSEALED_LOOKS};
 use crate::store::{Durability, Source, StoreError};
@@ -19,7 +19,10 @@ use crate::store::{Durability, Source, StoreError};
 impl Replica {
     /// What somebody logs in with at this site; `None` if nothing was set, or what counts is not sealed to this site yet.
     pub fn login_secrets(&self, user: &UserId) -> Result<Option<LoginSecrets>, StoreError> {
-        login_secrets(&self.store.read()?, &self.me(), &SealingSecret::of(&self.key), user)
+        let Some(policy) = self.policy() else {
+            return Ok(None);
+        };
+        login_secrets(&self.store.read()?, policy, (&self.me(), &SealingSecret::of(&self.key)), user)
     }
 
     /// Looks at a portion of those who are listed for it, and seals again what counts of them where a site lacks its
@@ -74,22 +77,36 @@ impl Replica {
     }
 }
 
-/// What somebody logs in with at the site `me`, from any view of its store; `None` if nothing was set, or what counts is
-/// not sealed to this site, or cannot be opened here.
+/// What somebody logs in with at the site `me`, from any view of its store; `None` if they may not log in there, nothing
+/// was set, or what counts is not sealed to this site, or cannot be opened here.
 pub fn login_secrets(
     source: &impl Source,
-    me: &SiteId,
-    secret: &SealingSecret,
+    policy: &Policy,
+    (me, secret): (&SiteId, &SealingSecret),
     user: &UserId,
 ) -> Result<Option<LoginSecrets>, StoreError> {
-    let Some(newest) = newest(source, user)? else {
-        return Ok(None);
+    let is_ours = match policy.users.get(user) {
+        Some(known) => policy.speaks(me, &known.sites),
+        None => enrolled(source, user, me)?.is_some(),
     };
+    if !is_ours {
+        return Ok(None);
+    }
+    // Whose site is no longer in the organisation still sees what it holds, and writes nothing.
+    let newest = match newest(source, policy, user)? {
+        None if !policy.is_active(me) => highest(source, user)?,
+        newest => newest,
+    };
+    Ok(newest.and_then(|newest| opened(&newest, me, secret)))
+}
+
+fn opened(newest: &Newest, me: &SiteId, secret: &SealingSecret) -> Option<LoginSecrets> {
+    let user = newest.credential.user;
     let opened = newest.credential.open(newest.org, newest.site, me, secret);
-    Ok(opened.unwrap_or_else(|error| {
+    opened.unwrap_or_else(|error| {
         tracing::warn!(%user, site = %newest.site.short(), %error, "a credential does not open here");
         None
-    }))
+    })
 }
 
 /// What counts of a user, if a site that it is for has no share of it, and it is for this site to seal it again.
@@ -99,8 +116,13 @@ fn lacking(
     (me, secret): (&SiteId, &SealingSecret),
     user: &UserId,
 ) -> Result<Option<(Newest, LoginSecrets)>, StoreError> {
-    let Some(newest) = newest(source, user)? else {
-        return Ok(None);
+    // Where none counts any more, because its site is gone, the last one does that was held when that became known.
+    let newest = match newest(source, policy, user)? {
+        Some(newest) => newest,
+        None => match highest(source, user)? {
+            Some(highest) => highest,
+            None => return Ok(None),
+        },
     };
     let entry = match policy.users.get(user) {
         Some(known) => Some(known.as_ref().clone()),
@@ -115,11 +137,10 @@ fn lacking(
     }
     let recipients = recipients(policy, &entry.sites, (*me, secret.public()));
     let is_lacking = recipients.iter().any(|(site, key)| newest.credential.share(site).is_none() && key.is_usable());
-    if !is_lacking {
+    if !is_lacking && speaks(source, policy, &newest.site, user)? {
         return Ok(None);
     }
-    let secrets = login_secrets(source, me, secret, user)?;
-    Ok(secrets.map(|secrets| (newest, secrets)))
+    Ok(opened(&newest, me, secret).map(|secrets| (newest, secrets)))
 }
 
 /// The site that is to seal it again: the one that wrote it, while it may; otherwise the one with the smallest key that

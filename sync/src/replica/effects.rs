@@ -93,11 +93,7 @@ impl Replica {
             }
             Effect::AdmitAuthority(session, statements) => return self.admit_authority(now, session, statements),
             Effect::SendAuthority(session, from, to) => {
-                let mut statements = self.statements(from)?;
-                statements.retain(|signed| signed.statement.at.position <= to);
-                for some in portions(statements, AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES) {
-                    self.send(session, &Message::Authority(some));
-                }
+                self.send_statements(session, from, to)?;
             }
             Effect::AdmitFrontiers(session, said) => return self.admit_frontiers(now, session, said),
             Effect::SendFrontiers(session, places) => self.send_frontiers(session, &places)?,
@@ -111,7 +107,7 @@ impl Replica {
             Effect::AdmitFork(session, proof) => return self.admit_fork(now, session, proof),
             Effect::SendForks(session, forks) => self.send_forks(session, &forks)?,
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
-            Effect::AuthorityHeard(theirs) => {
+            Effect::AuthorityHeard(session, theirs) => {
                 let stands = self.authority.hash_at(theirs.at.position).map(|hash| pin(theirs.at, &hash));
                 let is_same = stands == Some(theirs);
                 self.authority_heard |= is_same;
@@ -119,6 +115,8 @@ impl Replica {
                 let epoch = self.authority.head().map(|(at, _)| at.epoch);
                 if !is_same && epoch == Some(theirs.at.epoch) {
                     self.authority_forked(now);
+                    // What follows would tell the peer nothing: it sees where the two part.
+                    self.send_statements(session, theirs.at.position, theirs.at.position)?;
                 }
             }
             Effect::Close(session, code) => {
@@ -321,12 +319,14 @@ impl Replica {
                 self.authority_forked(now);
                 Ok(None)
             }
-            // What goes on from statements that this site does not hold: it missed some, or holds another branch of a fork.
+            // It holds another branch, and passes on what somebody signed there.
+            Err(ReplicaError::Authority(error)) if self.is_authority_forked() => {
+                tracing::debug!(session, %error, "a peer's statements are of another branch of the authority log");
+                Ok(None)
+            }
+            // What goes on from statements that this site does not hold: it missed some.
             Err(ReplicaError::Authority(error @ AuthorityError::OutOfOrder { .. })) => {
                 tracing::debug!(session, %error, "a peer's statements do not go on from here");
-                if self.alarms.keys().any(|alarm| matches!(alarm, Alarm::AuthorityForked(_))) {
-                    return Ok(None);
-                }
                 self.out.push_back(Output::Close(session, "out-of-step"));
                 Ok(Some(Event::Closed(session)))
             }
@@ -340,10 +340,24 @@ impl Replica {
         }
     }
 
+    fn is_authority_forked(&self) -> bool {
+        self.alarms.keys().any(|alarm| matches!(alarm, Alarm::AuthorityForked(_)))
+    }
+
     fn authority_forked(&mut self, now: Timestamp) {
         if let Some((at, _)) = self.authority.head() {
             self.alarm(now, Alarm::AuthorityForked(at));
         }
+    }
+
+    /// Sends the statements at these positions, both with them.
+    fn send_statements(&mut self, session: SessionId, from: u64, to: u64) -> Result<(), StoreError> {
+        let mut statements = self.statements(from)?;
+        statements.retain(|signed| signed.statement.at.position <= to);
+        for some in portions(statements, AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES) {
+            self.send(session, &Message::Authority(some));
+        }
+        Ok(())
     }
 
     fn admit_frontiers(

@@ -430,7 +430,8 @@ impl World {
         for user in users {
             let (mut ranks, mut opened) = (BTreeSet::new(), BTreeSet::new());
             for replica in holders.iter().filter_map(|at| self.sites[*at].replica()) {
-                let newest = replica.read().and_then(|reading| newest(&reading, &user)).ok().flatten();
+                let policy = replica.policy().cloned().unwrap_or_else(|| unreachable!("every site has joined"));
+                let newest = replica.read().and_then(|reading| newest(&reading, &policy, &user)).ok().flatten();
                 ranks.insert(newest.as_ref().map(|newest| newest.rank));
                 let entry = replica.policy().and_then(|policy| Some((policy, policy.users.get(&user)?)));
                 if entry.is_some_and(|(policy, entry)| policy.speaks(&replica.me(), &entry.sites)) && newest.is_some() {

@@ -13,7 +13,7 @@ use schema::sealing::SealingSecret;
 
 use super::{Batch, WriteError};
 use crate::admission::{again, with_bodies};
-use crate::docs::credentials::{Newest, newest};
+use crate::docs::credentials::{Newest, highest};
 use crate::docs::enrolments::enrolled;
 use crate::store::rows::StoredRecord;
 
@@ -22,7 +22,7 @@ impl Batch<'_, '_> {
     /// judge who asked for it, and trusts the site for everybody for whom it speaks.
     /// Errors: `Refused` for somebody for whom this site does not speak.
     pub fn set_credential(&mut self, user: &UserId, secrets: &LoginSecrets) -> Result<(), WriteError> {
-        let known = newest(self.writing, user)?;
+        let known = highest(self.writing, user)?;
         let number = known.map_or(1, |newest| newest.rank.number.saturating_add(1).min(MAX_NUMBER));
         let credential = Credential { user: *user, number, again: None, shares: Vec::new() };
         self.write_credential(CommandName::Place, credential, secrets)
