@@ -172,7 +172,7 @@ impl World {
         };
         let opening = tickets::Opening {
             structure: Some(structure),
-            description: format!("{word} {mark}"),
+            description: self.long_text(word, mark),
             fields: BTreeMap::from([(Field::Title, title)]),
         };
         let accepted = self.command(at, author, &structure, |batch, context, actor| {
@@ -186,6 +186,14 @@ impl World {
         if let (Some(no), CommandName::Given(_)) = (accepted, name) {
             self.named.push(NamedOpening { at, author, structure, name, no });
         }
+    }
+
+    /// A description: now and then one that is too long to travel with its record (R21).
+    fn long_text(&mut self, word: &str, mark: &str) -> String {
+        let words = if self.rng.chance(5) { 4000 } else { 1 };
+        let mut text = format!("{word} {mark}");
+        (1..words).for_each(|_| text.push_str(&format!(" {:08x}", self.rng.number() as u32)));
+        text
     }
 
     /// A client asks again for a ticket that it named: it gets the one that it has, and no other.
