@@ -23,8 +23,16 @@ use crate::wire::{Message, WantedPiece};
 /// A record by site, generation and seq, as peers name it.
 type RecordPlace = (SiteId, GenerationId, u64);
 
-/// A row of what is lacking: its key, the record, and the body's name.
-type LackingRow = (Vec<u8>, Record, BodyName);
+/// A row of what is lacking.
+struct LackingRow {
+    key: Vec<u8>,
+    scope: ScopeId,
+    /// As it is held: a history behind a fork goes by its own name.
+    record: RecordPlace,
+    name: BodyName,
+    /// What the record promises of it.
+    length: usize,
+}
 
 /// A long body on its way.
 #[derive(Debug)]
@@ -198,11 +206,8 @@ impl Replica {
         self.lacking.any = !(records.is_empty() && begun_anew);
         self.lacking.from[0] = next;
         let mut wanted: BTreeMap<ScopeId, Vec<RecordPlace>> = BTreeMap::new();
-        for (_, record, name) in records {
-            let log = record.header.log;
-            if length_of(&record, &name) <= MAX_WHOLE_BODY {
-                wanted.entry(log.scope).or_default().push((log.site, log.generation, record.header.seq));
-            }
+        for row in records.into_iter().filter(|row| row.length <= MAX_WHOLE_BODY) {
+            wanted.entry(row.scope).or_default().push(row.record);
         }
         for (scope, records) in wanted {
             for (session, _) in self.carrying(&scope) {
@@ -225,9 +230,8 @@ impl Replica {
         }
         let (records, next) = self.next_lacking(1)?;
         self.lacking.from[1] = next;
-        for (key, record, name) in records {
-            let (log, length) = (record.header.log, length_of(&record, &name));
-            let sessions = self.carrying(&log.scope);
+        for LackingRow { key, scope, record, name, length } in records {
+            let sessions = self.carrying(&scope);
             if length <= MAX_WHOLE_BODY || sessions.is_empty() {
                 continue;
             }
@@ -238,8 +242,8 @@ impl Replica {
             self.lacking.long = Some(LongBody {
                 session,
                 peer,
-                scope: log.scope,
-                record: (log.site, log.generation, record.header.seq),
+                scope,
+                record,
                 name,
                 length: length as u32,
                 bytes: Vec::new(),
@@ -274,7 +278,11 @@ impl Replica {
             let (name, place) = key.split_at(key.len().checked_sub(RECORD_KEY_BYTES).ok_or_else(damaged)?);
             let (no, seq) = read_record_key(place).ok_or_else(damaged)?;
             let name = BodyName::from_bytes(name).map_err(|_| damaged())?;
-            records.push((key.clone(), stored(&reading, no, seq)?.record, name));
+            let record = stored(&reading, no, seq)?.record;
+            let log = self.store.log_index().forks().name_of(no, seq).unwrap_or(record.header.log);
+            let length = length_of(&record, &name);
+            let place = (log.site, log.generation, seq);
+            records.push(LackingRow { key: key.clone(), scope: log.scope, record: place, name, length });
         }
         Ok((records, next))
     }
