@@ -34,6 +34,9 @@ struct Member {
 
 type Members = BTreeMap<(LogNo, u64), Member>;
 
+/// A place in a document: the number of an actor's change.
+type Seat = (DocId, ActorId, u64);
+
 impl Materializer<'_> {
     /// Looks again at what stands of logs that are listed for it, at most about `limit` records. `false`: none is.
     pub fn restand(&mut self, writing: &mut Writing<'_>, limit: u64) -> Result<bool, StoreError> {
@@ -225,7 +228,7 @@ impl Materializer<'_> {
         let forks = writing.log_index().forks();
         let history =
             |(no, seq): (LogNo, u64), member: &Member| forks.name_of(no, seq).unwrap_or(member.with.record.header.log);
-        let mut claims: BTreeMap<(DocId, ActorId, u64), BTreeMap<LogId, (u64, RecordHash)>> = BTreeMap::new();
+        let mut claims: BTreeMap<Seat, BTreeMap<LogId, (u64, RecordHash)>> = BTreeMap::new();
         for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_some()) {
             let bound = self.revoked_at(&member.with.record.header.log.site);
             let is_built_on = |pin: &AuthorityRef| bound.is_none_or(|bound| *pin < bound);
@@ -239,7 +242,7 @@ impl Materializer<'_> {
                 *first = claim.min(*first);
             }
         }
-        let taken: BTreeMap<(DocId, ActorId, u64), LogId> = claims
+        let taken: BTreeMap<Seat, LogId> = claims
             .into_iter()
             .filter_map(|(seat, firsts)| {
                 let (name, _) = firsts.into_iter().min_by_key(|(_, (_, hash))| *hash)?;
@@ -265,7 +268,7 @@ impl Materializer<'_> {
 }
 
 /// The places in documents that a record's changes claim: each actor's changes are numbered.
-fn seats(with: &RecordWithBodies) -> Vec<(DocId, ActorId, u64)> {
+fn seats(with: &RecordWithBodies) -> Vec<Seat> {
     let bodies = with.record.skeleton.entries.iter().zip(&with.bodies);
     let seat = |(entry, body): (&schema::record::Entry, &Option<Vec<u8>>)| {
         let scan = scan(body.as_ref()?).ok()?;
