@@ -16,7 +16,7 @@ use schema::record::{
 use thiserror::Error;
 
 use crate::change::{Outline, chunk_hash, scan};
-use crate::docs::standing::{restand, restand_behind};
+use crate::docs::standing::{Before, restand};
 use crate::store::rows::{Arrival, StoredRecord, Wait};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, ScopeState, Source, StoreError, Table, Writing};
@@ -146,31 +146,26 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     {
         return Err(Reject::Header { log });
     }
+    let before = match may_lead_to_cut(writing, policy, &signed_as, state.as_ref()) {
+        true => Before::of(writing, policy, &log)?,
+        false => None,
+    };
     append(writing, log, new, (!ends_at_fork).then_some(run.signature))?;
-    look_behind_cut(writing, policy, log, new)?;
+    before.map_or(Ok(()), |before| before.restand(writing))?;
     Ok(Admitted::Stored(new.len()))
 }
 
-/// What stands of a revoked key's logs is read from the logs that its cuts name, and those may come after the
-/// revocation (R18).
-fn look_behind_cut(
-    writing: &mut Writing<'_>,
-    policy: &Policy,
-    log: LogId,
-    new: &[RecordWithBodies],
-) -> Result<(), StoreError> {
-    let Some(revocation) = policy.revoked.get(&log.site) else {
-        return Ok(());
+/// Whether what stands of a revoked key's logs may hang on more of this one (R18): on that which the cut names, and on
+/// those that are said to come before another. What is said of them where something forked is noted nowhere.
+fn may_lead_to_cut(writing: &Writing<'_>, policy: &Policy, signed_as: &LogId, state: Option<&LogState>) -> bool {
+    let Some(revocation) = policy.revoked.get(&signed_as.site) else {
+        return false;
     };
-    let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope && cut.generation == log.generation);
-    let tells = |with: &RecordWithBodies| {
-        let seq = with.record.header.seq;
-        seq == 1 || cut.is_some_and(|cut| cut.seq == seq)
-    };
-    match writing.log(&log)?.filter(|_| new.iter().any(tells)) {
-        Some(state) => restand_behind(writing, &state),
-        None => Ok(()),
-    }
+    let (scope, generation) = (signed_as.scope, signed_as.generation);
+    let is_cut = revocation.cuts.iter().any(|cut| (cut.scope, cut.generation) == (scope, generation));
+    let is_followed = state.is_some_and(|state| !state.successors.is_empty());
+    let has_forked = || writing.log_index().forks().in_scope(scope).any(|fork| fork.log.site == signed_as.site);
+    is_cut || is_followed || has_forked()
 }
 
 /// Stores records that continue a log, the last one signed unless a fork proves it. The caller has checked them.

@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::member::Member;
+use automerge::Automerge;
+use common::member::{End, Member};
 use common::{ANA, Disk, Fleet};
 use schema::author::Author;
 use schema::authority::Body;
@@ -13,7 +14,8 @@ use schema::doc::{DocKind, Edits, Value};
 use schema::fork::{Branch, ForkProof};
 use schema::id::{CommandId, DocId, GenerationId, RecordHash};
 use schema::identity::Purpose;
-use schema::record::{Closing, CommandName, Previous, Skeleton};
+use schema::record::{Closing, CommandName, Previous, Skeleton, actor};
+use sync::admission::RecordWithBodies;
 use sync::quarantine;
 use sync::replica::{Alarm, WriteError};
 use sync::wire::{Message, encode};
@@ -345,4 +347,82 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
     fleet.restart(0, None);
     while fleet.sites[0].catch_up(now).unwrap() {}
     assert_eq!(fleet.sites[0].backlog(), 0, "also after a restart");
+}
+
+const HELD: GenerationId = GenerationId([0x33; 16]);
+
+/// A change of a title, and the document with it.
+fn title(member: &Member, base: &Automerge, generation: GenerationId, doc: &DocId, text: &str) -> (Vec<u8>, Automerge) {
+    let mut document = base.clone();
+    let mut edits = Edits::default();
+    edits.put("title", Value::Text(text.into()));
+    let by = actor(&member.key.public(), &generation, doc);
+    let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
+    let body = made.raw_bytes().to_vec();
+    let mut after = base.clone();
+    after.apply_changes([made]).unwrap();
+    (body, after)
+}
+
+/// Sites number their logs as they come. Of two histories one claims a place in a document twice, and the smaller hash is
+/// the second of those.
+#[test]
+fn r19_which_of_two_tainted_histories_stays_hangs_on_their_records() {
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(0, "lampe");
+    fleet.meet(0, 1);
+    let (mut member, now) = (Member::of(&fleet, 2), fleet.now);
+    let ana = Author::User(ANA);
+    let born = sync::docs::load(&fleet.sites[0].read().unwrap(), &doc).unwrap();
+    let (body, base) = title(&member, &born, HELD, &doc, "commune");
+    let (g1, end) = member.record(HELD, Previous::First, 1, ana, doc, body);
+    let after = Previous::Record(end.hash);
+    // Two histories: one claims a place in the document twice, the other once; the hashes in this order.
+    let history =
+        |member: &mut Member, previous: Previous, seq: u64, text: &str| -> (RecordWithBodies, End, Automerge) {
+            let (body, with) = title(member, &base, HELD, &doc, text);
+            let (record, end) = member.record(HELD, previous, seq, ana, doc, body);
+            (record, end, with)
+        };
+    let (mut tries, mut found) = (0, None);
+    while found.is_none() {
+        tries += 1;
+        let x2 = history(&mut member, after, 2, &format!("x2 {tries}"));
+        let x3 = history(&mut member, Previous::Record(x2.1.hash), 3, &format!("x3 {tries}"));
+        let y2 = history(&mut member, after, 2, &format!("y2 {tries}"));
+        if x3.1.hash < y2.1.hash && y2.1.hash < x2.1.hash {
+            found = Some((x2, x3, y2));
+        }
+    }
+    let (x2, x3, y2) = found.unwrap();
+    // A record that stands builds on each.
+    let mut builders = Vec::new();
+    for (index, with) in [&x2.2, &x3.2, &y2.2].into_iter().enumerate() {
+        let generation = GenerationId([0x51 + index as u8; 16]);
+        let mut edits = Edits::default();
+        edits.put("urgency", Value::Text("low".into()));
+        let mut document = with.clone();
+        let by = actor(&member.key.public(), &generation, &doc);
+        let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
+        let (record, _) = member.record(generation, Previous::First, 1, ana, doc, made.raw_bytes().to_vec());
+        builders.push(member.run(vec![record]));
+    }
+    let shared = member.frame(&[member.run(vec![g1])]);
+    let x = member.frame(&[member.run(vec![x2.0, x3.0])]);
+    let y = member.frame(&[member.run(vec![y2.0])]);
+    let built = member.frame(&builders);
+    member.visit(&mut fleet.sites[0], now, &[shared.clone(), x, built.clone()]);
+    member.visit(&mut fleet.sites[1], now, &[shared, y, built]);
+    for _ in 0..4 {
+        fleet.meet(0, 1);
+    }
+    let titles = |fleet: &Fleet| [0, 1].map(|site| shown(fleet, site, &doc, "title"));
+    let before = titles(&fleet);
+    assert_eq!(before[0], before[1], "whichever history a site held first");
+    fleet.agree_on(&[0, 1]);
+    for site in [0, 1] {
+        fleet.sites[site].rebuild(now).unwrap();
+    }
+    assert_eq!(titles(&fleet), before, "made from nothing it is the same");
+    fleet.agree_on(&[0, 1]);
 }

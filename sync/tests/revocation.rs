@@ -6,17 +6,25 @@
 mod common;
 
 use common::Fleet;
+use common::member::{End, Member};
+use schema::author::Author;
 use schema::authority::Body;
-use schema::doc::View;
-use schema::id::{DocId, SiteId};
+use schema::doc::{DocKind, Edits, Value, View};
+use schema::fork::{Branch, ForkProof};
+use schema::id::{CommandId, DocId, GenerationId, RecordHash, SiteId};
+use schema::identity::Purpose;
+use schema::record::{CommandName, Previous, Skeleton};
 use schema::ticket::view::{Tainted, ticket};
 use schema::time::Timestamp;
+use sync::admission::RecordWithBodies;
 use sync::quarantine;
 use sync::replica::WriteError;
+use sync::wire::{Message, encode};
 
 const PARIS: usize = 0;
 const LYON: usize = 1;
 const DAKAR: usize = 2;
+const OSLO: usize = 3;
 
 /// Revokes Dakar's key at what Paris holds of it, or held at a time.
 fn revoke(fleet: &mut Fleet, until: Option<Timestamp>) {
@@ -197,4 +205,166 @@ fn r19_setting_a_tainted_value_right_is_an_ordinary_edit() {
     }
     fleet.agree_on(&[PARIS, LYON]);
     fleet.calm();
+}
+
+/// Another history of a generation that nobody asked for: two signed first records.
+fn proof(member: &mut Member, generation: GenerationId) -> ForkProof {
+    let branch = |member: &mut Member, text: u8| {
+        let skeleton = Skeleton::new(CommandName::Given(CommandId([text; 8])), Author::Site);
+        let (with, end) = member.sealed(generation, Previous::First, 1, skeleton, Vec::new());
+        Branch { headers: vec![with.record.header], signature: member.key.sign(Purpose::Record, &end.hash.0) }
+    };
+    let (one, other) = (branch(member, 1), branch(member, 2));
+    ForkProof::new(one, other)
+}
+
+fn tickets(fleet: &Fleet, site: usize, docs: &[DocId]) -> usize {
+    docs.iter().filter(|doc| fleet.view(site, doc).is_some_and(|view| view.kind == DocKind::Ticket)).count()
+}
+
+/// Ten tickets of two generations of Dakar, held everywhere; its key is revoked at all of it, which the last has not heard.
+fn two_generations() -> (Fleet, Vec<DocId>, [GenerationId; 2]) {
+    let mut fleet = Fleet::new(4);
+    let mut docs: Vec<_> = (0..5).map(|_| fleet.ticket(DAKAR, "panne")).collect();
+    let first = fleet.sites[DAKAR].generation();
+    fleet.restart(DAKAR, None);
+    let second = fleet.sites[DAKAR].generation();
+    docs.extend((0..5).map(|_| fleet.ticket(DAKAR, "encore")));
+    fleet.meet_all();
+    revoke(&mut fleet, None);
+    fleet.meet(PARIS, LYON);
+    for site in [PARIS, LYON] {
+        assert_eq!(tickets(&fleet, site, &docs), 10, "everything of before the cut stands");
+    }
+    (fleet, docs, [first, second])
+}
+
+/// Who has the key shows proofs of forks to a site that has not heard of the revocation.
+fn show(fleet: &mut Fleet, generations: &[GenerationId]) {
+    let mut member = Member::of(fleet, DAKAR);
+    let now = fleet.now;
+    let frames: Vec<Vec<u8>> =
+        generations.iter().map(|generation| encode(&Message::Fork(proof(&mut member, *generation)))).collect();
+    member.visit(&mut fleet.sites[OSLO], now, &frames);
+}
+
+#[test]
+fn r18_a_revoked_key_takes_back_nothing_that_its_cut_covers() {
+    for last in [0, 1] {
+        let (mut fleet, docs, generations) = two_generations();
+        // Of both generations, or of the younger one alone: that is where the cut is.
+        show(&mut fleet, &generations[last..]);
+        for (one, other) in [(OSLO, LYON), (PARIS, LYON), (PARIS, OSLO), (OSLO, LYON)] {
+            fleet.meet(one, other);
+        }
+        let left = |fleet: &Fleet| [PARIS, LYON, OSLO].map(|site| tickets(fleet, site, &docs));
+        assert_eq!(left(&fleet), [10, 10, 10], "whatever it signs afterwards");
+        fleet.agree_on(&[PARIS, LYON, OSLO]);
+        for site in [PARIS, LYON, OSLO] {
+            let now = fleet.now;
+            fleet.sites[site].rebuild(now).unwrap();
+        }
+        assert_eq!(left(&fleet), [10, 10, 10], "and so they are made from nothing");
+        fleet.agree_on(&[PARIS, LYON, OSLO]);
+    }
+}
+
+/// What a cut covers is held as a history behind a fork where the fork was known first, and it may come last of all.
+#[test]
+fn r18_what_a_cut_covers_stands_under_whatever_name_it_is_held() {
+    let mut fleet = Fleet::new(4);
+    let common = fleet.ticket(DAKAR, "commune");
+    fleet.meet_all();
+    let before = fleet.disks[DAKAR].clone();
+    let honest: Vec<DocId> = (0..3).map(|_| fleet.ticket(DAKAR, "panne")).collect();
+    fleet.meet(DAKAR, PARIS);
+    fleet.set_back(DAKAR, before);
+    let stolen: Vec<DocId> = (0..4).map(|_| fleet.ticket(DAKAR, "volée")).collect();
+    fleet.meet(DAKAR, LYON);
+    // The first site knows one history alone, and says that this one stands.
+    revoke(&mut fleet, None);
+    fleet.meet(OSLO, LYON);
+    for (one, other) in [(PARIS, LYON), (PARIS, OSLO), (PARIS, LYON), (LYON, OSLO)] {
+        fleet.now.0 += 60_000;
+        fleet.meet(one, other);
+    }
+    let check = |fleet: &Fleet| {
+        for site in [PARIS, LYON, OSLO] {
+            assert!(fleet.view(site, &common).is_some());
+            assert_eq!(tickets(fleet, site, &honest), 3, "the cut covers them, at {site}");
+            assert_eq!(tickets(fleet, site, &stolen), 0, "and nothing of the other history, at {site}");
+        }
+        fleet.agree_on(&[PARIS, LYON, OSLO]);
+    };
+    check(&fleet);
+    for site in [PARIS, LYON, OSLO] {
+        let now = fleet.now;
+        fleet.sites[site].rebuild(now).unwrap();
+    }
+    check(&fleet);
+}
+
+fn edit(
+    member: &mut Member,
+    fleet: &Fleet,
+    (generation, previous, seq): (u8, Previous, u64),
+    doc: DocId,
+    (key, value): (&str, &str),
+) -> (RecordWithBodies, End) {
+    let mut edits = Edits::default();
+    edits.put(key, Value::Text(value.into()));
+    let generation = GenerationId([generation; 16]);
+    let body = member.change(&fleet.sites[PARIS], generation, &doc, &edits);
+    member.record(generation, previous, seq, Author::User(common::ANA), doc, body)
+}
+
+/// A generation may name another end of the one before than there is, in good time for a cut to cover that. What stands
+/// hangs neither on when the record comes that shows it, nor on what the key writes there later.
+#[test]
+fn r18_an_end_that_no_record_is_leads_no_cut_on() {
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(PARIS, "lampe");
+    let other = fleet.ticket(PARIS, "porte");
+    fleet.meet(PARIS, LYON);
+    let mut member = Member::of(&fleet, DAKAR);
+    let now = fleet.now;
+    // One generation; another that follows it; and a third whose closing names a hash that nobody signed.
+    let (q1, q_end) = edit(&mut member, &fleet, (0x31, Previous::First, 1), doc, ("urgency", "high"));
+    let q = member.frame(&[member.run(vec![q1])]);
+    member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&q));
+    let closing = member.closing(q_end);
+    let (p1, p_end) = edit(&mut member, &fleet, (0x32, closing, 1), doc, ("impact", "low"));
+    let p = member.frame(&[member.run(vec![p1])]);
+    member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&p));
+    let (p2, p_end) = edit(&mut member, &fleet, (0x32, Previous::Record(p_end.hash), 2), other, ("impact", "low"));
+    let late = member.frame(&[member.run(vec![p2])]);
+    member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&late));
+    let bogus = member.closing(End { hash: RecordHash([9; 32]), ..p_end });
+    let (g1, _) = edit(&mut member, &fleet, (0x33, bogus, 1), other, ("urgency", "low"));
+    let g = member.frame(&[member.run(vec![g1])]);
+    member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&g));
+    // Lyon has all but the record that contradicts the closing.
+    member.visit(&mut fleet.sites[LYON], now, &[q, p, g]);
+    revoke(&mut fleet, None);
+    // It hears of the revocation and judges; then the record comes.
+    let news = fleet.sites[PARIS].statements(0).unwrap();
+    fleet.sites[LYON].bootstrap(now, news).unwrap();
+    while fleet.sites[LYON].catch_up(now).unwrap() {}
+    let check = |fleet: &Fleet| {
+        for site in [PARIS, LYON] {
+            assert_eq!(shown(fleet, site, &doc, "urgency"), None, "the chain behind the cut does not reach it");
+            assert_eq!(shown(fleet, site, &doc, "impact"), None);
+            assert_eq!(shown(fleet, site, &other, "urgency").as_deref(), Some("low"), "what the cut names stands");
+        }
+    };
+    assert_eq!(shown(&fleet, LYON, &doc, "urgency"), None, "nobody has shown that the chain leads there");
+    fleet.meet(PARIS, LYON);
+    fleet.meet(PARIS, LYON);
+    check(&fleet);
+    fleet.agree_on(&[PARIS, LYON]);
+    for site in [PARIS, LYON] {
+        fleet.sites[site].rebuild(now).unwrap();
+    }
+    check(&fleet);
+    fleet.agree_on(&[PARIS, LYON]);
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::authority::AuthorityRef;
 use schema::codec::Canonical;
-use schema::id::{ActorId, DocId, RecordHash, SiteId};
+use schema::id::{ActorId, ChangeHash, DocId, LogId, RecordHash, SiteId};
 use schema::record::BodyKind;
 
 use super::apply::Materializer;
@@ -33,6 +33,9 @@ struct Member {
 }
 
 type Members = BTreeMap<(LogNo, u64), Member>;
+
+/// A place in a document: the number of an actor's change.
+type Seat = (DocId, ActorId, u64);
 
 impl Materializer<'_> {
     /// Looks again at what stands of logs that are listed for it, at most about `limit` records. `false`: none is.
@@ -187,18 +190,22 @@ impl Materializer<'_> {
     }
 
     /// What is tainted: of the records that do not stand, those on which a standing one depends that pins no position
-    /// from the revocation on. Of several that claim one place in a document, in different branches of a log, the one
-    /// with the smallest hash stays. Linear in the members, and in what each depends on.
+    /// from the revocation on. Of several that claim one place in a document, in different histories of a log, the one
+    /// with the smallest hash stays; of one history the first counts. Linear in the members, and in what each depends on.
     fn marks(
         &mut self,
         writing: &Writing<'_>,
         members: &mut Members,
     ) -> Result<BTreeMap<(LogNo, u64), Mark>, StoreError> {
+        let standing = made_by_standing(writing, members)?;
         for (place, member) in members.iter_mut() {
             let Some(hashes) = dependencies(writing, self.authority, place.0, &member.with)? else {
                 continue;
             };
-            let named = hashes.iter().map(|hash| record_naming(writing, hash));
+            let named = hashes.iter().map(|hash| match standing.get(hash) {
+                Some(place) => Ok(Some(*place)),
+                None => record_naming(writing, hash),
+            });
             member.builds_on = Some(named.filter_map(Result::transpose).collect::<Result<_, _>>()?);
         }
         // The lowest position that is pinned by a standing record which depends on each.
@@ -216,7 +223,12 @@ impl Materializer<'_> {
             }
         }
         let mut marks = BTreeMap::new();
-        let mut taken: BTreeMap<(DocId, ActorId, u64), (LogNo, RecordHash)> = BTreeMap::new();
+        // What each history claims first: of its own records the earlier is judged first anyway. Numbers of logs say
+        // nothing here: another site has given others.
+        let forks = writing.log_index().forks();
+        let history =
+            |(no, seq): (LogNo, u64), member: &Member| forks.name_of(no, seq).unwrap_or(member.with.record.header.log);
+        let mut claims: BTreeMap<Seat, BTreeMap<LogId, (u64, RecordHash)>> = BTreeMap::new();
         for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_some()) {
             let bound = self.revoked_at(&member.with.record.header.log.site);
             let is_built_on = |pin: &AuthorityRef| bound.is_none_or(|bound| *pin < bound);
@@ -225,15 +237,24 @@ impl Materializer<'_> {
             }
             marks.insert(*place, Mark::Tainted);
             for seat in seats(&member.with) {
-                let first = taken.entry(seat).or_insert((place.0, member.hash));
-                if first.0 != place.0 && member.hash < first.1 {
-                    *first = (place.0, member.hash);
-                }
+                let claim = (place.1, member.hash);
+                let first = claims.entry(seat).or_default().entry(history(*place, member)).or_insert(claim);
+                *first = claim.min(*first);
             }
         }
+        let taken: BTreeMap<Seat, LogId> = claims
+            .into_iter()
+            .filter_map(|(seat, firsts)| {
+                let (name, _) = firsts.into_iter().min_by_key(|(_, (_, hash))| *hash)?;
+                Some((seat, name))
+            })
+            .collect();
         for (place, mark) in &mut marks {
-            let of = |seat| taken.get(&seat).is_some_and(|(no, _)| *no != place.0);
-            if members.get(place).is_some_and(|member| seats(&member.with).into_iter().any(of)) {
+            let Some(member) = members.get(place) else {
+                continue;
+            };
+            let own = history(*place, member);
+            if seats(&member.with).iter().any(|seat| taken.get(seat).is_some_and(|name| *name != own)) {
                 *mark = Mark::Stranded;
             }
         }
@@ -247,13 +268,34 @@ impl Materializer<'_> {
 }
 
 /// The places in documents that a record's changes claim: each actor's changes are numbered.
-fn seats(with: &RecordWithBodies) -> Vec<(DocId, ActorId, u64)> {
+fn seats(with: &RecordWithBodies) -> Vec<Seat> {
     let bodies = with.record.skeleton.entries.iter().zip(&with.bodies);
     let seat = |(entry, body): (&schema::record::Entry, &Option<Vec<u8>>)| {
         let scan = scan(body.as_ref()?).ok()?;
         Some((entry.doc, scan.actor, scan.seq))
     };
     bodies.filter_map(seat).collect()
+}
+
+/// The standing records that make a change of which a copy in another history of their log decides by its name (R8): what
+/// depends on that change builds on these, and on nothing that does not stand. Linear in the members.
+fn made_by_standing(source: &impl Source, members: &Members) -> Result<BTreeMap<ChangeHash, (LogNo, u64)>, StoreError> {
+    let mut made: BTreeMap<ChangeHash, (LogNo, u64)> = BTreeMap::new();
+    for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_none()) {
+        let record = &member.with.record;
+        for entry in &record.skeleton.entries {
+            let decides = record_naming(source, &entry.change)?.and_then(|decider| members.get(&decider));
+            let is_copy = |other: &&Member| other.beyond.is_some() && other.with.record.header.log == record.header.log;
+            if decides.filter(is_copy).is_some() {
+                let first = made.entry(entry.change).or_insert(*place);
+                // What stands of one log is one chain.
+                if place.1 < first.1 {
+                    *first = *place;
+                }
+            }
+        }
+    }
+    Ok(made)
 }
 
 /// Forgets what was found of a record.
@@ -264,7 +306,8 @@ fn forget(writing: &mut Writing<'_>, (no, seq): (LogNo, u64), member: &Member) -
     }
     writing.remove(Table::Quarantine, &key)?;
     writing.remove(Table::Tainted, &key)?;
-    if let Some(name) = again_key(record).filter(|_| member.beyond == Some(Beyond::Fork)) {
+    // Also of what was behind a fork when it was looked at, and stands since because a cut covers it.
+    if let Some(name) = again_key(record) {
         writing.remove(Table::Unissued, &[name.as_slice(), &key].concat())?;
     }
     for entry in &record.skeleton.entries {

@@ -1,5 +1,5 @@
-//! Which records stand (R18 to R20): those of a key that is not revoked, of a revoked one those up to its cut, and of a
-//! log that forked those before the fork.
+//! Which records stand (R18 to R20): of a revoked key those that its cut covers, of others all, but for those behind a
+//! fork.
 //!
 //! Standing concerns documents: what a site says of its people is judged wherever it stands, and copied into the
 //! authority log only while the site is in the organisation (docs/decisions/0017).
@@ -7,14 +7,15 @@
 //! What is beyond is held, passed on and listed, and has no effect, but for what a standing record builds on: that is
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use schema::id::{GenerationId, LogId, ScopeId, SiteId};
+use schema::id::{LogId, RecordHash, ScopeId, SiteId};
 use schema::policy::{Policy, Revocation};
-use schema::record::Closing;
+use schema::record::Previous;
 
-use crate::admission::stored;
+use crate::admission::{hash_at, stored};
 use crate::store::rows::{Beyond, Mark};
 use crate::store::tables::{LogNo, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
@@ -32,8 +33,8 @@ pub enum Standing {
     Stranded,
 }
 
-/// The last seq that stands of each generation of a site in a scope; nothing of those that are missing.
-type Limits = BTreeMap<GenerationId, u64>;
+/// The last seq that stands of each history of a site in a scope, by its name; nothing of those that are missing.
+type Limits = BTreeMap<LogId, u64>;
 
 /// Where the records of revoked keys end, worked out once for a pass.
 #[derive(Debug, Default)]
@@ -58,29 +59,73 @@ impl Cuts {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(limits(writing, revocation, log)?),
         };
-        let last = limits.get(&log.generation);
-        Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut).or(forked))
+        let name = writing.log_index().forks().name_of(no, seq).unwrap_or(*log);
+        let stands = limits.get(&name).is_some_and(|last| seq <= *last);
+        // Who knows of the revocation asks the cut alone: what it covers stands whatever else the key signed.
+        Ok((!stands).then_some(forked.unwrap_or(Beyond::Cut)))
     }
 }
 
-/// Walks from the cut back along the generations that it follows. A chain that contradicts what is held ends there:
-/// the sequencer signed the cut's hash, and with it every record before it.
+/// Walks from the cut back along the records that lead to it, through whatever histories hold them, and on along the
+/// generations that they follow. The sequencer signed the cut's hash, and with it every record before it: what stands is
+/// found by hashes, never by which history is called what. Linear in the generations, and for one that forked in the open
+/// logs of its site.
 fn limits(writing: &Writing<'_>, revocation: &Revocation, log: &LogId) -> Result<Limits, StoreError> {
     let mut limits = Limits::new();
-    let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope);
-    let mut end = cut.map(|cut| (cut.generation, cut.seq, cut.hash));
-    while let Some((generation, seq, hash)) = end.filter(|(generation, ..)| !limits.contains_key(generation)) {
-        let state = writing.log(&LogId { generation, ..*log })?;
-        if let Some(state) = state.as_ref().filter(|state| state.seq >= seq && seq > 0)
-            && stored(writing, state.no, seq)?.record.hash() != hash
-        {
+    let Some(cut) = revocation.cuts.iter().find(|cut| cut.scope == log.scope) else {
+        return Ok(limits);
+    };
+    let main = LogId { generation: cut.generation, ..*log };
+    let mut end = Some((main, cut.seq, cut.hash));
+    if history_at(writing, &main, cut.seq, &cut.hash)?.is_none() {
+        // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
+        let state = writing.log(&main)?.filter(|state| state.branch.is_none());
+        if state.as_ref().is_some_and(|state| state.seq >= cut.seq) {
+            return Ok(limits);
+        }
+        limits.insert(main, cut.seq);
+        end = state.filter(|state| state.seq > 0).map(|state| before(writing, &state)).transpose()?.flatten();
+    }
+    // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
+    while let Some((log, seq, hash)) = end {
+        let Some(state) = history_at(writing, &log, seq, &hash)? else {
+            break;
+        };
+        if limits.insert(state.id, seq).is_some() {
             break;
         }
-        limits.insert(generation, seq);
-        let follows = state.and_then(|state| state.follows);
-        end = follows.map(|Closing { generation, seq, hash, .. }| (generation, seq, hash));
+        end = before(writing, &state)?;
     }
     Ok(limits)
+}
+
+/// The history of a log, as its records name it, that holds this record.
+fn history_at(writing: &Writing<'_>, log: &LogId, seq: u64, hash: &RecordHash) -> Result<Option<LogState>, StoreError> {
+    let index = writing.log_index();
+    let main = writing.log(log)?.filter(|state| state.branch.is_none());
+    let has_forked = index.forks().of(log).next().is_some();
+    let behind = has_forked.then(|| index.open_of(&log.site, &log.scope)).into_iter().flatten();
+    let behind = behind.filter(|state| state.branch.is_some() && state.signed_as() == *log);
+    for state in main.iter().chain(behind) {
+        if (state.from()..=state.seq).contains(&seq) && hash_at(writing, state, seq)? == Some(*hash) {
+            return Ok(Some(state.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// The last record before a history of which something is held: of the log that forked, or, as its own first record says,
+/// of the generation that it follows.
+fn before(writing: &Writing<'_>, state: &LogState) -> Result<Option<(LogId, u64, RecordHash)>, StoreError> {
+    if let Some(branch) = state.branch.filter(|branch| branch.from > 1) {
+        return Ok(Some((state.signed_as(), branch.from - 1, branch.base)));
+    }
+    Ok(match stored(writing, state.no, 1)?.record.header.previous {
+        Previous::After(closing) => {
+            Some((LogId { generation: closing.generation, ..state.id }, closing.seq, closing.hash))
+        }
+        Previous::First | Previous::Record(_) => None,
+    })
 }
 
 /// A record's standing: whether it is beyond an end, and what was made of it there.
@@ -103,19 +148,37 @@ pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), Stor
     Ok(())
 }
 
-/// Has the logs looked at again that the cut of a revoked site reaches through this one, which has just grown. Linear in
-/// those.
-pub fn restand_behind(writing: &mut Writing<'_>, log: &LogState) -> Result<(), StoreError> {
-    let mut next = Some(log.clone());
-    let mut seen = std::collections::BTreeSet::new();
-    while let Some(log) = next.filter(|log| seen.insert(log.id)) {
-        restand(writing, &log.no.to_be_bytes())?;
-        next = match log.follows {
-            Some(closing) => writing.log(&LogId { generation: closing.generation, ..log.id })?,
-            None => None,
+/// Where a revoked site's records end in a scope, before something is written that may change it.
+#[derive(Debug)]
+pub struct Before {
+    revocation: Arc<Revocation>,
+    log: LogId,
+    limits: Limits,
+}
+
+impl Before {
+    /// Of the site and the scope of a log; `None` while the site is not revoked. Linear as the walk from its cut.
+    pub fn of(writing: &Writing<'_>, policy: &Policy, log: &LogId) -> Result<Option<Self>, StoreError> {
+        let Some(revocation) = policy.revoked.get(&log.site) else {
+            return Ok(None);
         };
+        let limits = limits(writing, revocation, log)?;
+        Ok(Some(Self { revocation: revocation.clone(), log: *log, limits }))
     }
-    Ok(())
+
+    /// Has those logs looked at again that end elsewhere now. Linear as the walk from the cut.
+    pub fn restand(self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        let after = limits(writing, &self.revocation, &self.log)?;
+        for id in self.limits.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+            if self.limits.get(id) == after.get(id) {
+                continue;
+            }
+            if let Some(state) = writing.log(id)? {
+                restand(writing, &state.no.to_be_bytes())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Has a log looked at again, by its number.

@@ -11,7 +11,7 @@ use schema::time::Timestamp;
 
 use super::{Alarm, Output, Replica, ReplicaError, id_at};
 use crate::admission::{again, hash_at, stored};
-use crate::docs::standing::restand;
+use crate::docs::standing::{Before, restand};
 use crate::engine::{Event, SessionId};
 use crate::limits::{
     FORK_MEMORY, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE,
@@ -163,7 +163,11 @@ impl Replica {
             if counts {
                 count_fork(writing, &site, fork.log.generation, at)?;
             }
-            end_log(writing, proof, fork)
+            // The histories are called otherwise now, and what they say of earlier generations is noted no more.
+            let before = Before::of(writing, &policy, &fork.log)?;
+            let news = end_log(writing, proof, fork)?;
+            before.map_or(Ok(()), |before| before.restand(writing))?;
+            Ok::<_, StoreError>(news)
         })?;
         self.due = true;
         for torn in self.torn.values_mut() {
