@@ -213,6 +213,34 @@ fn r20_a_third_history_may_part_before_the_end_that_a_fork_gave_to_the_log() {
     });
 }
 
+/// Whoever checks a store after that finds nothing damaged: what lies behind the fork begins where its log parted, and the
+/// last record in common may have no signature of its own.
+#[test]
+fn r20_a_store_with_a_fork_is_whole() {
+    let mut fleet = Fleet::new(2);
+    let doc = fleet.ticket(1, "lampe");
+    fleet.meet_all();
+    let before = fleet.disks[1].clone();
+    // Two records after the last copy, the first of which both lives have in common: joined under one signature.
+    fleet.put(1, doc, "urgency", "low");
+    let between = fleet.disks[1].clone();
+    fleet.put(1, doc, "impact", "low");
+    fleet.meet_all();
+    for (life, copy) in [("une autre", between), ("une troisième", before)] {
+        fleet.set_back(1, copy);
+        fleet.put(1, doc, "title", life);
+        fleet.now.0 += 60_000;
+        fleet.meet_all();
+        fleet.meet_all();
+    }
+    fleet.agree();
+    for site in 0..2 {
+        let report = sync::verify::verify(&fleet.sites[site].read().unwrap(), fleet.sites[site].authority()).unwrap();
+        assert_eq!(report.faults, Vec::<String>::new(), "at {site}");
+        assert!(report.records > 4, "both histories are looked at: {report:?}");
+    }
+}
+
 /// A machine that is set back once goes on. A key whose generations fork again and again is in two hands, or on a machine
 /// that must be mended: the first site revokes it.
 #[test]
