@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::member::Member;
+use common::member::{End, Member};
 use common::{ANA, Disk, Fleet};
 use schema::author::Author;
 use schema::authority::Body;
@@ -373,4 +373,51 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
     fleet.restart(0, None);
     while fleet.sites[0].catch_up(now).unwrap() {}
     assert_eq!(fleet.sites[0].backlog(), 0, "also after a restart");
+}
+
+/// Frames of generations of one record each, every one closed by the next.
+fn generations(member: &mut Member, word: u8, count: u32) -> Vec<Vec<u8>> {
+    let mut before: Option<End> = None;
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let mut generation = [0x33; 16];
+        generation[..4].copy_from_slice(&number.to_be_bytes());
+        let previous = before.map_or(Previous::First, |end| member.closing(end));
+        let skeleton = Skeleton::new(CommandName::Given(CommandId([word; 8])), Author::Site);
+        let (record, end) = member.sealed(GenerationId(generation), previous, 1, skeleton, Vec::new());
+        runs.push(member.run(vec![record]));
+        before = Some(end);
+    }
+    runs.chunks(500).map(|runs| member.frame(runs)).collect()
+}
+
+/// How long two sites take to meet, and how many bytes, after a member showed each of them another history of so many
+/// generations.
+fn meeting_with_forks([a, b]: [usize; 2], count: u32) -> (std::time::Duration, usize) {
+    let mut fleet = Fleet::new(4);
+    let mut member = Member::of(&fleet, 2);
+    let now = fleet.now;
+    for (site, word) in [(a, 1), (b, 2)] {
+        let frames = generations(&mut member, word, count);
+        member.visit(&mut fleet.sites[site], now, &frames);
+    }
+    let ticket = fleet.ticket(a, "lampe");
+    let (begun, sent) = (std::time::Instant::now(), fleet.sent);
+    fleet.meet(a, b);
+    let took = begun.elapsed();
+    assert!(fleet.view(b, &ticket).is_some(), "everything else of the session goes on");
+    assert_eq!(fleet.closed, [], "no session of honest sites ends for it");
+    (took, fleet.sent - sent)
+}
+
+/// A member signs two histories of a thousand generations for 105 bytes each. What that costs honest sites grows as those
+/// do, whether or not one of the two revokes the key meanwhile.
+#[test]
+fn r20_a_member_pays_for_each_fork_what_honest_sites_pay() {
+    for pair in [[0, 1], [1, 3]] {
+        let ((few, few_bytes), (many, many_bytes)) = (meeting_with_forks(pair, 300), meeting_with_forks(pair, 1_200));
+        // Sixteen times as much if each fork had to look at all others.
+        assert!(many < few * 8, "four times the forks, four times the work: {few:?} {many:?}");
+        assert!(many_bytes < few_bytes * 6, "and the bytes: {few_bytes} {many_bytes}");
+    }
 }

@@ -8,10 +8,10 @@
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
+use schema::authority::Cut;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
-use schema::policy::{Policy, Revocation};
+use schema::policy::Policy;
 use schema::record::Closing;
 
 use crate::admission::stored;
@@ -35,12 +35,21 @@ pub enum Standing {
 /// The last seq that stands of each generation of a site in a scope; nothing of those that are missing.
 type Limits = BTreeMap<GenerationId, u64>;
 
-/// Where the records of revoked keys end, worked out once for a pass.
+/// Where the records of revoked keys end, worked out again only where a log of the key has changed since, or its cut has:
+/// what is looked at again comes in many passes.
 #[derive(Debug, Default)]
-pub struct Cuts(BTreeMap<(SiteId, ScopeId), Limits>);
+pub struct Cuts(BTreeMap<(SiteId, ScopeId), Known>);
+
+/// What was worked out of a site in a scope, and from what.
+#[derive(Debug)]
+struct Known {
+    cut: Option<Cut>,
+    changes: u64,
+    limits: Limits,
+}
 
 impl Cuts {
-    /// Why a record does not stand; `None` if it does. Linear in the generations behind the cut, once.
+    /// Why a record does not stand; `None` if it does. Linear in the generations behind the cut, once after each change.
     pub fn beyond(
         &mut self,
         writing: &Writing<'_>,
@@ -53,21 +62,23 @@ impl Cuts {
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
             return Ok(forked);
         };
+        let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied();
+        let changes = writing.log_index().changes(&log.site, &log.scope);
         let place = (log.site, log.scope);
-        let limits = match self.0.entry(place) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(limits(writing, revocation, log)?),
-        };
-        let last = limits.get(&log.generation);
+        let is_current = |known: &Known| known.changes == changes && known.cut == cut;
+        if !self.0.get(&place).is_some_and(is_current) {
+            let limits = limits(writing, cut.as_ref(), log)?;
+            self.0.insert(place, Known { cut, changes, limits });
+        }
+        let last = self.0.get(&place).and_then(|known| known.limits.get(&log.generation));
         Ok(last.is_none_or(|last| seq > *last).then_some(Beyond::Cut).or(forked))
     }
 }
 
 /// Walks from the cut back along the generations that it follows. A chain that contradicts what is held ends there:
 /// the sequencer signed the cut's hash, and with it every record before it.
-fn limits(writing: &Writing<'_>, revocation: &Revocation, log: &LogId) -> Result<Limits, StoreError> {
+fn limits(writing: &Writing<'_>, cut: Option<&Cut>, log: &LogId) -> Result<Limits, StoreError> {
     let mut limits = Limits::new();
-    let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope);
     let mut end = cut.map(|cut| (cut.generation, cut.seq, cut.hash));
     while let Some((generation, seq, hash)) = end.filter(|(generation, ..)| !limits.contains_key(generation)) {
         let state = writing.log(&LogId { generation, ..*log })?;
