@@ -169,6 +169,12 @@ pub struct Replica {
     mistaken: BTreeMap<SessionId, BTreeMap<LogId, Timestamp>>,
     /// Where the records of revoked keys end.
     cuts: Cuts,
+    /// Logs to which a session's runs refer that came out wrong: the proof that one of them forked is waited for.
+    awaited: BTreeMap<SessionId, BTreeSet<LogId>>,
+    /// When such a proof was last taken of a site with many forks: it waits for its own kind only.
+    awaited_paced: BTreeMap<SiteId, Timestamp>,
+    /// When the proof of a fork was last put off, of sites with many forks.
+    put_off: BTreeMap<SiteId, Timestamp>,
     /// When a site with many open logs was last let begin another one (R1).
     paced: BTreeMap<SiteId, Timestamp>,
     /// What is to be exchanged with each site, as last counted.
@@ -262,6 +268,9 @@ impl Replica {
             torn: BTreeMap::new(),
             mistaken: BTreeMap::new(),
             cuts: Cuts::default(),
+            awaited: BTreeMap::new(),
+            awaited_paced: BTreeMap::new(),
+            put_off: BTreeMap::new(),
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),
             authority_heard: false,
@@ -364,6 +373,7 @@ impl Replica {
     pub fn closed(&mut self, now: Timestamp, session: SessionId) -> Result<Vec<Output>, ReplicaError> {
         self.torn.remove(&session);
         self.mistaken.remove(&session);
+        self.awaited.remove(&session);
         self.run(now, Event::Closed(session))
     }
 
