@@ -61,6 +61,9 @@ pub const MAX_LEFT_OUT: usize = 4096;
 /// How long a run that refers to other logs may come out wrong before its sender is blamed: time to find out whether
 /// one of those has another history there.
 pub const MISTAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long after a valid proof of a fork was put off (`GENERATION_PACE`) nobody is blamed for a run that comes out wrong and
+/// refers to logs of that site: twice `SKIPPED_INTERVAL`, after which what is put off is told again.
+pub const PUT_OFF_PATIENCE: Duration = Duration::from_secs(120);
 /// Hashes of records in one question where two histories of a log part: a log of a million records takes four.
 pub const MAX_FORK_POINTS: usize = 32;
 /// Proofs of forks sent for one question; the rest is asked for again.

@@ -29,6 +29,7 @@ use thiserror::Error;
 
 use crate::docs::DocChanged;
 use crate::docs::apply::Materializer;
+use crate::docs::standing::Cuts;
 use crate::engine::{Engine, EngineInput, Event, SessionId};
 use crate::frontiers::{self, Frontiers};
 use crate::limits::{CATCH_UP_RECORDS, FRONTIER_INTERVAL};
@@ -166,6 +167,14 @@ pub struct Replica {
     /// Logs of which a session sent what came out wrong here, and when it first did: for a while the fault may be in what
     /// they refer to.
     mistaken: BTreeMap<SessionId, BTreeMap<LogId, Timestamp>>,
+    /// Where the records of revoked keys end.
+    cuts: Cuts,
+    /// Logs to which a session's runs refer that came out wrong: the proof that one of them forked is waited for.
+    awaited: BTreeMap<SessionId, BTreeSet<LogId>>,
+    /// When such a proof was last taken of a site with many forks: it waits for its own kind only.
+    awaited_paced: BTreeMap<SiteId, Timestamp>,
+    /// When the proof of a fork was last put off, of sites with many forks.
+    put_off: BTreeMap<SiteId, Timestamp>,
     /// When a site with many open logs was last let begin another one (R1).
     paced: BTreeMap<SiteId, Timestamp>,
     /// What is to be exchanged with each site, as last counted.
@@ -258,6 +267,10 @@ impl Replica {
             announced: BTreeMap::new(),
             torn: BTreeMap::new(),
             mistaken: BTreeMap::new(),
+            cuts: Cuts::default(),
+            awaited: BTreeMap::new(),
+            awaited_paced: BTreeMap::new(),
+            put_off: BTreeMap::new(),
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),
             authority_heard: false,
@@ -360,6 +373,7 @@ impl Replica {
     pub fn closed(&mut self, now: Timestamp, session: SessionId) -> Result<Vec<Output>, ReplicaError> {
         self.torn.remove(&session);
         self.mistaken.remove(&session);
+        self.awaited.remove(&session);
         self.run(now, Event::Closed(session))
     }
 
@@ -402,13 +416,12 @@ impl Replica {
         if !self.due && scope.is_none() {
             return Ok(self.drop_what_fell()?);
         }
-        let (authority, noted, due) = (&self.authority, &self.noted, self.due);
+        let (authority, noted, due, cuts) = (&self.authority, &self.noted, self.due, &mut self.cuts);
         let (changed, verdicts, due, enrolled, credentials) = self.store.write(Durability::Derived, |writing| {
             forget_projected(writing, noted)?;
-            let mut pass = Materializer::new(authority);
+            let mut pass = Materializer::new(authority, cuts);
             // What no longer stands is taken back before anything is built on it.
-            let woken =
-                due && (pass.restand(writing, CATCH_UP_RECORDS as u64)? || pass.wake(writing, CATCH_UP_RECORDS)?);
+            let woken = due && (pass.restand(writing, CATCH_UP_RECORDS)? || pass.wake(writing, CATCH_UP_RECORDS)?);
             if let Some(scope) = scope.filter(|_| !woken) {
                 pass.catch_up(writing, &scope, CATCH_UP_RECORDS)?;
             }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use schema::codec::Canonical;
 use schema::doc::DocKind;
+use schema::fork::{ForkProof, branch_name};
 use schema::id::{DocId, RecordHash};
 use schema::identity::{Purpose, verify as verify_signature};
 use schema::policy::AuthorityLog;
@@ -10,8 +12,8 @@ use schema::record::Previous;
 
 use crate::admission::{is_named, read_body, stored};
 use crate::docs;
-use crate::store::log_index::every_log;
-use crate::store::{Source, StoreError, Table};
+use crate::store::log_index::{ForkIndex, every_log};
+use crate::store::{LogIndex, LogState, Source, StoreError, Table};
 
 /// What was checked and what is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,12 +33,14 @@ pub struct Report {
 /// Checks everything in the store. Errors only if it cannot be read at all.
 pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, StoreError> {
     let mut report = Report::default();
+    let index = LogIndex::load(source)?;
+    proofs(source, &mut report)?;
     for state in every_log(source)?.into_values() {
         report.logs += 1;
         if authority.current().is_some_and(|policy| !policy.sites.contains_key(&state.id.site)) {
             report.faults.push(format!("log {}: its site is not in the authority log", state.id));
         }
-        log(source, &state, &mut report);
+        log(source, index.forks(), &state, &mut report);
     }
     let docs: BTreeSet<DocId> =
         source.prefixed(Table::Docs, &[])?.iter().filter_map(|(key, _)| DocId::from_slice(key)).collect();
@@ -49,9 +53,24 @@ pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, 
     Ok(report)
 }
 
-fn log(source: &impl Source, state: &crate::store::LogState, report: &mut Report) {
-    let mut before: Option<RecordHash> = None;
-    for seq in 1..=state.seq {
+/// What a proof says of where a log ends is as good as its two signatures (R20).
+fn proofs(source: &impl Source, report: &mut Report) -> Result<(), StoreError> {
+    for (_, bytes) in source.prefixed(Table::Forks, &[])? {
+        report.signatures += 2;
+        if ForkProof::from_bytes(&bytes).is_ok_and(|proof| proof.verify().is_ok()) {
+            continue;
+        }
+        report.faults.push("the proof of a fork proves nothing".to_owned());
+    }
+    Ok(())
+}
+
+/// A log holds its records from its first one on, which for a history behind a fork is the one that follows the last in
+/// common; they name the log that forked.
+fn log(source: &impl Source, forks: &ForkIndex, state: &LogState, report: &mut Report) {
+    let signed_as = state.signed_as();
+    let mut before: Option<RecordHash> = state.branch.map(|branch| branch.base);
+    for seq in state.from()..=state.seq {
         report.records += 1;
         let found = match stored(source, state.no, seq) {
             Ok(found) => found,
@@ -75,7 +94,10 @@ fn log(source: &impl Source, state: &crate::store::LogState, report: &mut Report
         let genesis = (0..found.record.skeleton.entries.len()).all(|index| {
             found.record.genesis_id(index).is_none_or(|id| found.record.skeleton.entries[index].doc == id)
         });
-        if !follows || header.log != state.id || header.seq != seq || header.skeleton != found.record.skeleton.hash() {
+        // Its name is what its first record makes it.
+        let is_its_own = header.log == signed_as
+            && state.branch.is_none_or(|branch| seq != branch.from || branch_name(&signed_as, &hash) == state.id);
+        if !follows || !is_its_own || header.seq != seq || header.skeleton != found.record.skeleton.hash() {
             report.faults.push(format!("log {} record {seq}: the chain is broken", state.id));
         }
         if !bodies {
@@ -89,7 +111,7 @@ fn log(source: &impl Source, state: &crate::store::LogState, report: &mut Report
             if !verify_signature(&state.id.site, Purpose::Record, &hash.0, signature) {
                 report.faults.push(format!("log {} record {seq}: the signature is not the site's", state.id));
             }
-        } else if seq == state.seq {
+        } else if seq == state.seq && !forks.ends_at(&signed_as, seq, &hash) {
             report.faults.push(format!("log {} record {seq}: the last record is not signed", state.id));
         }
         before = Some(hash);

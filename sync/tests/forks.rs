@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::collections::VecDeque;
+
 use automerge::Automerge;
 use common::member::{End, Member};
 use common::{ANA, Disk, Fleet};
@@ -15,9 +17,10 @@ use schema::fork::{Branch, ForkProof};
 use schema::id::{CommandId, DocId, GenerationId, RecordHash};
 use schema::identity::Purpose;
 use schema::record::{Closing, CommandName, Previous, Skeleton, actor};
+use schema::time::Timestamp;
 use sync::admission::RecordWithBodies;
 use sync::quarantine;
-use sync::replica::{Alarm, WriteError};
+use sync::replica::{Alarm, Output, WriteError};
 use sync::wire::{Message, encode};
 
 fn shown(fleet: &Fleet, site: usize, doc: &DocId, key: &str) -> Option<String> {
@@ -213,6 +216,34 @@ fn r20_a_third_history_may_part_before_the_end_that_a_fork_gave_to_the_log() {
         Alarm::Forked(forked) => site != 1 && *forked == fleet.id(1),
         _ => false,
     });
+}
+
+/// Whoever checks a store after that finds nothing damaged: what lies behind the fork begins where its log parted, and the
+/// last record in common may have no signature of its own.
+#[test]
+fn r20_a_store_with_a_fork_is_whole() {
+    let mut fleet = Fleet::new(2);
+    let doc = fleet.ticket(1, "lampe");
+    fleet.meet_all();
+    let before = fleet.disks[1].clone();
+    // Two records after the last copy, the first of which both lives have in common: joined under one signature.
+    fleet.put(1, doc, "urgency", "low");
+    let between = fleet.disks[1].clone();
+    fleet.put(1, doc, "impact", "low");
+    fleet.meet_all();
+    for (life, copy) in [("une autre", between), ("une troisième", before)] {
+        fleet.set_back(1, copy);
+        fleet.put(1, doc, "title", life);
+        fleet.now.0 += 60_000;
+        fleet.meet_all();
+        fleet.meet_all();
+    }
+    fleet.agree();
+    for site in 0..2 {
+        let report = sync::verify::verify(&fleet.sites[site].read().unwrap(), fleet.sites[site].authority()).unwrap();
+        assert_eq!(report.faults, Vec::<String>::new(), "at {site}");
+        assert!(report.records > 4, "both histories are looked at: {report:?}");
+    }
 }
 
 /// A machine that is set back once goes on. A key whose generations fork again and again is in two hands, or on a machine
@@ -425,4 +456,132 @@ fn r19_which_of_two_tainted_histories_stays_hangs_on_their_records() {
     }
     assert_eq!(titles(&fleet), before, "made from nothing it is the same");
     fleet.agree_on(&[0, 1]);
+}
+
+/// Frames of generations of one record each, every one closed by the next.
+fn generations(member: &mut Member, word: u8, count: u32) -> Vec<Vec<u8>> {
+    let mut before: Option<End> = None;
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let mut generation = [0x33; 16];
+        generation[..4].copy_from_slice(&number.to_be_bytes());
+        let previous = before.map_or(Previous::First, |end| member.closing(end));
+        let skeleton = Skeleton::new(CommandName::Given(CommandId([word; 8])), Author::Site);
+        let (record, end) = member.sealed(GenerationId(generation), previous, 1, skeleton, Vec::new());
+        runs.push(member.run(vec![record]));
+        before = Some(end);
+    }
+    runs.chunks(500).map(|runs| member.frame(runs)).collect()
+}
+
+/// How many bytes two sites say when they meet, after a member showed each of them another history of so many
+/// generations.
+fn meeting_with_forks([a, b]: [usize; 2], count: u32) -> usize {
+    let mut fleet = Fleet::new(4);
+    let mut member = Member::of(&fleet, 2);
+    let now = fleet.now;
+    for (site, word) in [(a, 1), (b, 2)] {
+        let frames = generations(&mut member, word, count);
+        member.visit(&mut fleet.sites[site], now, &frames);
+    }
+    let ticket = fleet.ticket(a, "lampe");
+    let sent = fleet.sent;
+    fleet.meet(a, b);
+    assert!(fleet.view(b, &ticket).is_some(), "everything else of the session goes on");
+    assert_eq!(fleet.closed, [], "no session of honest sites ends for it");
+    fleet.sent - sent
+}
+
+/// A member signs two histories of a thousand generations for 105 bytes each. What that costs honest sites grows as those
+/// do, whether or not one of the two revokes the key meanwhile.
+#[test]
+fn r20_a_member_pays_for_each_fork_what_honest_sites_pay() {
+    for pair in [[0, 1], [1, 3]] {
+        let (few, many) = (meeting_with_forks(pair, 200), meeting_with_forks(pair, 800));
+        assert!(many < few * 6, "four times the forks, four times the bytes: {few} {many}");
+    }
+}
+
+/// Many generations of a member's, every one closed by the next, each of which edits a ticket on top of the one before.
+fn edits_of_a_member(member: &mut Member, fleet: &Fleet, doc: &DocId, word: &str) -> Vec<u8> {
+    let mut document = sync::docs::load(&fleet.sites[0].read().unwrap(), doc).unwrap();
+    let mut before: Option<End> = None;
+    let mut runs = Vec::new();
+    for number in 0..100u32 {
+        let mut generation = [0x33; 16];
+        generation[..4].copy_from_slice(&number.to_be_bytes());
+        let generation = GenerationId(generation);
+        let previous = before.map_or(Previous::First, |end| member.closing(end));
+        let mut edits = Edits::default();
+        edits.put("urgency", Value::Text(format!("{word} {number}")));
+        let by = schema::record::actor(&member.key.public(), &generation, doc);
+        let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
+        let ana = Author::User(common::ANA);
+        let (record, end) = member.record(generation, previous, 1, ana, *doc, made.raw_bytes().to_vec());
+        runs.push(member.run(vec![record]));
+        before = Some(end);
+    }
+    member.frame(&runs)
+}
+
+/// Two sites talk for a while; what they told people, and why they parted.
+fn talk(fleet: &mut Fleet, [a, b]: [usize; 2], seconds: u64) -> Vec<(usize, Output)> {
+    let session = 77_000;
+    let mut told = Vec::new();
+    let mut queue: VecDeque<(usize, Output)> = VecDeque::new();
+    for (site, other) in [(a, b), (b, a)] {
+        let peer = fleet.sites[other].me();
+        let outputs = fleet.sites[site].connected(fleet.now, session, peer).unwrap();
+        queue.extend(outputs.into_iter().map(|output| (site, output)));
+    }
+    for _ in 0..2 * seconds {
+        while let Some((from, output)) = queue.pop_front() {
+            let other = if from == a { b } else { a };
+            match output {
+                Output::Send(_, frame) => {
+                    let outputs = fleet.sites[other].received(fleet.now, session, &frame).unwrap();
+                    queue.extend(outputs.into_iter().map(|output| (other, output)));
+                }
+                Output::Authority => {}
+                output => told.push((from, output)),
+            }
+        }
+        if told.iter().any(|(_, output)| matches!(output, Output::Close(..))) {
+            break;
+        }
+        fleet.now = Timestamp(fleet.now.0 + 500);
+        for site in [a, b] {
+            while fleet.sites[site].catch_up(fleet.now).unwrap() {}
+            let outputs = fleet.sites[site].tick(fleet.now).unwrap();
+            queue.extend(outputs.into_iter().map(|output| (site, output)));
+        }
+    }
+    for site in [a, b] {
+        fleet.sites[site].closed(fleet.now, session).unwrap();
+    }
+    told
+}
+
+/// Of a member's forks beyond the 64th one a minute is taken. Who sends an honest edit that builds on one of them is blamed
+/// for nothing meanwhile, and no session ends for it.
+#[test]
+fn r20_nobody_is_blamed_for_what_builds_on_one_of_many_forks() {
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(0, "lampe");
+    fleet.meet(0, 1);
+    let mut member = Member::of(&fleet, 2);
+    let now = fleet.now;
+    for (site, word) in [(0, "one"), (1, "other")] {
+        let frame = edits_of_a_member(&mut member, &fleet, &doc, word);
+        member.visit(&mut fleet.sites[site], now, &[frame]);
+    }
+    fleet.put(0, doc, "impact", "high");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.extend(talk(&mut fleet, [0, 1], 150));
+    }
+    let is_blame =
+        |(_, output): &&(usize, Output)| matches!(output, Output::Alarm(Alarm::Refused(..)) | Output::Close(..));
+    let blame: Vec<_> = told.iter().filter(is_blame).collect();
+    assert!(blame.is_empty(), "{blame:?}");
 }

@@ -38,18 +38,38 @@ type Members = BTreeMap<(LogNo, u64), Member>;
 type Seat = (DocId, ActorId, u64);
 
 impl Materializer<'_> {
-    /// Looks again at what stands of logs that are listed for it, at most about `limit` records. `false`: none is.
-    pub fn restand(&mut self, writing: &mut Writing<'_>, limit: u64) -> Result<bool, StoreError> {
-        let Some((key, from)) = writing.range(Table::Restand, &[], None, 1)?.pop() else {
-            return Ok(false);
-        };
+    /// Looks again at what stands of logs that are listed for it, at most about `limit` records, or as many logs. `false`:
+    /// none is.
+    pub fn restand(&mut self, writing: &mut Writing<'_>, limit: usize) -> Result<bool, StoreError> {
+        let listed = writing.range(Table::Restand, &[], None, limit)?;
+        let (mut left, mut docs) = (limit as u64, BTreeSet::new());
+        for (key, from) in &listed {
+            left -= self.restand_log(writing, key, from, left, &mut docs)?;
+            if left == 0 {
+                break;
+            }
+        }
+        self.judge_anew(writing, docs)?;
+        self.drain(writing)?;
+        Ok(!listed.is_empty())
+    }
+
+    /// Looks at what is left of one log, at most `limit` records, for documents that are to be judged anew. Answers with how
+    /// many it looked at.
+    fn restand_log(
+        &mut self,
+        writing: &mut Writing<'_>,
+        key: &[u8],
+        from: &[u8],
+        limit: u64,
+        docs: &mut BTreeSet<DocId>,
+    ) -> Result<u64, StoreError> {
         let damaged = || StoreError::Damaged { table: Table::Restand.name() };
-        let no = LogNo::from_be_bytes(key.as_slice().try_into().map_err(|_| damaged())?);
-        let from = u64::from_be_bytes(from.as_slice().try_into().map_err(|_| damaged())?);
+        let no = LogNo::from_be_bytes(key.try_into().map_err(|_| damaged())?);
+        let from = u64::from_be_bytes(from.try_into().map_err(|_| damaged())?);
         let (first, last) = writing.log_index().bounds(writing, no)?;
         let from = from.max(first);
         let end = from.saturating_add(limit).min(last + 1);
-        let mut docs = BTreeSet::new();
         for seq in from..end {
             let record = stored(writing, no, seq)?.record;
             let beyond = self.beyond(writing, &record.header.log, (no, seq))?.is_some();
@@ -65,12 +85,10 @@ impl Materializer<'_> {
             }
         }
         match end > last {
-            true => writing.remove(Table::Restand, &key)?,
-            false => writing.put(Table::Restand, &key, &end.to_be_bytes())?,
+            true => writing.remove(Table::Restand, key)?,
+            false => writing.put(Table::Restand, key, &end.to_be_bytes())?,
         }
-        self.judge_anew(writing, docs)?;
-        self.drain(writing)?;
-        Ok(true)
+        Ok(end.saturating_sub(from))
     }
 
     /// Looks at a record that was just judged by itself: whether its documents are to be judged as a whole. Costs

@@ -34,7 +34,7 @@ pub struct Materializer<'a> {
     /// Those of them whose texts are to be read again.
     pub(super) texts: BTreeSet<DocId>,
     pub(super) wake: VecDeque<(LogNo, u64)>,
-    cuts: Cuts,
+    cuts: &'a mut Cuts,
     /// Records of documents that were judged anew in this pass: what is tainted of those is known.
     pub(super) anew: BTreeSet<(LogNo, u64)>,
     /// Documents that were taken apart in this pass, and what they were.
@@ -50,13 +50,13 @@ pub struct Materializer<'a> {
 
 impl<'a> Materializer<'a> {
     /// A pass that judges by these statements.
-    pub fn new(authority: &'a AuthorityLog) -> Self {
+    pub fn new(authority: &'a AuthorityLog, cuts: &'a mut Cuts) -> Self {
         Self {
             authority,
             touched: BTreeSet::new(),
             texts: BTreeSet::new(),
             wake: VecDeque::new(),
-            cuts: Cuts::default(),
+            cuts,
             anew: BTreeSet::new(),
             emptied: BTreeMap::new(),
             woken: 0,

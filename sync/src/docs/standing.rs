@@ -7,12 +7,11 @@
 //! What is beyond is held, passed on and listed, and has no effect, but for what a standing record builds on: that is
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use schema::authority::Cut;
 use schema::id::{LogId, RecordHash, ScopeId, SiteId};
-use schema::policy::{Policy, Revocation};
+use schema::policy::Policy;
 use schema::record::Previous;
 
 use crate::admission::{hash_at, stored};
@@ -36,12 +35,21 @@ pub enum Standing {
 /// The last seq that stands of each history of a site in a scope, by its name; nothing of those that are missing.
 type Limits = BTreeMap<LogId, u64>;
 
-/// Where the records of revoked keys end, worked out once for a pass.
+/// Where the records of revoked keys end, worked out again only where a log of the key has changed since, or its cut has:
+/// what is looked at again comes in many passes.
 #[derive(Debug, Default)]
-pub struct Cuts(BTreeMap<(SiteId, ScopeId), Limits>);
+pub struct Cuts(BTreeMap<(SiteId, ScopeId), Known>);
+
+/// What was worked out of a site in a scope, and from what.
+#[derive(Debug)]
+struct Known {
+    cut: Option<Cut>,
+    changes: u64,
+    limits: Limits,
+}
 
 impl Cuts {
-    /// Why a record does not stand; `None` if it does. Linear in the generations behind the cut, once.
+    /// Why a record does not stand; `None` if it does. Linear in the generations behind the cut, once after each change.
     pub fn beyond(
         &mut self,
         writing: &Writing<'_>,
@@ -54,13 +62,17 @@ impl Cuts {
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
             return Ok(forked);
         };
+        let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied();
+        let changes = writing.log_index().changes(&log.site, &log.scope);
         let place = (log.site, log.scope);
-        let limits = match self.0.entry(place) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(limits(writing, revocation, log)?),
-        };
+        let is_current = |known: &Known| known.changes == changes && known.cut == cut;
+        if !self.0.get(&place).is_some_and(is_current) {
+            let limits = limits(writing, cut.as_ref(), log)?;
+            self.0.insert(place, Known { cut, changes, limits });
+        }
         let name = writing.log_index().forks().name_of(no, seq).unwrap_or(*log);
-        let stands = limits.get(&name).is_some_and(|last| seq <= *last);
+        let last = self.0.get(&place).and_then(|known| known.limits.get(&name));
+        let stands = last.is_some_and(|last| seq <= *last);
         // Who knows of the revocation asks the cut alone: what it covers stands whatever else the key signed.
         Ok((!stands).then_some(forked.unwrap_or(Beyond::Cut)))
     }
@@ -70,9 +82,9 @@ impl Cuts {
 /// generations that they follow. The sequencer signed the cut's hash, and with it every record before it: what stands is
 /// found by hashes, never by which history is called what. Linear in the generations, and for one that forked in the open
 /// logs of its site.
-fn limits(writing: &Writing<'_>, revocation: &Revocation, log: &LogId) -> Result<Limits, StoreError> {
+fn limits(writing: &Writing<'_>, cut: Option<&Cut>, log: &LogId) -> Result<Limits, StoreError> {
     let mut limits = Limits::new();
-    let Some(cut) = revocation.cuts.iter().find(|cut| cut.scope == log.scope) else {
+    let Some(cut) = cut else {
         return Ok(limits);
     };
     let main = LogId { generation: cut.generation, ..*log };
@@ -151,7 +163,7 @@ pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), Stor
 /// Where a revoked site's records end in a scope, before something is written that may change it.
 #[derive(Debug)]
 pub struct Before {
-    revocation: Arc<Revocation>,
+    cut: Option<Cut>,
     log: LogId,
     limits: Limits,
 }
@@ -162,13 +174,14 @@ impl Before {
         let Some(revocation) = policy.revoked.get(&log.site) else {
             return Ok(None);
         };
-        let limits = limits(writing, revocation, log)?;
-        Ok(Some(Self { revocation: revocation.clone(), log: *log, limits }))
+        let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied();
+        let limits = limits(writing, cut.as_ref(), log)?;
+        Ok(Some(Self { cut, log: *log, limits }))
     }
 
     /// Has those logs looked at again that end elsewhere now. Linear as the walk from the cut.
     pub fn restand(self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
-        let after = limits(writing, &self.revocation, &self.log)?;
+        let after = limits(writing, self.cut.as_ref(), &self.log)?;
         for id in self.limits.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
             if self.limits.get(id) == after.get(id) {
                 continue;

@@ -16,7 +16,7 @@ use crate::engine::{Admission, Effect, Event, SessionId, SyncSession};
 use crate::frontiers::{self, Update};
 use crate::limits::{
     AUTHORITY_BATCH, AUTHORITY_FRAME_BYTES, FREE_GENERATIONS, FRONTIER_FRAME_BYTES, GENERATION_PACE, MAX_LEFT_OUT,
-    MISTAKE_PATIENCE,
+    MISTAKE_PATIENCE, PUT_OFF_PATIENCE,
 };
 use crate::store::log_index::HeldSeqs;
 use crate::store::{Durability, LogState, Source, StoreError, Table, Writing};
@@ -42,6 +42,8 @@ struct Received {
     /// The logs that those refer to.
     suspected: BTreeSet<LogId>,
     slowed: Vec<SiteId>,
+    /// Logs of which something was stored.
+    taken: Vec<LogId>,
     /// Whether records wait to be judged again.
     due: bool,
     /// Sites that began a log.
@@ -152,6 +154,10 @@ impl Replica {
             return Ok((Admission::Refused("no-authority"), BTreeSet::new()));
         };
         let (me, paced) = (self.me(), &self.paced);
+        let put_off = &self.put_off;
+        let is_put_off = |log: &LogId| {
+            put_off.get(&log.site).is_some_and(|last| now >= *last && now.since(*last) < PUT_OFF_PATIENCE)
+        };
         let (no_torn, no_mistaken) = Default::default();
         let torn = self.torn.get(&session).unwrap_or(&no_torn);
         let mistaken = self.mistaken.get(&session).unwrap_or(&no_mistaken);
@@ -198,7 +204,8 @@ impl Replica {
                 let admitted = match admit(writing, &policy, &run) {
                     Err(Reject::Signature { .. } | Reject::Body { .. })
                         if !refers_to.is_empty()
-                            && mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE) =>
+                            && (mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE)
+                                || refers_to.iter().any(is_put_off)) =>
                     {
                         received.partly = true;
                         received.mistaken.insert(log);
@@ -221,6 +228,7 @@ impl Replica {
                 };
                 match admitted {
                     Admitted::Stored(_) => {
+                        received.taken.push(log);
                         let last = run.records.last().map(|with| with.record.header.hlc).unwrap_or_default();
                         received.latest = received.latest.max(last);
                         if !known {
@@ -277,6 +285,18 @@ impl Replica {
         self.paced.extend(received.begun.into_iter().map(|site| (site, now)));
         for site in received.slowed {
             self.alarm(now, Alarm::Slowed(site));
+        }
+        for log in &received.suspected {
+            // Its records name the log that forked.
+            let log = self.store.log_index().open(log).map_or(*log, LogState::signed_as);
+            let awaited = self.awaited.entry(session).or_default();
+            if awaited.len() < MAX_LEFT_OUT {
+                awaited.insert(log);
+            }
+        }
+        // What came out right at last is wrong for the first time if it ever is again.
+        if let Some(mistaken) = self.mistaken.get_mut(&session) {
+            mistaken.retain(|log, _| !received.taken.contains(log));
         }
         for log in received.mistaken {
             self.mistaken.entry(session).or_default().entry(log).or_insert(now);

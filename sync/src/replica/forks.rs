@@ -149,12 +149,24 @@ impl Replica {
         }
         let forks = self.store.log_index().forks();
         let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
-        let rests = self.paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
+        // What a session waits for is not behind all that its site makes up meanwhile: it has a pace of its own.
+        let is_awaited = self.awaited.values().any(|logs| logs.contains(&fork.log));
+        let paced = if is_awaited { &self.awaited_paced } else { &self.paced };
+        let rests = paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
         let is_many = forks.in_scope(scope).filter(|fork| fork.log.site == site).count() >= FREE_GENERATIONS;
-        if forks.contains(&fork) || !is_ours || (is_many && rests) {
+        if forks.contains(&fork) || !is_ours {
             return Ok(None);
         }
-        self.paced.insert(site, now);
+        if is_many && rests {
+            // Until it is taken, what refers to the log may come out wrong, through no fault of who sends it.
+            self.put_off.insert(site, now);
+            return Ok(None);
+        }
+        match is_awaited {
+            true => self.awaited_paced.insert(site, now),
+            false => self.paced.insert(site, now),
+        };
+        self.awaited.values_mut().for_each(|logs| logs.retain(|log| *log != fork.log));
         let counts = self.is_sequencer() && site != self.me();
         // When the later of the two histories began, by its site's clock; not after now.
         let firsts = proof.branches.iter().filter_map(|branch| branch.headers.first());

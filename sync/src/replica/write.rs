@@ -79,7 +79,7 @@ impl Replica {
         self.leave_generation_ahead();
         let mut hlc = self.hlc;
         let noted = &self.noted;
-        let (key, generation, authority) = (&self.key, self.generation, &self.authority);
+        let (key, generation, authority, cuts) = (&self.key, self.generation, &self.authority, &mut self.cuts);
         let durability = match crate::fault_injection::acknowledges_before_commit() {
             true => Durability::Derived,
             false => Durability::Durable,
@@ -87,7 +87,7 @@ impl Replica {
         let (value, changed, verdicts, due, enrolled, credentials) = self.store.write(durability, |writing| {
             forget_projected(writing, noted)?;
             let mut batch = Batch {
-                pass: Materializer::new(authority),
+                pass: Materializer::new(authority, cuts),
                 writing,
                 authority,
                 key,

@@ -72,6 +72,15 @@ pub struct ScopeIndex {
     pub open: BTreeMap<LogName, LogState>,
     /// The digest of the vector, made when it is first asked for after a change.
     vector_digest: Cell<Option<[u8; 32]>>,
+    /// How often logs of each site have changed since the start, also where that was taken back.
+    changes: BTreeMap<SiteId, u64>,
+}
+
+impl ScopeIndex {
+    fn changed(&mut self, site: SiteId) {
+        self.vector_digest.set(None);
+        *self.changes.entry(site).or_default() += 1;
+    }
 }
 
 /// Open logs and scopes of a store.
@@ -181,6 +190,12 @@ impl LogIndex {
         digest
     }
 
+    /// A number that is another one once a log of a site in a scope has changed: whoever keeps what follows from those keeps
+    /// it too.
+    pub fn changes(&self, site: &SiteId, scope: &ScopeId) -> u64 {
+        self.scopes.get(scope).and_then(|index| index.changes.get(site)).copied().unwrap_or_default()
+    }
+
     /// What is held here, as a peer would be told.
     pub fn held(&self, scope: &ScopeId) -> HeldSeqs {
         self.open_in(scope).map(|log| (log.name(), log.seq)).collect()
@@ -192,7 +207,7 @@ impl LogIndex {
             match step {
                 Undo::Log(id, before) => {
                     let index = self.scopes.entry(id.scope).or_default();
-                    index.vector_digest.set(None);
+                    index.changed(id.site);
                     match before {
                         Some(before) => drop(index.open.insert((id.site, id.generation), *before)),
                         None => drop(index.open.remove(&(id.site, id.generation))),
@@ -291,7 +306,7 @@ impl Writing<'_> {
         self.put(Table::Logs, &key, &state.to_bytes())?;
         let closed = state.is_closed();
         let index = self.log_index.scopes.entry(id.scope).or_default();
-        index.vector_digest.set(None);
+        index.changed(id.site);
         let before = match closed {
             true => index.open.remove(&state.name()),
             false => index.open.insert(state.name(), state),
@@ -338,7 +353,7 @@ impl Writing<'_> {
         };
         let index = self.log_index.scopes.entry(id.scope).or_default();
         index.open.remove(&state.name());
-        index.vector_digest.set(None);
+        index.changed(id.site);
         let key = state.no.to_be_bytes();
         self.undo.push(Undo::Log(*id, Some(Box::new(state))));
         self.remove(Table::LogNumbers, &id.to_bytes())?;

@@ -141,7 +141,7 @@ impl Writing<'_> {
             self.put(Table::Logs, &key, &state.to_bytes())?;
         }
         let index = self.log_index.scopes.entry(id.scope).or_default();
-        index.vector_digest.set(None);
+        index.changed(id.site);
         if self.log_index.forks.name_of(no, from) != Some(id) {
             self.log_index.forks.note_branch(&state);
             self.undo.push(Undo::Branch(no, from));
