@@ -154,7 +154,7 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let mut views = ReadModel::open(&folder.views())?;
     // What arrived and is not judged yet is shown while people work already, however much it is.
     let shown = views.catch_up(&replica.read()?, replica.store().log_index())?;
-    if views.settle()? {
+    if !shown.is_empty() && views.settle()? {
         replica.projected(shown);
     }
     let code = replica.policy().and_then(|policy| policy.sites.get(&replica.me())).map(|site| site.code.clone());

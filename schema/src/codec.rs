@@ -46,6 +46,9 @@ pub enum CodecError {
     },
 }
 
+/// Bytes that an encoding has room for at first: most headers, skeletons and rows are shorter.
+const ROOM: usize = 256;
+
 /// A value with exactly one encoding.
 pub trait Canonical: Sized {
     /// Appends the encoding.
@@ -55,7 +58,8 @@ pub trait Canonical: Sized {
 
     /// The encoding as bytes.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::default();
+        // Room for a header or a skeleton: a vector that grows from nothing is copied five times on the way there.
+        let mut out = Writer(Vec::with_capacity(ROOM));
         self.write(&mut out);
         out.0
     }

@@ -264,13 +264,17 @@ impl Store {
 
     fn start(db: Database) -> Result<Self, StoreError> {
         let mut store = Self { db: Arc::new(db), log_index: LogIndex::default() };
-        // Opening a table creates it, so that readers find every one.
-        store.write(Durability::Durable, |writing| match writing.get(Table::Meta, FORM_KEY)?.as_deref() {
-            Some([FORM]) => Ok(()),
-            None if writing.count(Table::Meta)? == 0 => writing.put(Table::Meta, FORM_KEY, &[FORM]),
-            Some([found]) => Err(StoreError::Form { found: *found }),
-            Some(_) | None => Err(StoreError::Form { found: 0 }),
-        })?;
+        // One that has every table and is of this form is not written at its start.
+        let form = store.read().and_then(|reading| reading.get(Table::Meta, FORM_KEY));
+        if !form.is_ok_and(|form| form.as_deref() == Some(&[FORM])) {
+            // Opening a table creates it, so that readers find every one.
+            store.write(Durability::Durable, |writing| match writing.get(Table::Meta, FORM_KEY)?.as_deref() {
+                Some([FORM]) => Ok(()),
+                None if writing.count(Table::Meta)? == 0 => writing.put(Table::Meta, FORM_KEY, &[FORM]),
+                Some([found]) => Err(StoreError::Form { found: *found }),
+                Some(_) | None => Err(StoreError::Form { found: 0 }),
+            })?;
+        }
         store.log_index = LogIndex::load(&store.read()?)?;
         Ok(store)
     }

@@ -1,6 +1,6 @@
 //! Reading what a peer lacks (R21): whole runs in the order of arrival, about one frame's worth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
 use schema::identity::Signature;
@@ -14,13 +14,18 @@ use crate::limits::{MAX_SCAN, MAX_UNSIGNED_BYTES, MAX_WHOLE_BODY};
 use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Arrival;
 use crate::store::tables::arrival_key;
-use crate::store::{LogNo, LogState, PeerLogs, Source, StoreError, Table, decode};
+use crate::store::{LogNo, LogState, PeerLogs, Reading, Row, Source, StoreError, Table, decode};
 use crate::wire::stripped::FrameLogs;
 use crate::wire::{Cursor, Lane, PackedRun, PackedRuns};
 
-/// Most bytes of a record in a frame beside its bodies, and of each of its entries.
-const RECORD_BYTES: usize = 192;
-const ENTRY_BYTES: usize = 48;
+/// About how many bytes a record takes in a frame beside its bodies, each of its entries, and what is named only: blobs,
+/// bodies. What is taken for more than it is makes frames smaller than they are meant to be: zstd finds less in them, and
+/// each is a transaction of its own.
+const RECORD_BYTES: usize = 32;
+const ENTRY_BYTES: usize = 8;
+const NAME_BYTES: usize = 40;
+/// Arrivals read at once.
+const SCAN_PORTION: usize = 256;
 
 /// What a fetch looks for.
 pub(super) struct Wanted<'e> {
@@ -51,8 +56,7 @@ impl Replica {
                 Some(_) | None => return Ok(Fetched::CursorRefused),
             }
         }
-        let from = arrival_key(&wanted.scope, after + 1);
-        let end = arrival_key(&wanted.scope, u64::MAX);
+        let mut arrivals = Arrivals { reading: &reading, scope: wanted.scope, last: after, read: VecDeque::new() };
         let peer = PeerLogs::new(self.store.log_index(), &reading, wanted.scope, wanted.held);
         let mut sent = BTreeMap::new();
         if let (site, Some(generation)) = wanted.peer {
@@ -64,9 +68,10 @@ impl Replica {
         let mut frame = Frame { sender, logs: FrameLogs::default(), joined: None, bytes: 0, runs: Vec::new() };
         let mut names: BTreeMap<LogNo, LogId> = BTreeMap::new();
         let (mut open, mut bytes) = (Vec::new(), 0);
-        for (index, (_, value)) in reading.range(Table::Arrivals, &from, Some(&end), MAX_SCAN)?.iter().enumerate() {
-            let arrival: Arrival = decode(Table::Arrivals, value)?;
-            let counter = after + 1 + index as u64;
+        for counter in (after + 1..).take(MAX_SCAN) {
+            let Some(arrival) = arrivals.next()? else {
+                break;
+            };
             let log = match (forks.name_of(arrival.log, arrival.seq), names.get(&arrival.log)) {
                 (Some(log), _) => log,
                 (None, Some(log)) => *log,
@@ -109,6 +114,26 @@ impl Replica {
         }
         frame.close()?;
         Ok(Fetched::Runs(cursor, PackedRuns::of(wanted.scope, &frame.runs, frame.logs)))
+    }
+}
+
+/// A scope's arrivals in their order, read a portion at a time: most frames are full long before the last one.
+struct Arrivals<'r> {
+    reading: &'r Reading,
+    scope: ScopeId,
+    /// The counter of the last one read.
+    last: u64,
+    read: VecDeque<Row>,
+}
+
+impl Arrivals<'_> {
+    fn next(&mut self) -> Result<Option<Arrival>, StoreError> {
+        if self.read.is_empty() {
+            let (from, end) = (arrival_key(&self.scope, self.last + 1), arrival_key(&self.scope, u64::MAX));
+            self.read = self.reading.range(Table::Arrivals, &from, Some(&end), SCAN_PORTION)?.into();
+            self.last += self.read.len() as u64;
+        }
+        self.read.pop_front().map(|(_, value)| decode(Table::Arrivals, &value)).transpose()
     }
 }
 
@@ -169,5 +194,8 @@ fn body_bytes(with: &RecordWithBodies) -> usize {
 
 /// About how many bytes a record takes in a frame before compression.
 fn packed_bytes(with: &RecordWithBodies) -> usize {
-    body_bytes(with) + RECORD_BYTES + with.record.skeleton.entries.len() * ENTRY_BYTES
+    let (header, skeleton) = (&with.record.header, &with.record.skeleton);
+    let names = skeleton.blobs.len() + with.bodies.iter().filter(|body| body.is_none()).count();
+    let lists = skeleton.entries.len() * ENTRY_BYTES + names * NAME_BYTES;
+    body_bytes(with) + RECORD_BYTES + lists + header.extension.len() + skeleton.extension.len()
 }

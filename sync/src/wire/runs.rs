@@ -242,12 +242,16 @@ impl PackedRecord {
         };
         let mut bodies = Vec::with_capacity(entries.len());
         for (index, (doc, change)) in entries.into_iter().enumerate() {
-            let (doc, genesis) = name(&header, &skeleton, index, doc, &change, receiver)?;
+            let depends_on = match &change {
+                PackedChange::Stripped(stripped) => stripped.entries(receiver)?.ok_or(UnpackError::Reference)?,
+                PackedChange::Whole(_) | PackedChange::NamedOnly(..) => Vec::new(),
+            };
+            let (doc, genesis) = name(&header, &skeleton, index, doc, &depends_on)?;
             let (change, length, body) = match change {
                 PackedChange::NamedOnly(change, length) => (change, length, None),
                 PackedChange::Whole(body) => named(body),
                 PackedChange::Stripped(stripped) => {
-                    let whole = stripped.whole(receiver, (log.site, log.generation), &doc)?;
+                    let whole = stripped.whole(receiver, (log.site, log.generation), &doc, &depends_on);
                     named(whole.ok_or(UnpackError::Reference)?)
                 }
             };
@@ -275,30 +279,24 @@ fn named(body: Vec<u8>) -> (ChangeHash, u32, Option<Vec<u8>>) {
     (chunk_hash(&body).unwrap_or(ChangeHash([0; 32])), body.len() as u32, Some(body))
 }
 
-/// The document that an entry names, and its genesis.
+/// The document that an entry names, and its genesis. `depends_on` is what a stripped change's dependencies name.
 fn name(
     header: &Header,
     skeleton: &Skeleton,
     index: usize,
     doc: PackedDoc,
-    change: &PackedChange,
-    receiver: &impl Receiver,
+    depends_on: &[(DocId, ChangeHash)],
 ) -> Result<(DocId, Option<Genesis>), UnpackError> {
     let born = |kind: DocKind, natural: Option<[u8; 16]>| {
         let nonce = natural.unwrap_or_else(|| schema::record::nonce(header, skeleton, index));
         (schema::doc::doc_id(&header.org, &header.log.scope, kind, &nonce), Some(Genesis::of(kind, natural)))
     };
-    Ok(match (doc, change) {
-        (PackedDoc::Named(doc), _) => (doc, None),
-        (PackedDoc::Born(kind), _) => born(kind, None),
-        (PackedDoc::BornNatural(kind, key), _) => born(kind, Some(key)),
-        (PackedDoc::BornNewer(doc, genesis), _) => (doc, Some(Genesis::Other(genesis))),
-        (PackedDoc::OfDependency, PackedChange::Stripped(stripped)) => {
-            (stripped.doc(receiver)?.ok_or(UnpackError::Reference)?, None)
-        }
-        (PackedDoc::OfDependency, PackedChange::Whole(_) | PackedChange::NamedOnly(..)) => {
-            return Err(UnpackError::Reference);
-        }
+    Ok(match doc {
+        PackedDoc::Named(doc) => (doc, None),
+        PackedDoc::Born(kind) => born(kind, None),
+        PackedDoc::BornNatural(kind, key) => born(kind, Some(key)),
+        PackedDoc::BornNewer(doc, genesis) => (doc, Some(Genesis::Other(genesis))),
+        PackedDoc::OfDependency => (depends_on.first().ok_or(UnpackError::Reference)?.0, None),
     })
 }
 

@@ -128,27 +128,24 @@ pub fn strip(
 }
 
 impl Stripped {
-    /// What the first dependency names: the document, where no genesis names it.
-    pub fn doc(&self, receiver: &impl Receiver) -> Result<Option<DocId>, StoreError> {
-        let first = self.dependencies.first().map(|place| receiver.entry(place)).transpose()?;
-        Ok(first.flatten().map(|(doc, _)| doc))
+    /// What its dependencies name, in order, each looked up once; `None` if one of them is not held here. The document of
+    /// the first is the change's own, where no genesis names it.
+    pub fn entries(&self, receiver: &impl Receiver) -> Result<Option<Vec<(DocId, ChangeHash)>>, StoreError> {
+        self.dependencies.iter().map(|place| receiver.entry(place)).collect()
     }
 
-    /// The chunk; `None` if something that it refers to is not held here.
-    pub fn whole(self, receiver: &impl Receiver, author: LogName, doc: &DocId) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut dependencies = Vec::with_capacity(self.dependencies.len());
-        for place in &self.dependencies {
-            match receiver.entry(place)? {
-                Some((_, change)) => dependencies.push(change),
-                None => return Ok(None),
-            }
-        }
+    /// The chunk, of what its dependencies name; `None` if the frame does not name another actor's log.
+    pub fn whole(
+        self,
+        receiver: &impl Receiver,
+        author: LogName,
+        doc: &DocId,
+        entries: &[(DocId, ChangeHash)],
+    ) -> Option<Vec<u8>> {
         let actor_of = |(site, generation): LogName| actor(&site, &generation, doc);
         let Self { seq, start_op, columns, .. } = self;
-        let others = self.others.iter().map(|number| receiver.log(*number).map(actor_of)).collect();
-        let Some(others) = others else {
-            return Ok(None);
-        };
-        Ok(Some(Outline { dependencies, actor: actor_of(author), seq, start_op, others, columns }.write()))
+        let dependencies = entries.iter().map(|(_, change)| *change).collect();
+        let others = self.others.iter().map(|number| receiver.log(*number).map(actor_of)).collect::<Option<_>>()?;
+        Some(Outline { dependencies, actor: actor_of(author), seq, start_op, others, columns }.write())
     }
 }
