@@ -101,7 +101,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Sends a piece of a body, of at most so many bytes, if a record of this scope names it.
+    /// Sends a piece of a body, of at most so many bytes, if a record of this scope names it; an empty one of no length says
+    /// that it is not held, so that somebody else is asked at once.
     pub(super) fn send_piece(
         &mut self,
         session: SessionId,
@@ -110,18 +111,16 @@ impl Replica {
     ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
         let WantedPiece { record, name, offset } = wanted;
-        let Some((log, seq)) = self.held_at(&reading, scope, record)? else {
-            return Ok(());
+        let is_its = match self.held_at(&reading, scope, record)? {
+            Some((log, seq)) => stored(&reading, log, seq)?.record.bodies().any(|(of, _)| of == *name),
+            None => false,
         };
-        let is_its = stored(&reading, log, seq)?.record.bodies().any(|(of, _)| of == *name);
         let body = if is_its { read_body(&reading, name)? } else { None };
         let body = body.unwrap_or_default();
         let rest = body.get(*offset as usize..).unwrap_or_default();
         let bytes = rest[..rest.len().min(*most)].to_vec();
-        if !bytes.is_empty() {
-            let length = body.len() as u32;
-            self.send(session, &Message::Piece { name: *name, length, offset: *offset, bytes });
-        }
+        let length = body.len() as u32;
+        self.send(session, &Message::Piece { name: *name, length, offset: *offset, bytes });
         Ok(())
     }
 
@@ -166,8 +165,8 @@ impl Replica {
         let Some(long) = self.lacking.long.as_mut().filter(is_next) else {
             return Ok(());
         };
-        if piece.length != long.length {
-            // The record promises another length than the body has: that is its author's fault, and its effect waits.
+        if piece.length != long.length || piece.bytes.is_empty() {
+            // The peer lacks it too, or the record promises another length than the body has: that is its author's fault.
             self.lacking.long = None;
             return Ok(self.fetch_long(now)?);
         }
