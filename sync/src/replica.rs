@@ -5,6 +5,7 @@
 //! [`Replica::write`] for people here. The node does that on a thread, the simulator in a loop; there is no
 //! other difference between them.
 
+mod alarm;
 mod authority;
 mod bodies;
 mod credentials;
@@ -19,7 +20,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use schema::authority::{AuthorityRef, Signed, SiteEntry};
+use schema::authority::{Signed, SiteEntry};
 use schema::codec::CodecError;
 use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId, UserId};
 use schema::identity::Secret;
@@ -37,6 +38,7 @@ use crate::store::log_index::HeldSeqs;
 use crate::store::rows::Wait;
 use crate::store::{Durability, LogNo, Reading, Source, Store, StoreError, Table, Writing, decode};
 use crate::wire::{Cursor, Lane};
+pub use alarm::Alarm;
 pub use credentials::login_secrets;
 pub use exchange::Exchange;
 pub use write::{Batch, Command, WriteError, Written};
@@ -52,46 +54,6 @@ pub enum Output {
     Alarm(Alarm),
     /// The authority log grew.
     Authority,
-}
-
-/// What is wrong, with a stable code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
-    /// A younger generation of this site's own key writes somewhere (R1).
-    CloneRunning(GenerationId),
-    /// Records of this site came back that its disk had lost.
-    OwnRecordsBack,
-    /// Documents differ although the records are the same; (R22).
-    Diverged(ScopeId),
-    /// A key signed two histories of a log (R20).
-    Forked(SiteId),
-    /// This site was set back with its memory, and went on from there: its own log forked (R20).
-    SetBack,
-    /// A key was revoked because its logs forked too often within a day (R20).
-    RevokedForForks(SiteId),
-    /// Two statements of the authority log stand at one position: the sequencer's key was used twice (R14).
-    AuthorityForked(AuthorityRef),
-    /// A site begins logs faster than it closes them, and is slowed (R1).
-    Slowed(SiteId),
-    /// A peer sent what no honest peer sends.
-    Refused(SiteId, &'static str),
-}
-
-impl Alarm {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::CloneRunning(_) => "CLONE-RUNNING",
-            Self::OwnRecordsBack => "OWN-RECORDS-BACK",
-            Self::Diverged(_) => "DOCS-DIVERGED",
-            Self::Forked(_) => "LOG-FORKED",
-            Self::SetBack => "SET-BACK",
-            Self::RevokedForForks(_) => "KEY-REVOKED",
-            Self::AuthorityForked(_) => "AUTHORITY-FORKED",
-            Self::Slowed(_) => "SITE-SLOWED",
-            Self::Refused(..) => "PEER-REFUSED",
-        }
-    }
 }
 
 /// Why the replica cannot go on, or could not do what was asked.

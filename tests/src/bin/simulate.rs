@@ -188,7 +188,7 @@ fn run_seed(seed: u64) -> World {
     let options = Options::of(seed);
     let mut world = World::new(options.clone());
     world.run();
-    if seed % REPLAYED == 0 && world.failures.is_empty() {
+    if seed.is_multiple_of(REPLAYED) && world.failures.is_empty() {
         let mut again = World::new(options.clone());
         again.run();
         if again.trace() != world.trace() {
