@@ -133,6 +133,8 @@ pub fn run_prepared(mut command: Command, input: &[u8]) -> CommandOutput {
 /// A running node; it is killed when this value is dropped.
 pub struct Node {
     child: Child,
+    /// Its data.
+    pub folder: PathBuf,
     /// `127.0.0.1:PORT` of its page.
     pub address: String,
     /// An administrator's token.
@@ -149,7 +151,8 @@ impl Node {
         let address = line.trim().strip_prefix("listening on http://").expect("the node says where").to_owned();
         let running: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder.join("running.json")).unwrap()).unwrap();
-        Self { child, address, token: running["token"].as_str().expect("a token").to_owned() }
+        let folder = folder.to_path_buf();
+        Self { child, folder, address, token: running["token"].as_str().expect("a token").to_owned() }
     }
 }
 
