@@ -417,6 +417,7 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let adopted = done(&paris, &format!("held adopt {id}"), "");
     let (status, seen, _) = shows(&first, &adopted);
     assert_eq!((status, &seen["title"]), (200, &json!("ne trop tard")), "said again by whoever adopted it");
+    assert!(seen["number"].as_str().unwrap().starts_with("PAR-"), "under a number of theirs: {seen}");
     assert_eq!(done(&paris, "held list", ""), "", "and no longer listed");
     eventually("lyon hears of it", || shows(&second, &adopted).0 == 200);
     let listed = done(lyon, "held list", "");

@@ -33,6 +33,8 @@ pub struct Write<'a> {
     pub genesis: bool,
     /// What the document's genesis says.
     pub facts: &'a GenesisFacts,
+    /// The number that it gives the document at birth, if any.
+    pub number: Option<&'a str>,
     /// Every root key that the change writes, deletes or edits the text of.
     pub keys: &'a BTreeSet<String>,
     /// Those of them under which it replaces or deletes a value.
@@ -68,11 +70,15 @@ pub enum Refusal {
     /// A comment, a move or an import's source under an id of another record, or one that was written before.
     #[error("an item is made once, by the record whose id it has")]
     Item,
+    /// A number that begins with the code of another site: numbers of a site are its own to give.
+    #[error("a document's number begins with the code of the site that gives it")]
+    Number,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Site, Self::Speaker, Self::Disabled, Self::Role, Self::Scope, Self::Item];
+    pub const ALL: [Self; 7] =
+        [Self::Site, Self::Speaker, Self::Disabled, Self::Role, Self::Scope, Self::Item, Self::Number];
 
     /// The stable code.
     pub fn code(self) -> &'static str {
@@ -83,6 +89,7 @@ impl Refusal {
             Self::Role => "role-may-not",
             Self::Scope => "wrong-scope",
             Self::Item => "not-its-item",
+            Self::Number => "not-its-number",
         }
     }
 }
@@ -98,6 +105,9 @@ pub fn may(policy: &Policy, write: &Write<'_>) -> Result<(), Refusal> {
     }
     if !own_items(write) {
         return Err(Refusal::Item);
+    }
+    if write.number.is_some_and(|number| !gives(policy, &write.site, number)) {
+        return Err(Refusal::Number);
     }
     let (grants, user) = match &write.author {
         Author::Site => return Ok(()),
@@ -144,6 +154,13 @@ pub fn may_restate(
     }
     may_enrol(policy, site, scope, author, &known.grants)?;
     may_enrol(policy, site, scope, author, grants)
+}
+
+/// Whether a number is a site's to give: its code, a hyphen, the rest. Only so is what shows a number that two documents
+/// were given a question between them and the site (docs/decisions/0004).
+fn gives(policy: &Policy, site: &SiteId, number: &str) -> bool {
+    let code = policy.sites.get(site).map(|entry| entry.code.as_str());
+    code.and_then(|code| number.strip_prefix(code)).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// Whether every item that is written has the id of this record, and replaces nothing.

@@ -2,6 +2,7 @@
 
 use schema::author::Author;
 use schema::authority::Role;
+use schema::doc::{DocKind, Edits, Value};
 use schema::id::{CommandId, DocId, ScopeId};
 use schema::policy::Policy;
 use schema::record::{BodyKind, CommandName};
@@ -24,7 +25,7 @@ pub struct Held {
 /// the documents that it made or changed. A record that breaks a rule is nobody's to adopt.
 pub fn adopt(
     batch: &mut Batch<'_, '_>,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     actor: &Actor,
     held: &Held,
 ) -> Result<Vec<DocId>, Failure> {
@@ -36,7 +37,15 @@ pub fn adopt(
     // Asked twice it makes one thing.
     let name = CommandName::Given(CommandId(held.hash_head));
     let (author, scope) = (Author::User(actor.user), found.record.header.log.scope);
-    let written = batch.command(author, name, scope, |command| command.take_over(&found.record))?;
+    let (code, home) = (context.code(), Value::Text(context.me.to_string()));
+    let as_new = |kind: DocKind, edits: &mut Edits| {
+        // Whoever opens a ticket gives it its number, and looks after it.
+        if kind == DocKind::Ticket {
+            edits.put("number", Value::Text(context.numbers.next(&code)));
+            edits.put("home", home.clone());
+        }
+    };
+    let written = batch.command(author, name, scope, |command| command.take_over(&found.record, as_new))?;
     batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?;
     Ok(written.docs)
 }

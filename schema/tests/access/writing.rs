@@ -116,6 +116,7 @@ fn ask(here: &Organisation, at: &str, who: &str, act: &Act<'_>, replaced: &[&str
         kind: act.kind,
         genesis: act.genesis,
         facts: &facts,
+        number: None,
         keys: &keys,
         replaced: &replaced,
         item: ITEM,
@@ -154,6 +155,7 @@ fn a_ticket_without_a_requester_is_nobodys_own() {
             kind: DocKind::Ticket,
             genesis: true,
             facts: &facts,
+            number: None,
             keys: &keys,
             replaced: &none,
             item: ITEM,
@@ -252,6 +254,46 @@ fn which_keys_a_record_may_write() {
                 let replaced = if is_replaced { keys.as_slice() } else { &[] };
                 assert_eq!(word(ask(&here, "paris", who, &act, replaced)), expected, "{who}: {row} of a {kind:?}");
             }
+        }
+    }
+}
+
+/// A ticket opened at Paris under a number.
+pub const BY_NUMBER: &str = "
+    PAR-1    | ok
+    PAR-KD-1 | ok
+    DAK-1    | number
+    PARI-1   | number
+    PA-1     | number
+    PAR1     | number
+    PAR      | number
+    par-1    | number
+    -1       | number
+";
+
+/// Else a ticket that is backdated at one site would take the number that another site's ticket is known by.
+#[test]
+fn a_site_gives_numbers_with_its_own_code_alone() {
+    let here = Organisation::new();
+    let facts = GenesisFacts { requester: None };
+    let (keys, none) = (BTreeSet::from(["number".to_owned()]), BTreeSet::new());
+    let numbers = rows(BY_NUMBER).map(|(number, cells)| (Some(number), cells[0]));
+    for (number, expected) in numbers.chain([(Some(""), "number"), (None, "ok")]) {
+        for who in ["technician", "the site itself"] {
+            let write = Write {
+                site: site("paris"),
+                author: here.author(who),
+                user: here.user(who),
+                scope: here.scope("IT"),
+                kind: DocKind::Ticket,
+                genesis: true,
+                facts: &facts,
+                number,
+                keys: &keys,
+                replaced: &none,
+                item: ITEM,
+            };
+            assert_eq!(word(may(&here.policy, &write)), expected, "{number:?} by {who}");
         }
     }
 }

@@ -150,12 +150,19 @@ fn pinned(
     }
 }
 
+/// What a genesis says.
+struct NewDocument {
+    row: DocRow,
+    /// The number that it gives the document, if any.
+    number: Option<String>,
+}
+
 /// An edit as far as it can be judged without its documents: what it says is the same wherever it is held.
 struct Readable {
     policy: std::sync::Arc<Policy>,
     user: Option<Speaker>,
     /// Each entry's change, and the row of the document that it gives birth to.
-    entries: Vec<(Parsed, Option<DocRow>)>,
+    entries: Vec<(Parsed, Option<NewDocument>)>,
 }
 
 fn read(source: &impl Source, authority: &AuthorityLog, no: LogNo, with: &RecordWithBodies) -> Result<Readable, Stop> {
@@ -210,7 +217,8 @@ fn judge_edit(
     }
     let item = item_id(header, skeleton);
     let mut accepted = Vec::with_capacity(skeleton.entries.len());
-    for (entry, (parsed, birth)) in skeleton.entries.iter().zip(entries) {
+    for (entry, (parsed, born)) in skeleton.entries.iter().zip(entries) {
+        let (birth, number) = born.map(|NewDocument { row, number }| (row, number)).unzip();
         let one = judge_entry(source, with, entry, parsed, birth)?;
         let (keys, replaced) = keys_of(&one.parsed);
         let write = Write {
@@ -221,6 +229,7 @@ fn judge_edit(
             kind: one.kind,
             genesis: entry.genesis.is_some(),
             facts: &one.rights,
+            number: number.as_ref().and_then(|number| number.as_deref()),
             keys: &keys,
             replaced: &replaced,
             item: &item,
@@ -337,20 +346,21 @@ fn read_entry(
     with: &RecordWithBodies,
     index: usize,
     body: &[u8],
-) -> Result<(Parsed, Option<DocRow>), Stop> {
+) -> Result<(Parsed, Option<NewDocument>), Stop> {
     let (header, entry) = (&with.record.header, &with.record.skeleton.entries[index]);
     // Of several records of one log that name a change the earliest decides it, whichever came first (R8).
     if record_naming(source, &entry.change)?.is_some_and(|(log, seq)| log == no && seq < header.seq) {
         return Err(void("named-before"));
     }
     let parsed = parse(body).map_err(|reason| void(reason.code()))?;
-    let birth = match entry.genesis {
+    let born = match entry.genesis {
         None => None,
         Some(genesis) => {
             if with.record.genesis_id(index) != Some(entry.doc) {
                 return Err(void("genesis-id"));
             }
-            Some(DocRow {
+            let [requester, structure, number] = put_texts(&parsed, ["requester", "structure", "number"]);
+            let row = DocRow {
                 scope: header.log.scope,
                 // `pinned` waits for a version that knows any other.
                 kind: genesis.kind().ok_or_else(|| wait(Wait::Version))?,
@@ -358,19 +368,19 @@ fn read_entry(
                 births: vec![Birth {
                     genesis: parsed.hash(),
                     texts: text_keys(&parsed),
-                    facts: GenesisFacts { requester: requester(&parsed) },
+                    facts: GenesisFacts { requester: requester.and_then(|text| text.parse().ok()) },
                 }],
                 heads: Vec::new(),
                 summary: Summary::default(),
-            })
+            };
+            check_birth(&row, with, &parsed, structure.as_deref())?;
+            Some(NewDocument { row, number })
         }
     };
-    if let Some(row) = &birth {
-        check_birth(row, with, &parsed)?;
-    }
     let author = actor(&header.log.site, &header.log.generation, &entry.doc);
-    check_place(&parsed, author, place_of(birth.as_ref())).map_err(|reason| void(reason.code()))?;
-    Ok((parsed, birth))
+    check_place(&parsed, author, place_of(born.as_ref().map(|born| &born.row)))
+        .map_err(|reason| void(reason.code()))?;
+    Ok((parsed, born))
 }
 
 fn place_of(birth: Option<&DocRow>) -> Genesis {
@@ -450,7 +460,7 @@ const LAST_ORDER: Hlc = Hlc(u64::MAX >> 1);
 pub(crate) const OF_BIRTH: [&str; 4] = ["number", "structure", "home", "created_at"];
 
 /// A document's kind decides how its id is made, and a ticket stands in the scope of its structure.
-fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed) -> Result<(), Stop> {
+fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed, structure: Option<&str>) -> Result<(), Stop> {
     let natural = match row.kind {
         DocKind::Other(_) => return Err(wait(Wait::Version)),
         DocKind::Ticket => false,
@@ -466,7 +476,7 @@ fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed) -> Result
         return Err(void("doubled-key"));
     }
     let header = &with.record.header;
-    let structure = put_text(parsed, "structure").and_then(|text| text.parse().ok());
+    let structure = structure.and_then(|text| text.parse().ok());
     let stands = structure.is_some_and(|structure| scope_of(&header.org, Some(&structure)) == header.log.scope);
     if row.kind == DocKind::Ticket && !stands {
         return Err(void("wrong-structure"));
@@ -519,17 +529,17 @@ fn text_keys(parsed: &Parsed) -> Vec<String> {
     made.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn requester(parsed: &Parsed) -> Option<DocId> {
-    put_text(parsed, "requester")?.parse().ok()
-}
-
-/// The text that a change puts under a key.
-fn put_text(parsed: &Parsed, wanted: &str) -> Option<String> {
-    let decoded = parsed.change().decode();
-    decoded.operations.iter().find_map(|op| match (&op.key, &op.action) {
-        (automerge::legacy::Key::Map(key), automerge::legacy::OpType::Put(value)) if key == wanted => {
-            value.as_str().map(str::to_owned)
+/// The texts that a change puts under these keys; of several the first. Linear in the change, which is decoded for it.
+fn put_texts<const N: usize>(parsed: &Parsed, wanted: [&str; N]) -> [Option<String>; N] {
+    let mut found = [const { None }; N];
+    for op in parsed.change().decode().operations {
+        let (automerge::legacy::Key::Map(key), automerge::legacy::OpType::Put(value)) = (&op.key, &op.action) else {
+            continue;
+        };
+        let place = wanted.iter().position(|wanted| key == wanted).filter(|place| found[*place].is_none());
+        if let Some(place) = place {
+            found[place] = value.as_str().map(str::to_owned);
         }
-        _ => None,
-    })
+    }
+    found
 }

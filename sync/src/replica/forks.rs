@@ -297,7 +297,9 @@ impl Replica {
         let (name, author, scope) = (again(&record), record.skeleton.author, record.header.log.scope);
         let written = self.write(now, |batch| {
             Ok(match record.header.kind {
-                BodyKind::Edit => batch.command(author, name, scope, |command| command.take_over(&record)).map(drop),
+                BodyKind::Edit => {
+                    batch.command(author, name, scope, |command| command.take_over(&record, |_, _| ())).map(drop)
+                }
                 BodyKind::Credential => batch.reissue_credential(&record),
                 // What a site says of its people is judged wherever it stands.
                 BodyKind::Enrolment | BodyKind::Other(_) => Ok(()),

@@ -25,6 +25,8 @@ struct Forgery {
     /// A scope that the site does not hold; `None`: it holds all.
     foreign: Option<ScopeId>,
     me: schema::id::SiteId,
+    /// The head of its numbers.
+    code: String,
     /// Another place, for whose people the site does not speak.
     others: usize,
     /// A ticket that the model does not know; `None`: this instance holds none.
@@ -70,12 +72,18 @@ impl World {
     pub(super) fn forge(&mut self, at: usize) {
         let targets: Vec<DocId> = self.forgery_targets.iter().copied().collect();
         let target = (!targets.is_empty()).then(|| *self.rng.pick(&targets));
+        let me = self.key_of(at);
+        let policy = self.sites[at].replica().and_then(|replica| replica.policy());
+        let Some(code) = policy.and_then(|policy| Some(policy.sites.get(&me)?.code.clone())) else {
+            return;
+        };
         let mut forgery = Forgery {
             rng: Rng::new(self.rng.number()),
             scope: self.scope(&IT),
             org_scope: schema::id::scope_of(&self.org, None),
             foreign: (!self.holders(&self.scope(&HR)).contains(&at)).then(|| self.scope(&HR)),
-            me: self.key_of(at),
+            me,
+            code,
             others: (self.sites[at].place + 1) % self.options.sites,
             target,
         };
@@ -134,7 +142,7 @@ impl Forgery {
     }
 
     fn ticket(&mut self, structure: schema::id::StructureId) -> Edits {
-        let number = format!("HOSTILE-{}", self.rng.number());
+        let number = format!("{}-{}", self.code, self.rng.number());
         let fields = BTreeMap::from([(Field::Title, "Terrain".to_owned())]);
         let ticket = NewTicket { number, structure, home: self.me, description: "rien à voir".into(), fields };
         create(&ticket).expect("an honest ticket's fields fit")
@@ -263,7 +271,7 @@ impl Forgery {
         let natural: Option<[u8; 16]> = Some(self.rng.bytes());
         let mut person = Edits::default();
         person.put("name", Value::Text("Personne".into()));
-        let (scope, kind, natural, edits, mutated) = match self.rng.below(8) {
+        let (scope, kind, natural, edits, mutated) = match self.rng.below(9) {
             0 => (self.scope, DocKind::Ticket, natural, self.ticket(IT), false),
             1 => (self.scope, DocKind::Ticket, None, self.ticket(HR), false),
             2 => (self.scope, DocKind::Person, natural, person, false),
@@ -274,6 +282,12 @@ impl Forgery {
             }
             5 => (self.org_scope, DocKind::Person, natural, person, true),
             6 => (self.foreign.unwrap_or(self.scope), DocKind::Ticket, None, self.ticket(HR), false),
+            // The number of another site's ticket.
+            7 => {
+                let mut ticket = self.ticket(IT);
+                ticket.put("number", Value::Text(format!("AUTRE-{}", self.rng.below(100))));
+                (self.scope, DocKind::Ticket, None, ticket, false)
+            }
             _ => (self.scope, DocKind::Ticket, None, self.ticket(IT), true),
         };
         let Some((doc, mut body)) = batch.born(scope, kind, natural, &edits) else {

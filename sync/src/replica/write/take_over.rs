@@ -18,14 +18,19 @@ use crate::store::{Source, StoreError};
 impl Command<'_, '_, '_> {
     /// Says again what a record says. Each change is made where its author had seen the document, as far as that stands,
     /// so that whatever others wrote meanwhile is kept beside it. Things that it gave birth to keep their ids where the
-    /// command keeps its name; otherwise they get new ones.
+    /// command keeps its name; otherwise they get new ones, and `as_new` says what else is theirs alone and must be given
+    /// anew.
     /// Errors: `Unknown` for what is not held here whole, or builds on what is not; what the rules refuse.
-    pub fn take_over(&mut self, record: &Record) -> Result<(), WriteError> {
+    pub fn take_over(
+        &mut self,
+        record: &Record,
+        mut as_new: impl FnMut(DocKind, &mut Edits),
+    ) -> Result<(), WriteError> {
         let (old, new) = (item_id(&record.header, &record.skeleton), self.id());
         let mut renamed: BTreeMap<DocId, DocId> = BTreeMap::new();
         for entry in &record.skeleton.entries {
             let content = content(self.batch.writing, &entry.change)?.ok_or(WriteError::Unknown)?;
-            let content = rename(content, (&old, &new), &renamed);
+            let mut content = rename(content, (&old, &new), &renamed);
             let kind = entry.genesis.and_then(|genesis| genesis.kind());
             let natural = match entry.genesis {
                 Some(Genesis::Natural(kind, key)) => Some(beside(kind, key, entry.doc, &renamed, record)),
@@ -37,6 +42,9 @@ impl Command<'_, '_, '_> {
             };
             if doc != entry.doc {
                 renamed.insert(entry.doc, doc);
+                if let Some(kind) = kind {
+                    as_new(kind, &mut content.edits);
+                }
             }
             let is_here = row(self.batch.writing, &doc)?.is_some();
             let is_applied = entry_by_hash(self.batch.writing, &entry.change)?.is_some();
