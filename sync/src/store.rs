@@ -9,6 +9,7 @@ pub mod log_index;
 pub mod rows;
 pub mod tables;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
@@ -156,68 +157,112 @@ fn last_of(
     Ok(Some((key.value().to_vec(), checked(table, key.value(), value.value())?)))
 }
 
+/// The tables of a transaction, each opened when it is first asked for: most touch few of them, and opening one costs as
+/// much as reading a row.
+struct Opened<T>(Vec<OnceCell<T>>);
+
+impl<T> Opened<T> {
+    fn none() -> Self {
+        Self(Table::ALL.iter().map(|_| OnceCell::new()).collect())
+    }
+    fn get(&self, table: Table, open: impl FnOnce() -> Result<T, redb::TableError>) -> Result<&T, StoreError> {
+        let cell = &self.0[table.slot()];
+        if cell.get().is_none() {
+            let opened = open()?;
+            return Ok(cell.get_or_init(|| opened));
+        }
+        Ok(cell.get().unwrap_or_else(|| unreachable!("it was opened before")))
+    }
+    fn get_mut(
+        &mut self,
+        table: Table,
+        open: impl FnOnce() -> Result<T, redb::TableError>,
+    ) -> Result<&mut T, StoreError> {
+        self.get(table, open)?;
+        Ok(self.0[table.slot()].get_mut().unwrap_or_else(|| unreachable!("it was opened just now")))
+    }
+}
+
 /// A view of the store at one moment. Readers never wait for the writer.
 pub struct Reading {
-    tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    tx: redb::ReadTransaction,
+    tables: Opened<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+impl Reading {
+    fn table(&self, table: Table) -> Result<&ReadOnlyTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.tables.get(table, || self.tx.open_table(definition(table)))
+    }
+    /// Whether every table is there: each version may have more of them than the one before.
+    fn is_whole(&self) -> bool {
+        Table::ALL.iter().all(|table| self.table(*table).is_ok())
+    }
 }
 
 impl Source for Reading {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.tables[table.slot()].get(key)?;
+        let found = self.table(table)?.get(key)?;
         found.map(|value| checked(table, key, value.value())).transpose()
     }
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
-        range_of(table, &self.tables[table.slot()], from, end, limit)
+        range_of(table, self.table(table)?, from, end, limit)
     }
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
-        last_of(table, &self.tables[table.slot()], prefix)
+        last_of(table, self.table(table)?, prefix)
     }
     fn count(&self, table: Table) -> Result<u64, StoreError> {
-        Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
+        Ok(redb::ReadableTableMetadata::len(self.table(table)?)?)
     }
 }
 
 /// An open write transaction, and the small state as it will be if it is committed.
 pub struct Writing<'t> {
-    tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
+    tx: &'t redb::WriteTransaction,
+    tables: Opened<redb::Table<'t, &'static [u8], &'static [u8]>>,
     log_index: LogIndex,
     undo: Vec<log_index::Undo>,
 }
 
 impl Source for Writing<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.tables[table.slot()].get(key)?;
+        let found = self.table(table)?.get(key)?;
         found.map(|value| checked(table, key, value.value())).transpose()
     }
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
-        range_of(table, &self.tables[table.slot()], from, end, limit)
+        range_of(table, self.table(table)?, from, end, limit)
     }
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
-        last_of(table, &self.tables[table.slot()], prefix)
+        last_of(table, self.table(table)?, prefix)
     }
     fn count(&self, table: Table) -> Result<u64, StoreError> {
-        Ok(redb::ReadableTableMetadata::len(&self.tables[table.slot()])?)
+        Ok(redb::ReadableTableMetadata::len(self.table(table)?)?)
     }
 }
 
-impl Writing<'_> {
+impl<'t> Writing<'t> {
+    fn table(&self, table: Table) -> Result<&redb::Table<'t, &'static [u8], &'static [u8]>, StoreError> {
+        self.tables.get(table, || self.tx.open_table(definition(table)))
+    }
+    fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'t, &'static [u8], &'static [u8]>, StoreError> {
+        self.tables.get_mut(table, || self.tx.open_table(definition(table)))
+    }
     /// Logs and scopes with what this transaction did to them.
     pub fn log_index(&self) -> &LogIndex {
         &self.log_index
     }
     /// Writes a value.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.tables[table.slot()].insert(key, tables::seal(table, key, value).as_slice())?;
+        self.table_mut(table)?.insert(key, tables::seal(table, key, value).as_slice())?;
         Ok(())
     }
     /// Removes a value.
     pub fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
-        self.tables[table.slot()].remove(key)?;
+        self.table_mut(table)?.remove(key)?;
         Ok(())
     }
     /// Removes every row of a table.
     pub fn clear(&mut self, table: Table) -> Result<(), StoreError> {
-        self.tables[table.slot()].retain(|_, _| false)?;
+        self.table_mut(table)?.retain(|_, _| false)?;
         Ok(())
     }
 }
@@ -238,9 +283,7 @@ pub struct Reader(Arc<Database>);
 impl Reader {
     /// A view of the store as of the last committed transaction.
     pub fn read(&self) -> Result<Reading, StoreError> {
-        let tx = self.0.begin_read()?;
-        let tables = Table::ALL.iter().map(|table| tx.open_table(definition(*table))).collect::<Result<_, _>>()?;
-        Ok(Reading { tables })
+        Ok(Reading { tx: self.0.begin_read()?, tables: Opened::none() })
     }
 }
 
@@ -265,16 +308,23 @@ impl Store {
     fn start(db: Database) -> Result<Self, StoreError> {
         let mut store = Self { db: Arc::new(db), log_index: LogIndex::default() };
         // One that has every table and is of this form is not written at its start.
-        let form = store.read().and_then(|reading| reading.get(Table::Meta, FORM_KEY));
-        if !form.is_ok_and(|form| form.as_deref() == Some(&[FORM])) {
-            // Opening a table creates it, so that readers find every one.
-            store.write(Durability::Durable, |writing| match writing.get(Table::Meta, FORM_KEY)?.as_deref() {
-                Some([FORM]) => Ok(()),
-                None if writing.count(Table::Meta)? == 0 => writing.put(Table::Meta, FORM_KEY, &[FORM]),
-                Some([found]) => Err(StoreError::Form { found: *found }),
-                Some(_) | None => Err(StoreError::Form { found: 0 }),
+        let reading = store.read()?;
+        let form = reading.get(Table::Meta, FORM_KEY);
+        if !reading.is_whole() || !form.is_ok_and(|form| form.as_deref() == Some(&[FORM])) {
+            store.write(Durability::Durable, |writing| {
+                // Opening a table creates it, so that readers find every one.
+                for table in Table::ALL {
+                    writing.table(table)?;
+                }
+                match writing.get(Table::Meta, FORM_KEY)?.as_deref() {
+                    Some([FORM]) => Ok(()),
+                    None if writing.count(Table::Meta)? == 0 => writing.put(Table::Meta, FORM_KEY, &[FORM]),
+                    Some([found]) => Err(StoreError::Form { found: *found }),
+                    Some(_) | None => Err(StoreError::Form { found: 0 }),
+                }
             })?;
         }
+        drop(reading);
         store.log_index = LogIndex::load(&store.read()?)?;
         Ok(store)
     }
@@ -310,9 +360,8 @@ impl Store {
             Durability::Derived => tx.set_durability(redb::Durability::None).map_err(StoreError::from)?,
         }
         let (outcome, undo) = {
-            let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));
-            let tables = opened.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
-            let mut writing = Writing { tables, log_index: std::mem::take(&mut self.log_index), undo: Vec::new() };
+            let log_index = std::mem::take(&mut self.log_index);
+            let mut writing = Writing { tx: &tx, tables: Opened::none(), log_index, undo: Vec::new() };
             let outcome = work(&mut writing);
             self.log_index = writing.log_index;
             (outcome, writing.undo)
