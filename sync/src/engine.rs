@@ -26,7 +26,7 @@ use schema::time::Timestamp;
 use crate::frontiers::Newest;
 use crate::limits::{
     ACK_PATIENCE, FRAME_MIN_BYTES, FRAME_START_BYTES, FRAME_TARGET_BYTES, LINK_FAST, LINK_SLOW, MAX_OFFERS,
-    MAX_WHOLE_BODY, PING_INTERVAL, SESSION_SILENCE, SKIPPED_INTERVAL,
+    MAX_WHOLE_BODY, PING_INTERVAL, SESSION_SILENCE, SESSION_WINDOW, SKIPPED_INTERVAL,
 };
 use crate::store::LogIndex;
 use crate::store::log_index::HeldSeqs;
@@ -50,6 +50,9 @@ pub struct SyncSession {
     waiting: VecDeque<ScopeId>,
     /// Bytes of bodies in a frame: fewer on a slow link, so that none takes long (R21).
     frame_bytes: usize,
+    /// Whether a frame of records was acknowledged. Until then one is on the way: those that follow are of a size that
+    /// the link is known to bear, and larger frames hold more of what repeats.
+    is_link_known: bool,
     /// When what was left out was last asked for again.
     asked_again: Timestamp,
     /// Whether this side listed its frontier announcements.
@@ -76,13 +79,21 @@ impl SyncSession {
     /// A frame of this size took this long from here to being durable there: the next ones are of a size that takes seconds
     /// at most. One that was small says nothing of what a large one would take.
     fn measured(&mut self, took: std::time::Duration, size: usize) {
+        self.is_link_known = true;
         let tells = size >= self.frame_bytes / 4;
         self.frame_bytes = match took {
             took if took > LINK_SLOW => self.frame_bytes / 2,
-            took if took < LINK_FAST && tells => self.frame_bytes * 2,
+            took if took < LINK_FAST && tells => {
+                let bearable = size as u128 * LINK_FAST.as_millis() / took.as_millis().max(1);
+                self.frame_bytes.max(bearable.min(FRAME_TARGET_BYTES as u128) as usize)
+            }
             _ => self.frame_bytes,
         }
         .clamp(FRAME_MIN_BYTES, FRAME_TARGET_BYTES);
+    }
+    /// How many frames of records of all its scopes may be on the way together.
+    fn window(&self) -> usize {
+        if self.is_link_known { SESSION_WINDOW } else { 1 }
     }
     /// Whether both sides said they hold the same records of every scope carried.
     pub fn is_in_step(&self) -> bool {
@@ -176,6 +187,7 @@ impl Engine {
             scopes: BTreeMap::new(),
             waiting: VecDeque::new(),
             frame_bytes: FRAME_START_BYTES,
+            is_link_known: false,
             asked_again: now,
             listed: false,
         };

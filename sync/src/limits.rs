@@ -13,13 +13,13 @@ pub const MAX_OPENED_RATIO: usize = 7;
 pub const MIN_OPENED_BYTES: usize = 64 * 1024;
 /// Bytes of bodies after which a frame of runs is closed, at most: large enough for zstd, small enough to resume.
 pub const FRAME_TARGET_BYTES: usize = 256 * 1024;
-/// The same for the first frames of a session, before its link is known.
+/// The same for the first frame of a session, before its link is known.
 pub const FRAME_START_BYTES: usize = 16 * 1024;
 /// The same at the least: 2 s of a link of 16 kbit/s.
 pub const FRAME_MIN_BYTES: usize = 4 * 1024;
 /// A frame that takes longer than this to be durable at the peer halves the next ones (R21).
 pub const LINK_SLOW: Duration = Duration::from_secs(2);
-/// One that takes less than this doubles them.
+/// One that takes less than this makes them as large as would take this long.
 pub const LINK_FAST: Duration = Duration::from_millis(500);
 /// Frames of records of all scopes of a session that are on the way together: others wait for their turn.
 pub const SESSION_WINDOW: usize = 8;

@@ -5,7 +5,7 @@ use schema::time::Timestamp;
 
 use super::scope::LaneState;
 use super::{Admission, Effect, Engine, Fetched, SessionId, Turn, differ, docs_at, frontier_of};
-use crate::limits::{FORWARD_DELAY, LANE_WINDOW, MAX_ITEMS, SESSION_WINDOW, VECTOR_INTERVAL};
+use crate::limits::{FORWARD_DELAY, LANE_WINDOW, MAX_ITEMS, VECTOR_INTERVAL};
 use crate::store::log_index::Line;
 use crate::wire::{Cursor, Lane, Message, Offer, PackedRuns};
 
@@ -200,7 +200,7 @@ impl Engine {
             return;
         };
         let may = here.policy.is_some_and(|policy| policy.holds(&session.peer, &scope));
-        let (mut on_the_way, target_bytes) = (session.in_flight(), session.frame_bytes);
+        let (mut on_the_way, window, target_bytes) = (session.in_flight(), session.window(), session.frame_bytes);
         let Some(sync) = session.scopes.get_mut(&scope).filter(|_| may || crate::fault_injection::sends_every_scope())
         else {
             return;
@@ -208,7 +208,7 @@ impl Engine {
         for lane in Lane::BOTH {
             // What people here just wrote goes before what others did, however much of that there is.
             let first = lane == Lane::Own && sync.lane(lane).is_clear();
-            if on_the_way >= SESSION_WINDOW && !first {
+            if on_the_way >= window && !first {
                 if sync.lane(lane).has_more(arrivals) && !std::mem::replace(&mut sync.waiting, true) {
                     session.waiting.push_back(scope);
                 }
@@ -226,7 +226,7 @@ impl Engine {
     pub(super) fn pump_waiting(&mut self, turn: &mut Turn<'_>, id: SessionId) {
         let waiting = self.sessions.get(&id).map_or(0, |session| session.waiting.len());
         for _ in 0..waiting {
-            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.in_flight() < SESSION_WINDOW)
+            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.in_flight() < session.window())
             else {
                 return;
             };
