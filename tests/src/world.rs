@@ -20,7 +20,7 @@ use schema::authority::{
     AuthorityRef, Body, Grant, Role, ScopeSelector, Signed, SiteEntry, SiteSelector, Standing, UserEntry,
 };
 use schema::id::scope_of;
-use schema::id::{DocId, ScopeId, StructureId, UserId};
+use schema::id::{DocId, ScopeId, SiteId, StructureId, UserId};
 use schema::identity::{Secret, organisation};
 use schema::sealing::SealingSecret;
 use schema::time::{Hlc, Timestamp};
@@ -215,6 +215,8 @@ pub struct World {
     quiescent: bool,
     /// Places that were set back with their memory.
     set_back: BTreeSet<usize>,
+    /// The public key of each place, from the first to the one that joins.
+    public_keys: Vec<SiteId>,
     /// Places whose keys were revoked.
     revoked: BTreeSet<usize>,
     /// Openings of tickets that were named by their client: the place, who, and what came of it. They may be asked again.
@@ -313,6 +315,7 @@ impl World {
             trace: blake3::Hasher::new(),
             quiescent: false,
             set_back: BTreeSet::new(),
+            public_keys: (0..=options.sites).map(|place| key(place).public()).collect(),
             revoked: BTreeSet::new(),
             named: Vec::new(),
             forgery_targets: BTreeSet::new(),

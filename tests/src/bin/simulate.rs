@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::num::NonZero;
+use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tests::world::{Options, World};
@@ -137,7 +141,8 @@ fn append(file: &std::path::Path, count: u64) -> std::io::Result<bool> {
     let mut passed = true;
     for first in (from..from + count).step_by(PORTION as usize) {
         let next = (first + PORTION).min(from + count);
-        let failed = (first..next).filter(|seed| !run_seed(*seed).failures.is_empty()).count();
+        let failed = run_all(first..next, |seed| !run_seed(seed).failures.is_empty(), |_| false);
+        let failed = failed.into_iter().filter(|(_, failed)| *failed).count();
         passed &= failed == 0;
         let mut out = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
         writeln!(out, "{first} {next} {failed}")?;
@@ -151,16 +156,19 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
     let begun = Instant::now();
     let mut counters: BTreeMap<String, u64> = BTreeMap::new();
     let mut failed = 0;
-    for seed in from..from + count {
+    let run = |seed| {
         let world = run_seed(seed);
-        for (what, times) in &world.counters {
-            *counters.entry(what.clone()).or_default() += times;
-        }
-        failed += u64::from(!world.failures.is_empty());
-        if failed >= 5 {
-            println!("five seeds failed; the rest was not run");
-            break;
-        }
+        (world.counters, !world.failures.is_empty())
+    };
+    let outcomes = run_all(from..from + count, run, |(_, has_failed)| {
+        failed += u64::from(*has_failed);
+        failed >= 5
+    });
+    if failed >= 5 {
+        println!("five seeds failed; the rest was not run");
+    }
+    for (what, times) in outcomes.into_iter().flat_map(|(_, (counters, _))| counters) {
+        *counters.entry(what).or_default() += times;
     }
     println!("{count} seeds in {:.1} s, {failed} failed", begun.elapsed().as_secs_f64());
     for (what, times) in &counters {
@@ -178,6 +186,43 @@ fn campaign(from: u64, count: u64, complete: bool) -> bool {
         return false;
     }
     failed == 0
+}
+
+/// What a thread of seeds may put on its stack: as much as a program's first thread.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Runs seeds, as many at a time as there are processors, until `is_enough` says so of what came of one of them. Answers
+/// with what came of each seed that was run, in their order; all before the last of them were.
+fn run_all<T: Send>(
+    seeds: Range<u64>,
+    run: impl Fn(u64) -> T + Sync,
+    is_enough: impl FnMut(&T) -> bool + Send,
+) -> BTreeMap<u64, T> {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    let outcomes = Mutex::new((BTreeMap::new(), is_enough));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= end.load(Ordering::SeqCst) {
+                return;
+            }
+            let outcome = run(seed);
+            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            let (outcomes, is_enough) = &mut *outcomes;
+            if is_enough(&outcome) {
+                end.store(0, Ordering::SeqCst);
+            }
+            outcomes.insert(seed, outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            let started = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+            started.expect("a thread starts");
+        }
+    });
+    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// Of so many seeds one is run twice: nothing but the seed may decide what happens.
@@ -208,12 +253,13 @@ fn find_injected_bugs(from: u64, count: u64) -> ExitCode {
     let mut missed = 0;
     for (index, name) in sync::fault_injection::NAMES.iter().enumerate() {
         sync::fault_injection::chosen::choose(index as u8 + 1);
-        let found = (from..from + count).find_map(|seed| {
+        let run = |seed| {
             let mut world = World::new(Options::of(seed));
             world.run();
-            world.failures.first().map(|failure| (seed, failure.clone()))
-        });
-        match found {
+            world.failures.first().cloned()
+        };
+        let outcomes = run_all(from..from + count, run, Option::is_some);
+        match outcomes.into_iter().find_map(|(seed, failure)| Some((seed, failure?))) {
             Some((seed, failure)) => println!("bug {} {name}: found by seed {seed}: {failure}", index + 1),
             None => {
                 missed += 1;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use schema::authority::{AuthorityRef, Body, Signed, Standing, UserEntry};
 use schema::identity::Secret;
+use schema::policy::Policy;
 use schema::time::Hlc;
 use sync::replica::{Alarm, Output, Replica, ReplicaError};
 
@@ -109,8 +110,12 @@ impl World {
         let Some(policy) = self.sequencer().and_then(|at| self.sites[at].replica()?.policy()) else {
             return;
         };
-        let is_revoked = |place: &usize| policy.revoked.contains_key(&key(*place).public());
-        self.revoked = (0..=self.options.sites).filter(is_revoked).collect();
+        self.revoked = self.revoked_by(policy);
+    }
+
+    fn revoked_by(&self, policy: &Policy) -> BTreeSet<usize> {
+        let is_revoked = |place: &usize| policy.revoked.contains_key(&self.public_keys[*place]);
+        (0..self.public_keys.len()).filter(is_revoked).collect()
     }
 
     /// Whether an instance has heard that its own key is revoked, be it by a statement that stands no more elsewhere.
@@ -162,8 +167,7 @@ impl World {
         let (Some((head, hash)), Some(policy)) = (replica.authority().head(), replica.policy()) else {
             return;
         };
-        let revoked: BTreeSet<usize> =
-            (0..=self.options.sites).filter(|place| policy.revoked.contains_key(&key(*place).public())).collect();
+        let revoked = self.revoked_by(policy);
         let knows_all = self.joined.is_none_or(|place| policy.users.contains_key(&requester(place)));
         let may = !site.is_clone && site.place != self.sequencer_at && revoked == self.revoked && knows_all;
         if may && head.epoch == self.epoch && self.epoch < 4 {
