@@ -15,6 +15,7 @@ mod live;
 mod metrics;
 mod sessions;
 mod sync_status;
+mod throttle;
 mod tickets;
 mod users;
 
@@ -46,7 +47,7 @@ pub struct App {
     /// What it was told from outside.
     pub config: Arc<Config>,
     /// Failed logins.
-    guard: Arc<auth::LoginThrottle>,
+    throttle: Arc<throttle::LoginThrottle>,
     /// The OpenAPI document.
     api: Arc<String>,
 }
@@ -101,7 +102,7 @@ fn api() -> OpenApiRouter<App> {
 pub fn router(site: Site, config: Config) -> Router {
     let (routes, api) = api().split_for_parts();
     let document = serde_json::to_string_pretty(&api).unwrap_or_default();
-    let app = App { site, config: Arc::new(config), guard: Arc::default(), api: Arc::new(document) };
+    let app = App { site, config: Arc::new(config), throttle: Arc::default(), api: Arc::new(document) };
     let imports = Router::new()
         .route("/api/v1/imports/incident-log", axum::routing::post(control::import))
         .layer(DefaultBodyLimit::max(MAX_IMPORT));

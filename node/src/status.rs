@@ -7,7 +7,7 @@ use schema::id::{ScopeId, SiteId, UserId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
 use sync::net::{Gate, Path};
-use sync::replica::{Alarm, Exchange, Replica};
+use sync::replica::{self, Exchange, Replica};
 
 use crate::kit;
 
@@ -35,15 +35,35 @@ pub struct SyncStatus {
     pub alone_since: Option<Timestamp>,
     /// The other sites.
     pub peers: Vec<PeerStatus>,
-    /// What people must hear of.
+    /// What people must hear of, and since when.
     pub alarms: Vec<(Alarm, Timestamp)>,
-    /// Since when somebody should have typed the fingerprint of the recovery kit back; `None`: it was, or is for another
-    /// site (R14).
-    pub kit_unconfirmed: Option<Timestamp>,
     /// Records received and not shown yet.
     pub catching_up: u64,
     /// Digest of vector and documents per scope here.
     pub scopes: Vec<ScopeStatus>,
+}
+
+/// What people must hear of. Each has its words in the page and a row in `docs/operating.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alarm {
+    /// What the replica noticed since the start.
+    Replica(replica::Alarm),
+    /// Tickets that were given one number are held, since the youngest of them was opened (docs/decisions/0004). Which
+    /// they are, each reader is told as far as they may see them.
+    NumberTwice,
+    /// Nobody has typed the fingerprint of the recovery kit back, since it was made (R14). For who may govern alone.
+    KitUnconfirmed,
+}
+
+impl Alarm {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Replica(alarm) => alarm.code(),
+            Self::NumberTwice => "NUMBER-TWICE",
+            Self::KitUnconfirmed => "KIT-UNCONFIRMED",
+        }
+    }
 }
 
 /// One scope as held here.
@@ -95,8 +115,9 @@ pub struct PeerStatus {
 }
 
 impl Status {
-    /// The state of a replica and its links.
-    pub fn of(replica: &Replica, gate: &Gate, alone_since: Option<Timestamp>) -> Self {
+    /// The state of a replica and its links. `number_twice` is when the youngest of the tickets was opened whose number
+    /// an older one has too.
+    pub fn of(replica: &Replica, gate: &Gate, alone_since: Option<Timestamp>, number_twice: Option<Timestamp>) -> Self {
         let local = replica.store().log_index();
         let scopes = local.scopes().map(|(id, state)| {
             let mut hasher = blake3::Hasher::new();
@@ -106,8 +127,7 @@ impl Status {
         let sync = SyncStatus {
             alone_since,
             peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
-            alarms: replica.alarms.iter().map(|(alarm, at)| (alarm.clone(), *at)).collect(),
-            kit_unconfirmed: kit_unconfirmed(replica),
+            alarms: alarms(replica, number_twice),
             catching_up: replica.backlog(),
             scopes: scopes.collect(),
         };
@@ -120,6 +140,13 @@ impl Status {
             disabled_here: replica.disabled_here(),
         }
     }
+}
+
+fn alarms(replica: &Replica, number_twice: Option<Timestamp>) -> Vec<(Alarm, Timestamp)> {
+    let noticed = replica.alarms.iter().map(|(alarm, at)| (Alarm::Replica(alarm.clone()), *at));
+    let twice = number_twice.map(|at| (Alarm::NumberTwice, at));
+    let kit = kit_unconfirmed(replica).map(|at| (Alarm::KitUnconfirmed, at));
+    noticed.chain(twice).chain(kit).collect()
 }
 
 fn kit_unconfirmed(replica: &Replica) -> Option<Timestamp> {

@@ -10,7 +10,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Node, PASSWORD, TestFolder, run};
+use schema::author::Author;
+use schema::doc::DocKind;
+use schema::id::scope_of;
+use schema::record::CommandName;
+use schema::ticket::Field;
+use schema::ticket::command::{NewTicket, create};
 use serde_json::{Value, json};
+use sync::replica::WriteError;
 
 /// How soon a disabled account is out (R16).
 const OUT: Duration = Duration::from_secs(1);
@@ -423,4 +430,60 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let listed = done(lyon, "held list", "");
     done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
     assert_eq!(done(lyon, "held list", ""), "", "each site clears its own list");
+}
+
+/// Opens tickets under one number in a folder whose node is stopped, as a machine does that was set back without a trace.
+fn open_under_one_number(folder: &Path, number: &str, titles: &[&str]) {
+    let mut opened = node::site::open(folder).unwrap();
+    let replica = opened.replica();
+    let (policy, home) = (replica.policy().cloned().unwrap(), replica.me());
+    let structure = *policy.structures.keys().next().unwrap();
+    let (scope, ana) = (scope_of(&policy.org, Some(&structure)), *policy.logins.get("ana").unwrap());
+    for title in titles {
+        let fields = BTreeMap::from([(Field::Title, (*title).to_owned())]);
+        let ticket = NewTicket { number: number.into(), structure, home, description: String::new(), fields };
+        let edits = create(&ticket).unwrap();
+        let (written, _) = replica
+            .write(node::clock::now(), |batch| {
+                Ok(batch.command::<WriteError>(Author::User(ana), CommandName::Place, scope, |command| {
+                    command.create(DocKind::Ticket, None, &edits).map(drop)
+                }))
+            })
+            .unwrap();
+        written.unwrap();
+    }
+}
+
+#[test]
+fn the_page_and_the_metrics_name_every_alarm() {
+    let temp = TestFolder::new("alarms");
+    let paris = temp.founded("paris");
+    let seen = |node: &Node| {
+        let (_, cookie) = log_in(node, "ana");
+        let (status, seen, _) = ask(node, "GET", "/api/v1/sync", Some(&cookie), None);
+        assert_eq!(status, 200, "{seen}");
+        let codes: Vec<String> =
+            seen["alarms"].as_array().unwrap().iter().map(|alarm| alarm["code"].to_string()).collect();
+        (seen, codes)
+    };
+    let counted = |node: &Node| {
+        let mut answer = ureq::get(format!("http://{}/metrics", node.address)).call().unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        text.lines().filter(|line| line.starts_with("archipel_alarms")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let node = Node::start(&paris);
+    assert_eq!(seen(&node).1, ["\"KIT-UNCONFIRMED\""], "a site that was just founded");
+    assert_eq!(counted(&node), ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1"]);
+    drop(node);
+
+    open_under_one_number(&paris, "PAR-7", &["lampe", "chaise", "porte"]);
+    let node = Node::start(&paris);
+    let (all, codes) = seen(&node);
+    assert_eq!(codes, ["\"NUMBER-TWICE\"", "\"KIT-UNCONFIRMED\""]);
+    let numbers = all["alarms"][0]["params"]["numbers"].as_str().unwrap();
+    let numbers: Vec<&str> = numbers.split(", ").collect();
+    assert_eq!(numbers.len(), 2, "the two that carry letters: {numbers:?}");
+    assert!(numbers.iter().all(|number| number.starts_with("PAR-7-")), "{numbers:?}");
+    let by_code = ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1", "archipel_alarms{code=\"NUMBER-TWICE\"} 1"];
+    assert_eq!(counted(&node), by_code, "whoever watches the metrics alone hears of them too");
 }

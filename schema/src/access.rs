@@ -1,7 +1,7 @@
 //! The one permission rule: who may write what, who may read what.
 //!
 //! The author's site asks it before signing, every receiver asks it again at content admission (R10),
-//! and the HTTP door asks it for every reader. It reads only what no replica can see differently: the
+//! and the HTTP interface asks it for every reader. It reads only what no replica can see differently: the
 //! policy at the pinned position, scope, kind, genesis facts and the keys touched.
 
 use std::collections::BTreeSet;

@@ -66,9 +66,6 @@ pub enum Reject {
     /// It does not decode.
     #[error("a run does not decode")]
     Form(#[from] schema::codec::CodecError),
-    /// It refers to a record that is not held here: the sender takes more for held than is.
-    #[error("a run refers to a record that is not held here")]
-    Reference,
     /// Records are missing before it.
     #[error("log {log} ends at {have} here, the run begins at {from}")]
     Gap {

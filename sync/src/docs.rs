@@ -1,4 +1,4 @@
-//! The one door to documents: content admission, applying, editing, reading.
+//! The only code that reads and writes documents: content admission, applying, editing, reading.
 //!
 //! [`judge`] decides what becomes of a record, as a pure function of the records held (R8). [`apply`] puts
 //! what was applied into documents. [`edit`] makes a change for somebody here, which then goes through the

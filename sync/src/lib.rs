@@ -1,10 +1,10 @@
 //! Keeps and moves Archipel's documents.
 //!
-//! The story of a change: [`docs`] is the one door through which it reaches a document, whether a person
-//! here made it or [`admission`] let it in from a peer; [`store`] keeps it; [`engine`] decides, without
-//! touching anything, what to tell which peer; [`wire`] turns that into frames; [`replica`] puts these
-//! together for one site; `net` carries frames over iroh. Time, randomness, network and disk come in as
-//! arguments, so that the simulator runs this code and no other.
+//! The story of a change: [`docs`] alone applies it to a document, whether a person here made it or
+//! [`admission`] let it in from a peer; [`store`] keeps it; [`engine`] decides, without touching anything, what to
+//! tell which peer; [`wire`] turns that into frames; [`replica`] puts these together for one site; `net` carries frames
+//! over iroh. Time, randomness, network and disk come in as arguments, so that the simulator runs this code and no
+//! other.
 
 pub mod admission;
 pub mod change;

@@ -7,13 +7,9 @@ mod common;
 
 use common::member::Member;
 use common::{Fleet, IT, site_entry};
-use schema::author::Author;
 use schema::authority::{Body, Grant, Role, SiteSelector, Standing, UserEntry};
-use schema::codec::Canonical;
-use schema::credential::{Credential, LoginSecrets, Share};
-use schema::id::{GenerationId, UserId};
-use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
-use schema::sealing::SealingSecret;
+use schema::credential::LoginSecrets;
+use schema::id::UserId;
 
 const PARIS: usize = 0;
 const LYON: usize = 1;
@@ -54,23 +50,8 @@ fn r16_a_site_that_speaks_for_somebody_no_more_resets_no_password() {
     fleet.meet(PARIS, LYON);
 
     let mut member = Member::of(&fleet, DAKAR);
-    member.scope = fleet.sites[PARIS].policy().unwrap().org_scope();
-    member.kind = BodyKind::Credential;
     member.pin = old;
-    let mut credential = Credential { user: TOM, number: 7, again: None, shares: Vec::new() };
-    let context = credential.context(member.org, member.key.public());
-    let secrets = LoginSecrets { verifier: "stolen".into() }.to_bytes();
-    for site in [PARIS, LYON] {
-        let key = site_entry(site).sealing.unwrap();
-        let sealed = SealingSecret::of(&member.key).seal(&key, &context, &secrets).unwrap();
-        credential.shares.push(Share { site: fleet.id(site), sealed });
-    }
-    credential.shares.sort_by_key(|share| share.site);
-    let body = credential.to_bytes();
-    let opaque = Some(OpaqueRef::of(&body));
-    let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
-    let (record, _) = member.sealed(GenerationId([0x33; 16]), Previous::First, 1, skeleton, vec![Some(body)]);
-    let frame = member.frame(&[member.run(vec![record])]);
+    let frame = member.credential(&fleet, (TOM, 7), &[PARIS, LYON], "stolen");
     member.visit(&mut fleet.sites[PARIS], now, &[frame]);
     fleet.meet(PARIS, LYON);
     let lets_in = [PARIS, LYON].map(|site| fleet.sites[site].login_secrets(&TOM).unwrap().unwrap().verifier);
@@ -87,24 +68,9 @@ fn r16_a_site_opens_no_credential_of_somebody_elses_people() {
     let tom = UserEntry { user: TOM, login: "tom".into(), grants, sites, standing: Standing::Active };
     fleet.sites[0].say(now, &Body::User(tom)).unwrap();
     let mut member = Member::of(&fleet, 2);
-    member.scope = fleet.sites[0].policy().unwrap().org_scope();
-    member.kind = BodyKind::Credential;
-    let mut credential = Credential { user: TOM, number: 1, again: None, shares: Vec::new() };
-    let context = credential.context(member.org, member.key.public());
     let costly =
         "$argon2id$v=19$m=4294967295,t=4294967295,p=1$YXJjaGlwZWwtbm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    let secrets = LoginSecrets { verifier: costly.into() }.to_bytes();
-    for site in [0, 1] {
-        let sealed =
-            SealingSecret::of(&member.key).seal(&site_entry(site).sealing.unwrap(), &context, &secrets).unwrap();
-        credential.shares.push(Share { site: fleet.id(site), sealed });
-    }
-    credential.shares.sort_by_key(|share| share.site);
-    let body = credential.to_bytes();
-    let opaque = Some(OpaqueRef::of(&body));
-    let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
-    let (record, _) = member.sealed(GenerationId([0x33; 16]), Previous::First, 1, skeleton, vec![Some(body)]);
-    let frame = member.frame(&[member.run(vec![record])]);
+    let frame = member.credential(&fleet, (TOM, 1), &[0, 1], costly);
     member.visit(&mut fleet.sites[0], now, &[frame]);
     fleet.meet(0, 1);
     for site in [0, 1] {

@@ -10,11 +10,9 @@ use common::{ANA, Fleet, IT, site_entry};
 use schema::author::Author;
 use schema::authority::{AuthorityRef, Body, Grant, Role, Signed, SiteEntry, SiteSelector, Standing, UserEntry};
 use schema::codec::Canonical;
-use schema::credential::{Credential, LoginSecrets, Share};
-use schema::id::{GenerationId, UserId};
+use schema::credential::LoginSecrets;
+use schema::id::UserId;
 use schema::identity::Secret;
-use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
-use schema::sealing::SealingSecret;
 use schema::time::Hlc;
 use sync::docs::credentials::{Newest, newest};
 use sync::quarantine;
@@ -170,23 +168,7 @@ fn r16_a_site_sets_it_for_nobody_but_those_for_whom_it_speaks() {
 /// A record of Dakar's key in a generation of its own that sets Tom's password, and the frame that brings it.
 fn forged(fleet: &Fleet, word: &str, number: u64) -> (Member, Vec<u8>) {
     let mut member = Member::of(fleet, DAKAR);
-    member.scope = fleet.sites[PARIS].policy().unwrap().org_scope();
-    member.kind = BodyKind::Credential;
-    let mut credential = Credential { user: TOM, number, again: None, shares: Vec::new() };
-    let context = credential.context(member.org, member.key.public());
-    let secrets = LoginSecrets { verifier: verifier(word) }.to_bytes();
-    for site in [PARIS, LYON] {
-        let key = site_entry(site).sealing.unwrap();
-        let sealed = SealingSecret::of(&member.key).seal(&key, &context, &secrets).unwrap();
-        credential.shares.push(Share { site: fleet.id(site), sealed });
-    }
-    credential.shares.sort_by_key(|share| share.site);
-    let body = credential.to_bytes();
-    let opaque = Some(OpaqueRef::of(&body));
-    let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
-    let generation = GenerationId([0x33; 16]);
-    let (record, _) = member.sealed(generation, Previous::First, 1, skeleton, vec![Some(body)]);
-    let frame = member.frame(&[member.run(vec![record])]);
+    let frame = member.credential(fleet, (TOM, number), &[PARIS, LYON], &verifier(word));
     (member, frame)
 }
 

@@ -7,7 +7,7 @@
 //! network, disk, clock and randomness are its own. One seed is one scenario; `simulate` runs many.
 
 pub mod disk;
-pub mod doors;
+pub mod fuzz_targets;
 pub mod model;
 pub mod rng;
 pub mod sites;

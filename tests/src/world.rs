@@ -10,6 +10,7 @@ mod holdings;
 mod hostile;
 mod member;
 mod site;
+mod standing;
 mod trace;
 mod workload;
 

@@ -1,7 +1,4 @@
-//! Who asks: cookies, tokens, origins, and patience with wrong passwords.
-
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+//! Who asks: cookies, tokens and origins.
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -18,13 +15,6 @@ use super::{App, Problem};
 use crate::clock::now;
 use crate::commands::Actor;
 use crate::credentials::TokenKind;
-
-/// Wrong passwords for one login before waiting begins.
-const FREE_ATTEMPTS: u32 = 5;
-/// Longest wait, in seconds.
-const MAX_WAIT: u64 = 300;
-/// Logins remembered; the oldest is forgotten.
-const MAX_REMEMBERED: usize = 10_000;
 
 /// Whoever asks, known and active.
 #[derive(Debug, Clone)]
@@ -145,42 +135,5 @@ fn is_same_origin(headers: &HeaderMap, host: Option<&str>) -> bool {
         (None, Some(site), _) => site == "same-origin",
         // Neither header: no browser of today, and a program has no cookie that was not given to it.
         (None, None, _) => true,
-    }
-}
-
-/// Slows down guessing: after a few wrong passwords each further one costs more waiting.
-#[derive(Debug, Default)]
-pub struct LoginThrottle {
-    failures: Mutex<BTreeMap<String, (u32, u64)>>,
-}
-
-impl LoginThrottle {
-    /// Seconds to wait before the next attempt for this login; `None` if it may be made now.
-    pub fn must_wait(&self, login: &str) -> Option<u64> {
-        let failures = self.lock();
-        let (_, until) = failures.get(login)?;
-        until.checked_sub(now().0).filter(|left| *left > 0).map(|left| left.div_ceil(1000))
-    }
-
-    /// An attempt was made.
-    pub fn attempted(&self, login: &str, right: bool) {
-        let mut failures = self.lock();
-        if right {
-            failures.remove(login);
-            return;
-        }
-        if failures.len() >= MAX_REMEMBERED {
-            failures.pop_first();
-        }
-        let (count, until) = failures.entry(login.to_owned()).or_default();
-        *count += 1;
-        if let Some(over) = count.checked_sub(FREE_ATTEMPTS) {
-            let seconds = 1u64.checked_shl(over).unwrap_or(MAX_WAIT).min(MAX_WAIT);
-            *until = now().0 + seconds * 1000;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u32, u64)>> {
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 //! What operators watch: `/metrics` in Prometheus text and `/health`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::extract::State;
@@ -37,7 +38,12 @@ pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let scopes = status.sync.scopes.iter().map(|scope| (format!("{{scope=\"{}\"}}", scope.id), scope.records));
     gauge("records", "Records held, by scope.", &scopes.collect::<Vec<_>>());
     gauge("records_behind", "Records received and not shown yet.", &[(String::new(), status.sync.catching_up)]);
-    gauge("alarms", "Alarms since the start.", &[(String::new(), status.sync.alarms.len() as u64)]);
+    let mut alarms: BTreeMap<&str, u64> = BTreeMap::new();
+    for (alarm, _) in &status.sync.alarms {
+        *alarms.entry(alarm.code()).or_default() += 1;
+    }
+    let alarms = alarms.iter().map(|(code, times)| (format!("{{code=\"{code}\"}}"), *times));
+    gauge("alarms", "What people must look at, by code.", &alarms.collect::<Vec<_>>());
     let verdicts = status.verdicts.iter().map(|(code, times)| (format!("{{outcome=\"{code}\"}}"), *times));
     gauge("records_judged", "Records judged since the start, by outcome.", &verdicts.collect::<Vec<_>>());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)

@@ -87,14 +87,14 @@ pub(super) struct Who {
 #[utoipa::path(post, path = "/api/v1/sessions", request_body = LogIn, responses((status = 201, body = Who)))]
 pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<LogIn>) -> Result<Response, Problem> {
     let login = fold(&given.login);
-    if let Some(seconds) = app.guard.must_wait(&login) {
+    if let Some(seconds) = app.throttle.must_wait(now(), &login) {
         return Err(Problem::wait(seconds));
     }
     let user = find_user(&app, &login).await?;
     let policy = app.site.status().policy.clone().ok_or_else(Problem::unavailable)?;
     let turn = CHECKS.acquire().await;
     // Others may have failed for this login while this one stood in the queue.
-    if let Some(seconds) = app.guard.must_wait(&login) {
+    if let Some(seconds) = app.throttle.must_wait(now(), &login) {
         return Err(Problem::wait(seconds));
     }
     let passwords = app.site.passwords.clone();
@@ -104,7 +104,7 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
         passwords.check(&policy, user.as_ref(), &given.password)
     });
     let right = check.await.map_err(|_| Problem::internal())??;
-    app.guard.attempted(&login, right);
+    app.throttle.attempted(now(), &login, right);
     match (right, user) {
         (true, Some(user)) => enter_as(&app, user).await,
         (_, _) => Err(Problem::wrong_login()),

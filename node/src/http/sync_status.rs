@@ -20,7 +20,7 @@ use crate::clock::rfc3339;
 use crate::commands::{self, held::Held};
 use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query;
-use crate::status::{PathWord, PeerStatus, Status};
+use crate::status::{self, PathWord, PeerStatus, Status};
 
 /// Held changes in one answer.
 const MAX_HELD: usize = 500;
@@ -78,28 +78,9 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
     let held = app.site.reader.read()?;
     let held = sync::quarantine::count(&held)?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
-    let mut alarms: Vec<AlarmRow> =
-        status.sync.alarms.iter().map(|(alarm, at)| self::alarm(&status, alarm, rfc3339(*at))).collect();
-    let reach = asker.reach.clone();
-    let doubled = app.site.views.read(move |conn| query::doubled_numbers(conn, &reach)).await?;
-    if let Some((_, at)) = doubled.iter().max_by_key(|(_, at)| *at) {
-        let numbers: Vec<&str> = doubled.iter().map(|(number, _)| number.as_str()).collect();
-        alarms.push(AlarmRow {
-            code: "NUMBER-TWICE",
-            params: serde_json::json!({ "numbers": numbers.join(", ") }),
-            at: rfc3339(Timestamp(*at as u64)),
-            words: "Two tickets were given one number by a machine that was set back; the younger one carries letters.",
-        });
-    }
-    let governs = schema::access::may_govern(&asker.actor.entry);
-    if let Some(since) = status.sync.kit_unconfirmed.filter(|_| governs) {
-        alarms.push(AlarmRow {
-            code: "KIT-UNCONFIRMED",
-            params: serde_json::json!({}),
-            at: rfc3339(since),
-            words: "Nobody has said yet that the recovery kit is printed and kept away from this machine. Type the \
-                    fingerprint that stands on it: `archipel kit confirm FINGERPRINT`.",
-        });
+    let mut alarms = Vec::with_capacity(status.sync.alarms.len());
+    for (alarm, at) in &status.sync.alarms {
+        alarms.extend(shown(&app, &status, &asker, alarm, *at).await?);
     }
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
@@ -148,8 +129,46 @@ fn scope(status: &Status, id: &schema::id::ScopeId, to_send: u64) -> Scope {
     }
 }
 
-fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
-    let (params, words) = match alarm {
+/// An alarm as the asker may see it; `None` for one that concerns nothing that they may see.
+async fn shown(
+    app: &App,
+    status: &Status,
+    asker: &Principal,
+    alarm: &status::Alarm,
+    at: Timestamp,
+) -> Result<Option<AlarmRow>, Problem> {
+    let (params, at, words) = match alarm {
+        status::Alarm::Replica(alarm) => {
+            let (params, words) = noticed(status, alarm);
+            (params, at, words)
+        }
+        status::Alarm::NumberTwice => {
+            let reach = asker.reach.clone();
+            let doubled = app.site.views.read(move |conn| query::doubled_numbers(conn, &reach)).await?;
+            let Some(at) = doubled.iter().map(|(_, born)| *born).max() else {
+                return Ok(None);
+            };
+            let numbers: Vec<&str> = doubled.iter().map(|(number, _)| number.as_str()).collect();
+            (
+                serde_json::json!({ "numbers": numbers.join(", ") }),
+                Timestamp(at as u64),
+                "Two tickets were given one number by a machine that was set back; the younger one carries letters.",
+            )
+        }
+        status::Alarm::KitUnconfirmed if !schema::access::may_govern(&asker.actor.entry) => return Ok(None),
+        status::Alarm::KitUnconfirmed => (
+            serde_json::json!({}),
+            at,
+            "Nobody has said yet that the recovery kit is printed and kept away from this machine. Type the \
+             fingerprint that stands on it: `archipel kit confirm FINGERPRINT`.",
+        ),
+    };
+    Ok(Some(AlarmRow { code: alarm.code(), params, at: rfc3339(at), words }))
+}
+
+/// Parameters and words of what the replica noticed.
+fn noticed(status: &Status, alarm: &Alarm) -> (serde_json::Value, &'static str) {
+    match alarm {
         Alarm::CloneRunning(_) => (
             serde_json::json!({ "site": site_of(status, &status.me).name }),
             "A second copy of this site is running. Stop one of them; nothing written at either is lost.",
@@ -190,8 +209,7 @@ fn alarm(status: &Status, alarm: &Alarm, at: String) -> AlarmRow {
             serde_json::json!({ "site": site_of(status, site).name, "why": code }),
             "A site sent something that no healthy site sends; it was refused and nothing was changed.",
         ),
-    };
-    AlarmRow { code: alarm.code(), params, at, words }
+    }
 }
 
 #[derive(Serialize, ToSchema)]

@@ -7,6 +7,7 @@ use schema::access::Reach;
 use schema::fold::fold;
 use schema::id::{DocId, StructureId};
 use schema::ticket::Status;
+use schema::time::Timestamp;
 
 /// Most tickets in one answer.
 pub const MAX_LIMIT: usize = 200;
@@ -453,6 +454,14 @@ pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec
         }
     }
     Ok(numbers)
+}
+
+/// When the youngest ticket was opened that is shown with letters because another one was given its number; `None` if
+/// none is. Asked with every status, so it reads the index of those tickets alone.
+pub fn last_doubled(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let select = "SELECT max(born) FROM tickets INDEXED BY tickets_twice WHERE number <> given";
+    let born: Option<i64> = conn.prepare_cached(select)?.query_row([], |row| row.get(0))?;
+    Ok(born.map(|born| Timestamp(born as u64)))
 }
 
 /// The structure of a ticket, if the reader may see it.

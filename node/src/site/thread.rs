@@ -17,7 +17,7 @@ use super::{CoreReply, Event, Input, Reply, Site, WriteWork, peers_of};
 use crate::clock::now;
 use crate::commands::{Context, TicketNumbers};
 use crate::credentials::Credentials;
-use crate::read_model::{ReadModel, ViewError};
+use crate::read_model::{ReadModel, ViewError, query};
 use crate::status::Status;
 
 /// How often time passes for the engine.
@@ -96,7 +96,9 @@ impl Core {
     }
 
     pub(super) fn status(&self, gate: &Gate) -> Status {
-        Status::of(&self.replica, gate, self.alone_since)
+        let twice = query::last_doubled(self.views.conn());
+        let twice = twice.inspect_err(|error| tracing::warn!(%error, "numbers given twice cannot be looked up"));
+        Status::of(&self.replica, gate, self.alone_since, twice.ok().flatten())
     }
 
     /// Runs until told to stop, or until the disk fails: then the process ends, since nothing it says would
@@ -313,7 +315,7 @@ impl Core {
             self.replica.set_note("joining", None).map_err(ReplicaError::from)?;
             let code =
                 self.replica.policy().and_then(|policy| Some(policy.sites.get(&self.replica.me())?.code.clone()));
-            let highest = crate::read_model::query::highest_number(self.views.conn(), &code.unwrap_or_default());
+            let highest = query::highest_number(self.views.conn(), &code.unwrap_or_default());
             self.numbers = TicketNumbers::new(highest.map_err(ViewError::from)?, None);
         }
         Ok(())

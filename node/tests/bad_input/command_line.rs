@@ -89,7 +89,7 @@ fn a_command_that_asks_for_nothing_there_changes_nothing() {
 }
 
 #[test]
-fn the_environment_is_no_back_door() {
+fn environment_variables_are_checked_like_arguments() {
     let temp = TestFolder::new("environment");
     let paris = temp.founded("paris");
     let before = files(&paris);

@@ -42,7 +42,8 @@ struct State {
     open: BTreeMap<SessionId, Open>,
 }
 
-/// The door between the network and the site. Shared; every method is short.
+/// Which keys may connect, which sessions are open and which links are cut: shared by the network and the site. Every
+/// method is short.
 pub struct Gate {
     state: Mutex<State>,
     grown: watch::Sender<u64>,

@@ -186,20 +186,20 @@ impl Replica {
                     continue;
                 }
                 let known = state.as_ref().is_some_and(|state| state.seq >= state.from());
-                let (run, refers_to) = match unpack(writing, &policy, (scope, runs, head), state.as_ref()) {
+                let (run, refers_to) = match unpack(writing, &policy, (scope, runs, head), state.as_ref())? {
+                    Unpacked::Run(run, refers_to) => (run, refers_to),
                     // It may refer to what was left out, or to what this site held before it was set back.
-                    Err(Reject::Reference) => {
+                    Unpacked::Lacking => {
                         received.lacking |= !received.partly;
                         received.partly = true;
                         received.mistaken.insert(log);
                         continue;
                     }
-                    unpacked => unpacked?,
-                };
-                let Some(run) = run else {
-                    received.partly = true;
-                    received.torn.insert(log);
-                    continue;
+                    Unpacked::Forked => {
+                        received.partly = true;
+                        received.torn.insert(log);
+                        continue;
+                    }
                 };
                 let admitted = match admit(writing, &policy, &run) {
                     Err(Reject::Signature { .. } | Reject::Body { .. })
@@ -453,14 +453,23 @@ fn may_begin(writing: &Writing<'_>, log: &LogId, last: Option<Timestamp>, now: T
     Ok(known || open < FREE_GENERATIONS || !rests)
 }
 
-/// Takes a run out of its frame and puts it together, and says which other logs it refers to; `None` if it follows
-/// another record than the one held here.
+/// A run of a frame, as far as it can be put together here.
+enum Unpacked {
+    /// The run, and the other logs to which it refers.
+    Run(Run, BTreeSet<LogId>),
+    /// It follows another record than the one held here.
+    Forked,
+    /// It refers to a record that is not held here.
+    Lacking,
+}
+
+/// Takes a run out of its frame and puts it together.
 fn unpack(
     writing: &Writing<'_>,
     policy: &Policy,
     (scope, runs, head): (ScopeId, &PackedRuns, &RunHead),
     state: Option<&LogState>,
-) -> Result<(Option<Run>, BTreeSet<LogId>), Reject> {
+) -> Result<Unpacked, Reject> {
     let before = match (state, head.from.checked_sub(1)) {
         (Some(state), Some(before)) => hash_at(writing, state, before)?,
         (None, _) | (_, None) => None,
@@ -472,9 +481,9 @@ fn unpack(
     let others = named.filter(|log| **log != runs.log(head));
     let refers_to = others.map(|(site, generation)| LogId { site: *site, generation: *generation, scope }).collect();
     match packed.unpack(&policy.org, signed_as, before, &held) {
-        Ok(run) => Ok((Some(run), refers_to)),
-        Err(UnpackError::Forked) => Ok((None, refers_to)),
-        Err(UnpackError::Reference) => Err(Reject::Reference),
+        Ok(run) => Ok(Unpacked::Run(run, refers_to)),
+        Err(UnpackError::Forked) => Ok(Unpacked::Forked),
+        Err(UnpackError::Reference) => Ok(Unpacked::Lacking),
         Err(UnpackError::Store(error)) => Err(Reject::Store(error)),
     }
 }
@@ -483,7 +492,6 @@ fn refusal(reject: &Reject) -> &'static str {
     match reject {
         Reject::Size => "run-too-large",
         Reject::Form(_) => "bad-run",
-        Reject::Reference => "unknown-reference",
         Reject::Gap { .. } => "gap",
         Reject::Chain { .. } => "broken-chain",
         Reject::Header { .. } => "bad-header",

@@ -68,7 +68,7 @@ impl Site {
             Err(Reject::Body { .. }) => "body".into(),
             Err(Reject::Signature { .. }) => "signature".into(),
             // The first two are said of a frame before its runs are put together.
-            Err(other @ (Reject::Form(_) | Reject::Reference | Reject::Store(_))) => panic!("{other:?}"),
+            Err(other @ (Reject::Form(_) | Reject::Store(_))) => panic!("{other:?}"),
         }
     }
 

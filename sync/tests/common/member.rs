@@ -1,17 +1,51 @@
 //! A member in hostile hands that visits a replica.
 
-use schema::id::SiteId;
+use schema::author::Author;
+use schema::codec::Canonical as _;
+use schema::credential::{Credential, LoginSecrets, Share};
+use schema::id::{GenerationId, SiteId, UserId};
+use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
+use schema::sealing::SealingSecret;
 use schema::time::Hlc;
 use sync::replica::{Alarm, Output, Replica};
 
-use super::Fleet;
 pub use super::raw::{End, Member};
+use super::{Fleet, site_entry};
 
 impl Member {
     /// The site with this number of the fleet, in other hands.
     pub fn of(fleet: &Fleet, site: usize) -> Self {
         let policy = fleet.sites[0].policy().unwrap();
         Self::new(super::key(site), policy.org, fleet.scope(), policy.pin, Hlc::at(fleet.now))
+    }
+
+    /// A frame with a credential of a user, of this number among theirs, that gives these sites a verifier: the first record
+    /// of a generation in the organisation's scope, where the member speaks from then on. Nothing is asked that an honest
+    /// site asks before it sets one.
+    pub fn credential(
+        &mut self,
+        fleet: &Fleet,
+        (user, number): (UserId, u64),
+        sites: &[usize],
+        verifier: &str,
+    ) -> Vec<u8> {
+        self.scope = fleet.sites[0].policy().unwrap().org_scope();
+        self.kind = BodyKind::Credential;
+        let mut credential = Credential { user, number, again: None, shares: Vec::new() };
+        let context = credential.context(self.org, self.key.public());
+        let secrets = LoginSecrets { verifier: verifier.into() }.to_bytes();
+        let share = |site: &usize| {
+            let key = site_entry(*site).sealing.unwrap();
+            let sealed = SealingSecret::of(&self.key).seal(&key, &context, &secrets).unwrap();
+            Share { site: fleet.id(*site), sealed }
+        };
+        credential.shares = sites.iter().map(share).collect();
+        credential.shares.sort_by_key(|share| share.site);
+        let body = credential.to_bytes();
+        let opaque = Some(OpaqueRef::of(&body));
+        let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
+        let (record, _) = self.sealed(GenerationId([0x33; 16]), Previous::First, 1, skeleton, vec![Some(body)]);
+        self.frame(&[self.run(vec![record])])
     }
 
     /// Visits a replica, says hello, and sends these frames. Answers with the alarms it raised and why it ended the

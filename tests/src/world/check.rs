@@ -5,20 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use node::read_model::{query, tables};
 use schema::access::Reach;
 use schema::doc::{DocKind, View};
-use schema::id::{LogId, ScopeId, StructureId};
-use schema::record::BodyKind;
+use schema::id::{ScopeId, StructureId};
 use schema::ticket::status;
 use sync::docs::credentials::newest;
 use sync::docs::registers::is_consistent;
 use sync::docs::view::{view, whole};
 use sync::replica::Replica;
-use sync::store::log_index::{every_log, vector_digest};
+use sync::store::log_index::vector_digest;
 use sync::store::rows::Verdict;
-use sync::store::tables::record_key;
-use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
+use super::standing::StandingModel;
 use super::{ADMIN, CANARY, HR, World, holds, requester, structures, technician};
 
 impl World {
@@ -386,7 +384,8 @@ impl World {
         }
     }
 
-    /// R18: nothing that a revoked key wrote beyond its cut has an effect but what somebody built on.
+    /// R18 to R20: what does not stand by the rules has no effect, and what does is not taken for what does not. One
+    /// instance is asked: all others hold the same documents of the same records.
     fn check_cuts(&self, violations: &mut Vec<String>) {
         let Some(replica) = self.sites[0].replica() else {
             return;
@@ -394,31 +393,10 @@ impl World {
         let (Some(policy), Ok(reading)) = (replica.policy(), replica.read()) else {
             return;
         };
-        let logs = every_log(&reading).unwrap_or_default();
-        for (site, revocation) in policy.revoked.iter() {
-            // What stands behind a fork is listed until it is issued again.
-            for log in logs.values().filter(|log| log.id.site == *site && log.branch.is_none()) {
-                // The chain from the cut back to this log, read once more.
-                let cut = revocation.cuts.iter().find(|cut| cut.scope == log.id.scope);
-                let mut end = cut.map(|cut| (cut.generation, cut.seq));
-                while let Some((generation, _)) = end.filter(|(generation, _)| *generation != log.id.generation) {
-                    let follows = logs.get(&LogId { generation, ..log.id }).and_then(|log| log.follows);
-                    end = follows.map(|closing| (closing.generation, closing.seq));
-                }
-                let last = end.map_or(0, |(_, seq)| seq);
-                for seq in (last + 1).max(log.from())..=log.seq {
-                    let key = record_key(log.no, seq);
-                    let is_listed = [Table::Quarantine, Table::Tainted]
-                        .into_iter()
-                        .any(|table| matches!(reading.get(table, &key), Ok(Some(_))));
-                    let is_edit = sync::admission::stored(&reading, log.no, seq)
-                        .is_ok_and(|stored| stored.record.header.kind == BodyKind::Edit);
-                    if is_edit && !is_listed {
-                        violations.push(format!("R18: record {seq} of log {} is beyond its cut and counts", log.id));
-                        return;
-                    }
-                }
-            }
+        let model = StandingModel::of(&reading, policy);
+        match model.and_then(|model| model.first_contradiction()) {
+            Ok(found) => violations.extend(found),
+            Err(error) => violations.push(format!("R18: what stands cannot be read: {error}")),
         }
     }
 

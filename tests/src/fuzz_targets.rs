@@ -1,5 +1,5 @@
-//! Every door through which bytes of strangers come in, as functions that a fuzzer calls: none may panic or take more
-//! memory than its bound, and what is read is written back as it was.
+//! Fuzz targets: every place where bytes of strangers are decoded, as functions that a fuzzer calls. None may panic or take
+//! more memory than its bound, and what is read is written back as it was.
 //!
 //! `tests/fuzz` runs them with coverage; [`replay`] runs the inputs that are kept.
 
@@ -18,42 +18,42 @@ use schema::time::Hlc;
 use sync::change::{Genesis, MemoryHistory, Verdict, check_place, judge, parse};
 use sync::wire::{Message, decode, encode};
 
-/// A door.
-pub struct Door {
-    /// What the fuzzer and the folder of its inputs are called.
+/// A fuzz target and the memory that it may take.
+pub struct FuzzTarget {
+    /// Names it to the fuzzer, and the folder of its inputs.
     pub name: &'static str,
-    /// Takes what comes.
-    pub take: fn(&[u8]),
+    /// Decodes an input and checks what came of it.
+    pub run: fn(&[u8]),
     /// Memory for each byte of an input.
     ratio: usize,
     /// Memory for an input of any size.
     floor: usize,
 }
 
-impl Door {
+impl FuzzTarget {
     /// The most memory that an input of so many bytes may take.
     pub fn most_bytes(&self, input: usize) -> usize {
         self.floor + self.ratio * input
     }
 }
 
-/// All of them.
-pub const DOORS: [Door; 7] = [
-    Door { name: "record", take: record, ratio: 16, floor: 4 << 10 },
-    Door { name: "frame", take: frame, ratio: 16, floor: 1 << 20 },
-    Door { name: "statement", take: statement, ratio: 64, floor: 64 << 10 },
-    Door { name: "change", take: change, ratio: 64, floor: 64 << 20 },
-    Door { name: "invitation", take: invitation, ratio: 16, floor: 4 << 10 },
-    Door { name: "kit", take: kit, ratio: 16, floor: 4 << 10 },
-    Door { name: "join", take: join, ratio: 16, floor: 4 << 10 },
+/// Every fuzz target.
+pub const FUZZ_TARGETS: [FuzzTarget; 7] = [
+    FuzzTarget { name: "record", run: record, ratio: 16, floor: 4 << 10 },
+    FuzzTarget { name: "frame", run: frame, ratio: 16, floor: 1 << 20 },
+    FuzzTarget { name: "statement", run: statement, ratio: 64, floor: 64 << 10 },
+    FuzzTarget { name: "change", run: change, ratio: 64, floor: 64 << 20 },
+    FuzzTarget { name: "invitation", run: invitation, ratio: 16, floor: 4 << 10 },
+    FuzzTarget { name: "kit", run: kit, ratio: 16, floor: 4 << 10 },
+    FuzzTarget { name: "join", run: join, ratio: 16, floor: 4 << 10 },
 ];
 
-/// Runs every input kept in a folder of folders, one for each door; how many there were.
+/// Runs every input of a corpus, a folder with one for each target; how many there were.
 pub fn replay(folder: &Path) -> std::io::Result<usize> {
     let mut inputs = 0;
-    for door in &DOORS {
-        for file in std::fs::read_dir(folder.join(door.name))? {
-            (door.take)(&std::fs::read(file?.path())?);
+    for target in &FUZZ_TARGETS {
+        for file in std::fs::read_dir(folder.join(target.name))? {
+            (target.run)(&std::fs::read(file?.path())?);
             inputs += 1;
         }
     }
@@ -98,7 +98,7 @@ fn statement(bytes: &[u8]) {
     }
     let (root, sequencer) = (Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32]));
     let org = organisation(&root.public());
-    let genesis = Body::Genesis { name: "Door".into(), root: root.public(), sequencer: sequencer.public() };
+    let genesis = Body::Genesis { name: "Fuzz".into(), root: root.public(), sequencer: sequencer.public() };
     let first = Signed::new(org, AuthorityRef { epoch: 1, position: 0 }, [0; 32], Hlc(1), &genesis, &root);
     let mut log = AuthorityLog::default();
     log.push(&first).expect("the first statement stands");

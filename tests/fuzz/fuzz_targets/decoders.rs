@@ -1,4 +1,4 @@
-//! Feeds one door, named by `ARCHIPEL_DOOR`, and counts the memory that each input takes.
+//! Feeds one fuzz target, named by `ARCHIPEL_FUZZ_TARGET`, and counts the memory that each input takes.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use libfuzzer_sys::fuzz_target;
-use tests::doors::{DOORS, Door};
+use tests::fuzz_targets::{FUZZ_TARGETS, FuzzTarget};
 
 /// Counts what is live, and the most that was since the last input began.
 struct Counting;
@@ -30,20 +30,20 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn door() -> &'static Door {
-    static DOOR: OnceLock<&Door> = OnceLock::new();
-    DOOR.get_or_init(|| {
-        let name = std::env::var("ARCHIPEL_DOOR").unwrap_or_default();
-        DOORS.iter().find(|door| door.name == name).expect("ARCHIPEL_DOOR names one of the doors")
+fn target() -> &'static FuzzTarget {
+    static TARGET: OnceLock<&FuzzTarget> = OnceLock::new();
+    TARGET.get_or_init(|| {
+        let name = std::env::var("ARCHIPEL_FUZZ_TARGET").unwrap_or_default();
+        FUZZ_TARGETS.iter().find(|target| target.name == name).expect("ARCHIPEL_FUZZ_TARGET names a fuzz target")
     })
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let door = door();
+    let target = target();
     let before = LIVE.load(Relaxed);
     MOST.store(before, Relaxed);
-    (door.take)(bytes);
+    (target.run)(bytes);
     let most = MOST.load(Relaxed).saturating_sub(before);
-    let bound = door.most_bytes(bytes.len());
+    let bound = target.most_bytes(bytes.len());
     assert!(most <= bound, "{} bytes took {most} bytes of memory, more than {bound}", bytes.len());
 });
