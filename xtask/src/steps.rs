@@ -76,7 +76,7 @@ pub const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            "tests/fault-injection",
+            "fault-injection",
             "--",
             "-D",
             "warnings",
@@ -86,7 +86,12 @@ pub const STEPS: &[Step] = &[
     },
     Step { name: "ui types", run: Run::Npm(&["run", "check"]), needs: &[Tool::Node], prepare: ui_packages, ..DEFAULT },
     Step { name: "ui tests", run: Run::Npm(&["run", "test"]), needs: &[Tool::Node], prepare: ui_packages, ..DEFAULT },
-    Step { name: "tests", run: Run::Cargo(&["test", "--workspace"]), needs: &[Tool::Compiler, Tool::Node], ..DEFAULT },
+    Step {
+        name: "tests",
+        run: Run::Cargo(&["test", "--workspace", "--features", "fault-injection"]),
+        needs: &[Tool::Compiler, Tool::Node],
+        ..DEFAULT
+    },
     Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, ..DEFAULT },
     Step {
         name: "stage",

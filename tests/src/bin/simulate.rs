@@ -243,7 +243,7 @@ fn run_seed(seed: u64) -> World {
     if !world.failures.is_empty() {
         println!("seed {seed} FAILED ({options:?})");
         world.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
-        println!("    again: cargo run --bin simulate --features tests/fault-injection -- --seed {seed}");
+        println!("    again: cargo run -p tests --bin simulate --features fault-injection -- --seed {seed}");
     }
     world
 }
