@@ -5,8 +5,8 @@
 
 mod common;
 
-use common::Fleet;
 use common::member::{End, Member};
+use common::{ANA, Fleet};
 use schema::author::Author;
 use schema::authority::Body;
 use schema::doc::{DocKind, Edits, Value, View};
@@ -164,6 +164,76 @@ fn r19_who_knows_of_the_revocation_brings_in_nothing_new() {
     }
     fleet.agree_on(&[PARIS, LYON]);
     fleet.calm();
+}
+
+/// A member writes two histories. The cut covers one of them, and a record of that one builds on the other, where both claim
+/// one place in a document. Which of the two changes is there may not hang on what came first.
+#[test]
+fn r19_what_stands_keeps_its_place_before_what_is_only_built_on() {
+    const FORKED: GenerationId = GenerationId([0x33; 16]);
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(PARIS, "lampe");
+    fleet.meet(PARIS, LYON);
+    let (mut member, now, ana) = (Member::of(&fleet, DAKAR), fleet.now, Author::User(ANA));
+    let born = sync::docs::load(&fleet.sites[PARIS].read().unwrap(), &doc).unwrap();
+    let (body, base) = member.title(&born, FORKED, &doc, "commune");
+    let (first, end) = member.record(FORKED, Previous::First, 1, ana, doc, body);
+    let after = Previous::Record(end.hash);
+    let (other, with_other) = member.title(&base, FORKED, &doc, "derrière la coupure");
+    let (other, _) = member.record(FORKED, after, 2, ana, doc, other);
+    let (covered, _) = member.title(&base, FORKED, &doc, "couverte");
+    let (covered, end) = member.record(FORKED, after, 2, ana, doc, covered);
+    let (built, _) = member.title(&with_other, FORKED, &doc, "construite dessus");
+    let (built, _) = member.record(FORKED, Previous::Record(end.hash), 3, ana, doc, built);
+    let shared = member.frame(&[member.run(vec![first])]);
+    let covered = member.frame(&[member.run(vec![covered, built])]);
+    let other = member.frame(&[member.run(vec![other])]);
+    // Paris holds what its cut covers, then hears the rest from Lyon, which held that first.
+    member.visit(&mut fleet.sites[PARIS], now, &[shared.clone(), covered]);
+    member.visit(&mut fleet.sites[LYON], now, &[shared, other]);
+    revoke(&mut fleet, None);
+    for _ in 0..4 {
+        fleet.meet(PARIS, LYON);
+    }
+    fleet.agree_on(&[PARIS, LYON]);
+    for site in [PARIS, LYON] {
+        assert_eq!(shown(&fleet, site, &doc, "title").as_deref(), Some("couverte"), "at {site}");
+        let codes: Vec<String> = held(&fleet, site).into_iter().map(|(_, code)| code).collect();
+        assert!(codes.contains(&"stranded".to_owned()), "{codes:?}");
+        fleet.sites[site].rebuild(now).unwrap();
+    }
+    fleet.agree_on(&[PARIS, LYON]);
+}
+
+/// As above, where what is tainted was there first: an honest record builds on it, and the history that the cut covers comes
+/// later, and finds its place taken.
+#[test]
+fn r19_what_stands_takes_its_place_back() {
+    const FORKED: GenerationId = GenerationId([0x33; 16]);
+    let mut fleet = Fleet::new(3);
+    let doc = fleet.ticket(PARIS, "lampe");
+    fleet.meet(PARIS, LYON);
+    let (mut member, now, ana) = (Member::of(&fleet, DAKAR), fleet.now, Author::User(ANA));
+    let born = sync::docs::load(&fleet.sites[PARIS].read().unwrap(), &doc).unwrap();
+    let (covered, _) = member.title(&born, FORKED, &doc, "couverte");
+    let (covered, _) = member.record(FORKED, Previous::First, 1, ana, doc, covered);
+    let (other, _) = member.title(&born, FORKED, &doc, "derrière la coupure");
+    let (other, _) = member.record(FORKED, Previous::First, 1, ana, doc, other);
+    let covered = member.frame(&[member.run(vec![covered])]);
+    let other = member.frame(&[member.run(vec![other])]);
+    member.visit(&mut fleet.sites[PARIS], now, &[covered]);
+    member.visit(&mut fleet.sites[LYON], now, &[other]);
+    fleet.put(LYON, doc, "urgency", "low");
+    revoke(&mut fleet, None);
+    for _ in 0..4 {
+        fleet.meet(PARIS, LYON);
+    }
+    fleet.agree_on(&[PARIS, LYON]);
+    for site in [PARIS, LYON] {
+        assert_eq!(shown(&fleet, site, &doc, "title").as_deref(), Some("couverte"), "at {site}");
+        fleet.sites[site].rebuild(now).unwrap();
+    }
+    fleet.agree_on(&[PARIS, LYON]);
 }
 
 #[test]

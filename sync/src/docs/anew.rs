@@ -14,7 +14,7 @@ use schema::id::{ActorId, ChangeHash, DocId, LogId, RecordHash, SiteId};
 use schema::record::BodyKind;
 
 use super::apply::Materializer;
-use super::judge::dependencies;
+use super::judge::{SEQ_TAKEN, dependencies};
 use super::{entries, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
 use crate::change::scan;
@@ -114,6 +114,10 @@ impl Materializer<'_> {
                 }
                 // It may build on what is beyond.
                 (false, Some(Verdict::Waiting(_))) => is_affected(writing, &entry.doc.0, Table::Beyond)?,
+                // What is beyond may hold its place.
+                (false, Some(Verdict::Void(code))) if code == SEQ_TAKEN => {
+                    is_affected(writing, &entry.doc.0, Table::Beyond)?
+                }
                 _ => false,
             };
             if is_beyond {
@@ -209,7 +213,7 @@ impl Materializer<'_> {
 
     /// What is tainted: of the records that do not stand, those on which a standing one depends that pins no position
     /// from the revocation on. Of several that claim one place in a document, in different histories of a log, the one
-    /// with the smallest hash stays; of one history the first counts. Linear in the members, and in what each depends on.
+    /// with the smallest hash stays, unless something that stands claims it; of one history the first counts. Linear in the members, and in what each depends on.
     fn marks(
         &mut self,
         writing: &Writing<'_>,
@@ -260,6 +264,9 @@ impl Materializer<'_> {
                 *first = claim.min(*first);
             }
         }
+        // What stands claims its places before anything that does not, whichever can be judged first.
+        let standing = members.values().filter(|member| member.beyond.is_none() && member.builds_on.is_some());
+        let by_standing: BTreeSet<Seat> = standing.flat_map(|member| seats(&member.with)).collect();
         let taken: BTreeMap<Seat, LogId> = claims
             .into_iter()
             .filter_map(|(seat, firsts)| {
@@ -272,7 +279,8 @@ impl Materializer<'_> {
                 continue;
             };
             let own = history(*place, member);
-            if seats(&member.with).iter().any(|seat| taken.get(seat).is_some_and(|name| *name != own)) {
+            let is_taken = |seat| by_standing.contains(seat) || taken.get(seat).is_some_and(|name| *name != own);
+            if seats(&member.with).iter().any(is_taken) {
                 *mark = Mark::Stranded;
             }
         }

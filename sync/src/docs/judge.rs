@@ -76,6 +76,9 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// The reason for which a change is void whose place another one has that is judged before it.
+pub(super) const SEQ_TAKEN: &str = "seq-taken";
+
 /// Why a record is void, beside the reasons of [`crate::change::Reason`] and of [`access::Refusal`].
 pub const REASONS: [&str; 14] = [
     "body-length",
@@ -89,7 +92,7 @@ pub const REASONS: [&str; 14] = [
     "named-before",
     "of-birth-only",
     "put-on-text",
-    "seq-taken",
+    SEQ_TAKEN,
     "wrong-nonce",
     "wrong-structure",
 ];
@@ -415,7 +418,7 @@ fn judge_entry(
     };
     // Of two changes with one place the earlier in its log stands (docs/decisions/0003).
     if history.by_seq(&author, facts.seq)?.is_some() {
-        return Err(void("seq-taken"));
+        return Err(void(SEQ_TAKEN));
     }
     // Facts of a genesis are read from ancestors, so that a second genesis changes nothing for those of the first.
     // A time at the end of all times would leave no place behind it.

@@ -1,10 +1,12 @@
 //! A member in hostile hands that visits a replica.
 
+use automerge::Automerge;
 use schema::author::Author;
 use schema::codec::Canonical as _;
 use schema::credential::{Credential, LoginSecrets, Share};
-use schema::id::{GenerationId, SiteId, UserId};
-use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton};
+use schema::doc::{Edits, Value};
+use schema::id::{DocId, GenerationId, SiteId, UserId};
+use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton, actor};
 use schema::sealing::SealingSecret;
 use schema::time::Hlc;
 use sync::replica::{Alarm, Output, Replica};
@@ -46,6 +48,19 @@ impl Member {
         let skeleton = Skeleton { opaque, ..Skeleton::new(CommandName::Place, Author::Site) };
         let (record, _) = self.sealed(GenerationId([0x33; 16]), Previous::First, 1, skeleton, vec![Some(body)]);
         self.frame(&[self.run(vec![record])])
+    }
+
+    /// An honest change of a document's title as of `base`, and the document with it.
+    pub fn title(&self, base: &Automerge, generation: GenerationId, doc: &DocId, text: &str) -> (Vec<u8>, Automerge) {
+        let mut document = base.clone();
+        let mut edits = Edits::default();
+        edits.put("title", Value::Text(text.into()));
+        let by = actor(&self.key.public(), &generation, doc);
+        let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
+        let body = made.raw_bytes().to_vec();
+        let mut after = base.clone();
+        after.apply_changes([made]).unwrap();
+        (body, after)
     }
 
     /// Visits a replica, says hello, and sends these frames. Answers with the alarms it raised and why it ended the

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use node::read_model::{query, tables};
 use schema::access::Reach;
+use schema::codec::Canonical as _;
 use schema::doc::{DocKind, View};
 use schema::id::{ScopeId, StructureId};
 use schema::ticket::status;
@@ -12,7 +13,8 @@ use sync::docs::registers::is_consistent;
 use sync::docs::view::{view, whole};
 use sync::replica::Replica;
 use sync::store::log_index::vector_digest;
-use sync::store::rows::Verdict;
+use sync::store::rows::{DocRow, Verdict};
+use sync::store::{Source as _, Table};
 
 use super::holdings::Holdings;
 use super::site::contains;
@@ -87,6 +89,7 @@ impl World {
                 let what = if vectors.len() > 1 { "records" } else { "documents of equal records" };
                 violations.push(format!("I1: instances disagree on {what} of scope {}", scope.short()));
                 violations.extend(self.lines_that_differ(&scope));
+                violations.extend(self.documents_that_differ(&scope));
             }
         }
         if !self.one_authority() {
@@ -111,6 +114,35 @@ impl World {
             |held: &Vec<(usize, u64)>| held.len() < holders.len() || held.iter().any(|one| one.1 != held[0].1);
         held.retain(|_, held| differs(held));
         held.into_iter().map(|(log, held)| format!("    {log:?}: {held:?}")).collect()
+    }
+
+    /// The documents of a scope whose heads the holders do not see alike, and the records that only some of them leave
+    /// without effect.
+    fn documents_that_differ(&self, scope: &ScopeId) -> Vec<String> {
+        let mut heads: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+        let mut left_out: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+        let holders = self.holders(scope);
+        for at in &holders {
+            let Some(store) = self.sites[*at].replica().map(|replica| replica.store()) else {
+                continue;
+            };
+            let rows = store.read().and_then(|reading| reading.prefixed(Table::Docs, &[])).unwrap_or_default();
+            for (doc, bytes) in rows {
+                if let Some(row) = DocRow::from_bytes(&bytes).ok().filter(|row| row.scope == *scope) {
+                    let short: Vec<String> = row.heads.iter().map(|head| head.short()).collect();
+                    heads.entry(data_encoding::HEXLOWER.encode(&doc[..4])).or_default().push((*at, short.join(" ")));
+                }
+            }
+            for (record, verdict) in Holdings::of(store).left_out(scope) {
+                left_out.entry(record).or_default().push((*at, format!("{verdict:?}")));
+            }
+        }
+        let differs =
+            |held: &Vec<(usize, String)>| held.len() < holders.len() || held.iter().any(|one| one.1 != held[0].1);
+        let heads =
+            heads.into_iter().filter(|(_, held)| differs(held)).map(|(doc, held)| format!("    {doc}: {held:?}"));
+        let records = left_out.into_iter().filter(|(_, held)| differs(held));
+        heads.chain(records.map(|(record, held)| format!("    {record}: {held:?}"))).take(20).collect()
     }
 
     /// I2: whatever was acknowledged is at every holder.

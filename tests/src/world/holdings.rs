@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::codec::Canonical;
-use schema::id::{LogId, RecordHash};
+use schema::id::{LogId, RecordHash, ScopeId};
 use sync::admission::{again_key, command_key, hash_at, stored};
 use sync::store::log_index::every_log;
 use sync::store::rows::{Mark, Verdict};
@@ -70,6 +70,22 @@ impl Holdings {
             Some((read_record_key(&key)?, verdict))
         };
         rows.unwrap_or_default().into_iter().filter_map(verdict).collect()
+    }
+
+    /// The records of a scope without effect, or without effect yet: their logs, places, hashes and the changes they name.
+    pub fn left_out(&self, scope: &ScopeId) -> Vec<(String, Verdict)> {
+        let Some(reading) = self.reading.as_ref() else {
+            return Vec::new();
+        };
+        let name = |((no, seq), verdict)| {
+            let record = stored(reading, no, seq).ok()?.record;
+            let log = record.header.log;
+            let named: Vec<String> = record.skeleton.entries.iter().map(|entry| entry.change.short()).collect();
+            let name =
+                format!("{}/{} {seq} {} {named:?}", log.site.short(), log.generation.short(), record.hash().short());
+            (log.scope == *scope).then_some((name, verdict))
+        };
+        self.quarantined().into_iter().filter_map(name).collect()
     }
 
     /// Whether the command of a record was issued again, and has an effect: it stands, or what stands builds on it.
