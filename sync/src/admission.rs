@@ -6,6 +6,7 @@
 
 use schema::author::Author;
 use schema::codec::Canonical;
+pub use schema::fork::NO_SIGNATURE;
 use schema::fork::branch_name;
 use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId, SiteId};
 use schema::identity::{Purpose, Secret, Signature, verify};
@@ -40,10 +41,6 @@ pub struct Run {
     /// Over the hash of the last.
     pub signature: Signature,
 }
-
-/// Stands where a run ends at the last record before a fork, which its site may have signed only further on: the proof of
-/// the fork holds its hash (R20).
-pub const NO_SIGNATURE: Signature = Signature([0; 64]);
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use schema::authority::Body;
-use schema::fork::{Branch, Fork, ForkProof, MAX_BRANCH_HEADERS};
+use schema::fork::{Branch, Fork, ForkError, ForkProof, MAX_BRANCH_HEADERS, NO_SIGNATURE};
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId};
 use schema::record::{BodyKind, MAX_RUN_RECORDS, Previous};
 use schema::time::Timestamp;
@@ -99,7 +99,12 @@ impl Replica {
             return Ok(None);
         };
         // Before anything is looked up for it.
-        if let Err(error) = theirs.check() {
+        let forks = self.store.log_index().forks();
+        if let Err(error) = theirs.check(|log, seq, hash| forks.ends_at(log, seq, hash)) {
+            // The proof of the fork at which it ends is not here yet, and once it is, this history is asked for again.
+            if error == ForkError::Unproven {
+                return Ok(None);
+            }
             tracing::warn!(session, %error, "a peer sent a history that is nobody's");
             self.blame(now, session, "bad-fork");
             self.out.push_back(Output::Close(session, "bad-fork"));
@@ -135,8 +140,12 @@ impl Replica {
         let Some(policy) = self.policy().cloned() else {
             return Ok(None);
         };
-        let fork = match proof.verify() {
+        let forks = self.store.log_index().forks();
+        let fork = match proof.verify(|log, seq, hash| forks.ends_at(log, seq, hash)) {
             Ok(fork) => fork,
+            // Listed again with what the peer says of its forks the next time; they come in an order that it can be
+            // checked in, unless one of them is put off.
+            Err(ForkError::Unproven) => return Ok(None),
             Err(error) => {
                 tracing::warn!(session, %error, "a peer sent a proof that proves nothing");
                 self.blame(now, session, "bad-fork");
@@ -147,7 +156,6 @@ impl Replica {
         if proof.branches.iter().flat_map(|branch| &branch.headers).any(|header| header.org != policy.org) {
             return Ok(None);
         }
-        let forks = self.store.log_index().forks();
         let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
         // What a session waits for is not behind all that its site makes up meanwhile: it has a pace of its own.
         let is_awaited = self.awaited.values().any(|logs| logs.contains(&fork.log));
@@ -377,8 +385,9 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
 }
 
 /// A log's headers from `from` on, up to one that is signed: where it ended inside a run because it forked there, the proof
-/// of that goes on to one. `None` if neither brings one within `MAX_BRANCH_HEADERS`: then that history stays unproven here,
-/// and another site has to prove it.
+/// of that goes on to one. Where it does so too far on, the headers end there unsigned, which whoever knows that fork can
+/// check: so every history is proven that was admitted, whatever its site left unsigned. `None` where the store holds no
+/// such fork.
 fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
     let mut headers = Vec::new();
     for seq in (from..=state.seq).take(MAX_RUN_RECORDS) {
@@ -398,8 +407,11 @@ fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) 
     let Some(onward) = branches.into_iter().min_by_key(|branch| branch.headers.len()) else {
         return Ok(None);
     };
+    if headers.len() + onward.headers.len() > MAX_BRANCH_HEADERS {
+        return Ok(Some(Branch { headers, signature: NO_SIGNATURE }));
+    }
     headers.extend(onward.headers);
-    Ok((headers.len() <= MAX_BRANCH_HEADERS).then_some(Branch { headers, signature: onward.signature }))
+    Ok(Some(Branch { headers, signature: onward.signature }))
 }
 
 /// The last seq, and others in steps that double.
