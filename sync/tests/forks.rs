@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::collections::VecDeque;
-
 use automerge::Automerge;
 use common::member::{End, Member};
 use common::{ANA, Disk, Fleet};
@@ -17,7 +15,6 @@ use schema::fork::{Branch, ForkProof};
 use schema::id::{CommandId, DocId, GenerationId, RecordHash};
 use schema::identity::Purpose;
 use schema::record::{Closing, CommandName, Previous, Skeleton, actor};
-use schema::time::Timestamp;
 use sync::admission::RecordWithBodies;
 use sync::quarantine;
 use sync::replica::{Alarm, Output, WriteError};
@@ -524,44 +521,6 @@ fn edits_of_a_member(member: &mut Member, fleet: &Fleet, doc: &DocId, word: &str
     member.frame(&runs)
 }
 
-/// Two sites talk for a while; what they told people, and why they parted.
-fn talk(fleet: &mut Fleet, [a, b]: [usize; 2], seconds: u64) -> Vec<(usize, Output)> {
-    let session = 77_000;
-    let mut told = Vec::new();
-    let mut queue: VecDeque<(usize, Output)> = VecDeque::new();
-    for (site, other) in [(a, b), (b, a)] {
-        let peer = fleet.sites[other].me();
-        let outputs = fleet.sites[site].connected(fleet.now, session, peer).unwrap();
-        queue.extend(outputs.into_iter().map(|output| (site, output)));
-    }
-    for _ in 0..2 * seconds {
-        while let Some((from, output)) = queue.pop_front() {
-            let other = if from == a { b } else { a };
-            match output {
-                Output::Send(_, frame) => {
-                    let outputs = fleet.sites[other].received(fleet.now, session, &frame).unwrap();
-                    queue.extend(outputs.into_iter().map(|output| (other, output)));
-                }
-                Output::Authority => {}
-                output => told.push((from, output)),
-            }
-        }
-        if told.iter().any(|(_, output)| matches!(output, Output::Close(..))) {
-            break;
-        }
-        fleet.now = Timestamp(fleet.now.0 + 500);
-        for site in [a, b] {
-            while fleet.sites[site].catch_up(fleet.now).unwrap() {}
-            let outputs = fleet.sites[site].tick(fleet.now).unwrap();
-            queue.extend(outputs.into_iter().map(|output| (site, output)));
-        }
-    }
-    for site in [a, b] {
-        fleet.sites[site].closed(fleet.now, session).unwrap();
-    }
-    told
-}
-
 /// Of a member's forks beyond the 64th one a minute is taken. Who sends an honest edit that builds on one of them is blamed
 /// for nothing meanwhile, and no session ends for it.
 #[test]
@@ -578,7 +537,7 @@ fn r20_nobody_is_blamed_for_what_builds_on_one_of_many_forks() {
     fleet.put(0, doc, "impact", "high");
     let mut told = Vec::new();
     for _ in 0..3 {
-        told.extend(talk(&mut fleet, [0, 1], 150));
+        told.extend(fleet.talk([0, 1], 150));
     }
     let is_blame =
         |(_, output): &&(usize, Output)| matches!(output, Output::Alarm(Alarm::Refused(..)) | Output::Close(..));

@@ -106,7 +106,10 @@ impl Replica {
             Effect::FindFork(session, scope, log, points) => self.find_fork(session, scope, log, &points)?,
             Effect::CompareClosed(session, scope, lines) => self.compare_closed(session, scope, &lines)?,
             Effect::AdmitBranch(session, branch) => return self.admit_branch(now, session, branch),
-            Effect::AdmitFork(session, proof) => return self.admit_fork(now, session, proof),
+            Effect::AdmitFork(session, proof) => {
+                let teller = self.engine.sessions().get(&session).map(|visit| visit.peer);
+                return self.admit_fork(now, session, proof, teller);
+            }
             Effect::SendForks(session, forks) => self.send_forks(session, &forks)?,
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
             Effect::AuthorityHeard(session, theirs) => {

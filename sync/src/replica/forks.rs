@@ -14,7 +14,8 @@ use crate::admission::{again, hash_at, stored};
 use crate::docs::standing::{Before, restand};
 use crate::engine::{Event, SessionId};
 use crate::limits::{
-    FORK_MEMORY, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE,
+    FORK_MEMORY, FORKS_TOLD_AT_PACE, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS,
+    REISSUED_AT_ONCE,
 };
 use crate::store::log_index::{self, ForkIndex, Line, LogName};
 use crate::store::{Durability, LogNo, LogState, Source, StoreError, Table, Writing};
@@ -123,19 +124,20 @@ impl Replica {
                 && (first.seq == 1 || hash_at(&reading, &state, first.seq - 1)? == before)
                 && hash_at(&reading, &state, first.seq)? != Some(first.hash());
             if is_here && let Some(ours) = branch(&reading, index.forks(), &state, first.seq)? {
-                return self.admit_fork(now, session, ForkProof::new(ours, theirs));
+                return self.admit_fork(now, session, ForkProof::new(ours, theirs), None);
             }
         }
         Ok(None)
     }
 
-    /// Takes the proof of a fork: the log ends there, here and now, in one transaction with what that makes to be judged
-    /// again.
+    /// Takes the proof of a fork, which `teller` told whole or which was found here: the log ends there, here and now, in
+    /// one transaction with what that makes to be judged again.
     pub(super) fn admit_fork(
         &mut self,
         now: Timestamp,
         session: SessionId,
         proof: ForkProof,
+        teller: Option<SiteId>,
     ) -> Result<Option<Event>, ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
             return Ok(None);
@@ -157,23 +159,14 @@ impl Replica {
             return Ok(None);
         }
         let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
-        // What a session waits for is not behind all that its site makes up meanwhile: it has a pace of its own.
-        let is_awaited = self.awaited.values().any(|logs| logs.contains(&fork.log));
-        let paced = if is_awaited { &self.awaited_paced } else { &self.paced };
-        let rests = paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
-        let is_many = forks.in_scope(scope).filter(|fork| fork.log.site == site).count() >= FREE_GENERATIONS;
         if forks.contains(&fork) || !is_ours {
             return Ok(None);
         }
-        if is_many && rests {
+        if !self.may_take(now, &fork.log, teller) {
             // Until it is taken, what refers to the log may come out wrong, through no fault of who sends it.
             self.put_off.insert(site, now);
             return Ok(None);
         }
-        match is_awaited {
-            true => self.awaited_paced.insert(site, now),
-            false => self.paced.insert(site, now),
-        };
         self.awaited.values_mut().for_each(|logs| logs.retain(|log| *log != fork.log));
         let counts = self.is_sequencer() && site != self.me();
         // When the later of the two histories began, by its site's clock; not after now.
@@ -200,6 +193,38 @@ impl Replica {
             self.find_to_revoke(&site)?;
         }
         Ok(Some(Event::Forked(scope, news.iter().map(Fork::name).collect())))
+    }
+
+    /// Whether the proof of one more fork is taken now: of a site with many, some a minute. What is put off is told again.
+    /// Each kind has a pace of its own, so that none is behind all that the site makes up of another.
+    fn may_take(&mut self, now: Timestamp, log: &LogId, teller: Option<SiteId>) -> bool {
+        let site = log.site;
+        let known = self.store.log_index().forks().in_scope(log.scope).filter(|fork| fork.log.site == site).count();
+        if known < FREE_GENERATIONS {
+            return true;
+        }
+        let rests = |last: &Timestamp| now >= *last && now.since(*last) < GENERATION_PACE;
+        // A session has what builds on it already.
+        let is_awaited = self.awaited.values().any(|logs| logs.contains(log));
+        if is_awaited && !self.awaited_paced.get(&site).is_some_and(rests) {
+            self.awaited_paced.insert(site, now);
+            return true;
+        }
+        if teller.is_some_and(|teller| teller != site) {
+            let (since, taken) = self.told_paced.entry(site).or_insert((now, 0));
+            if !rests(since) {
+                (*since, *taken) = (now, 0);
+            }
+            if *taken < FORKS_TOLD_AT_PACE {
+                *taken += 1;
+                return true;
+            }
+        }
+        let may = !self.paced.get(&site).is_some_and(rests);
+        if may {
+            self.paced.insert(site, now);
+        }
+        may
     }
 
     /// Whether the generations of a site that forked are too many within a day: then its key is to be revoked here.
