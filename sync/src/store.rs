@@ -9,6 +9,7 @@ pub mod log_index;
 pub mod rows;
 pub mod tables;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
@@ -182,15 +183,19 @@ pub struct Writing<'t> {
     tables: Vec<redb::Table<'t, &'static [u8], &'static [u8]>>,
     log_index: LogIndex,
     undo: Vec<log_index::Undo>,
+    reads: Cell<u64>,
 }
 
 impl Source for Writing<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.has_read(1);
         let found = self.tables[table.slot()].get(key)?;
         found.map(|value| checked(table, key, value.value())).transpose()
     }
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
-        range_of(table, &self.tables[table.slot()], from, end, limit)
+        let rows = range_of(table, &self.tables[table.slot()], from, end, limit)?;
+        self.has_read(1 + rows.len());
+        Ok(rows)
     }
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
         last_of(table, &self.tables[table.slot()], prefix)
@@ -201,6 +206,9 @@ impl Source for Writing<'_> {
 }
 
 impl Writing<'_> {
+    fn has_read(&self, rows: usize) {
+        self.reads.set(self.reads.get() + rows as u64);
+    }
     /// Logs and scopes with what this transaction did to them.
     pub fn log_index(&self) -> &LogIndex {
         &self.log_index
@@ -248,6 +256,7 @@ impl Reader {
 pub struct Store {
     db: Arc<Database>,
     log_index: LogIndex,
+    reads: u64,
 }
 
 impl Store {
@@ -263,7 +272,7 @@ impl Store {
     }
 
     fn start(db: Database) -> Result<Self, StoreError> {
-        let mut store = Self { db: Arc::new(db), log_index: LogIndex::default() };
+        let mut store = Self { db: Arc::new(db), log_index: LogIndex::default(), reads: 0 };
         // One that has every table and is of this form is not written at its start.
         let form = store.read().and_then(|reading| reading.get(Table::Meta, FORM_KEY));
         if !form.is_ok_and(|form| form.as_deref() == Some(&[FORM])) {
@@ -282,6 +291,12 @@ impl Store {
     /// Logs and scopes as of the last committed transaction.
     pub fn log_index(&self) -> &LogIndex {
         &self.log_index
+    }
+
+    /// Values that transactions have asked for since the start, and rows that they have read: what work costs, whatever the
+    /// machine.
+    pub fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// A view of the store as of the last committed transaction.
@@ -312,8 +327,10 @@ impl Store {
         let (outcome, undo) = {
             let opened = Table::ALL.iter().map(|table| tx.open_table(definition(*table)));
             let tables = opened.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
-            let mut writing = Writing { tables, log_index: std::mem::take(&mut self.log_index), undo: Vec::new() };
+            let log_index = std::mem::take(&mut self.log_index);
+            let mut writing = Writing { tables, log_index, undo: Vec::new(), reads: Cell::new(0) };
             let outcome = work(&mut writing);
+            self.reads += writing.reads.get();
             self.log_index = writing.log_index;
             (outcome, writing.undo)
         };

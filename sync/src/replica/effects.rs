@@ -156,7 +156,7 @@ impl Replica {
         let Some(policy) = self.policy().cloned() else {
             return Ok((Admission::Refused("no-authority"), BTreeSet::new()));
         };
-        let (me, paced) = (self.me(), &self.paced);
+        let (me, paced, cuts) = (self.me(), &self.paced, &mut self.cuts);
         let put_off = &self.put_off;
         let is_put_off = |log: &LogId| {
             put_off.get(&log.site).is_some_and(|last| now >= *last && now.since(*last) < PUT_OFF_PATIENCE)
@@ -204,7 +204,7 @@ impl Replica {
                     received.torn.insert(log);
                     continue;
                 };
-                let admitted = match admit(writing, &policy, &run) {
+                let admitted = match admit(writing, &policy, cuts, &run) {
                     Err(Reject::Signature { .. } | Reject::Body { .. })
                         if !refers_to.is_empty()
                             && (mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE)
