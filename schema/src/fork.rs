@@ -7,15 +7,20 @@ use crate::id::{GenerationId, LogId, RecordHash};
 use crate::identity::{Purpose, Signature, verify};
 use crate::record::{Header, MAX_RUN_RECORDS, Previous};
 
-/// Headers of a history: those of a run that ended because it forked, and of the proof of that.
+/// Headers of a history: those of a run that ended because it forked, and of the proof of that. Where both are more, the
+/// history ends unsigned at that fork.
 pub const MAX_BRANCH_HEADERS: usize = 2 * MAX_RUN_RECORDS;
+
+/// Stands where a run or a history ends at the last record before a fork, which its site may have signed only further on:
+/// the proof of that fork holds its hash.
+pub const NO_SIGNATURE: Signature = Signature([0; 64]);
 
 /// One of two histories of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
     /// Consecutive headers from the first on which they disagree, 1 to `MAX_BRANCH_HEADERS`.
     pub headers: Vec<Header>,
-    /// The site's, over the hash of the last header.
+    /// The site's, over the hash of the last header; [`NO_SIGNATURE`] where that is the last before another fork.
     pub signature: Signature,
 }
 
@@ -69,6 +74,10 @@ pub enum ForkError {
     /// Not the site's.
     #[error("a history is not signed by its site")]
     Signature,
+    /// It ends unsigned at a record that is not known as the last before a fork: whether it proves something hangs on a
+    /// proof that may still come.
+    #[error("a history ends unsigned, at no fork that is known")]
+    Unproven,
 }
 
 impl Branch {
@@ -87,15 +96,20 @@ impl Branch {
         })
     }
 
-    /// Whether it is a chain of one log, signed by its site. Linear in its headers.
-    pub fn check(&self) -> Result<(), ForkError> {
+    /// Whether it is a chain of one log, signed by its site. `is_end` says of a record whether it is known as the last
+    /// before a fork of its log: nobody may ever have signed one before that. Linear in its headers.
+    pub fn check(&self, is_end: impl Fn(&LogId, u64, &RecordHash) -> bool) -> Result<(), ForkError> {
         let first = self.first()?;
-        let mut before = first.hash();
+        let (mut last, mut before) = (first.seq, first.hash());
         for (header, seq) in self.headers.iter().zip(first.seq..).skip(1) {
             if header.log != first.log || header.seq != seq || header.previous != Previous::Record(before) {
                 return Err(ForkError::Chain);
             }
-            before = header.hash();
+            (last, before) = (seq, header.hash());
+        }
+        if self.signature == NO_SIGNATURE {
+            // Forks that end one another further and further on come to one that is signed: seqs only grow.
+            return if is_end(&first.log, last, &before) { Ok(()) } else { Err(ForkError::Unproven) };
         }
         match verify(&first.log.site, Purpose::Record, &before.0, &self.signature) {
             true => Ok(()),
@@ -112,10 +126,10 @@ impl ForkProof {
         Self { branches }
     }
 
-    /// What it proves. Linear in its headers.
-    pub fn verify(&self) -> Result<Fork, ForkError> {
+    /// What it proves, beside the forks of which `is_end` says the ends. Linear in its headers.
+    pub fn verify(&self, is_end: impl Fn(&LogId, u64, &RecordHash) -> bool) -> Result<Fork, ForkError> {
         let fork = self.fork()?;
-        self.branches.iter().try_for_each(Branch::check)?;
+        self.branches.iter().try_for_each(|branch| branch.check(&is_end))?;
         Ok(fork)
     }
 

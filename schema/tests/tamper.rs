@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use common::{fork, frontier, records, secret, user};
 use schema::authority::{AuthorityRef, Body, Signed};
 use schema::codec::Canonical;
-use schema::fork::{ForkError, ForkProof};
+use schema::fork::{Branch, ForkError, ForkProof, NO_SIGNATURE};
 use schema::frontier::SignedFrontier;
+use schema::id::{LogId, RecordHash};
 use schema::identity::{Purpose, Secret, Signature, organisation, verify};
 use schema::policy::AuthorityLog;
 use schema::record::Record;
@@ -76,29 +77,48 @@ fn no_bit_of_a_statement_can_be_flipped() {
 #[test]
 fn no_bit_of_the_proof_of_a_fork_can_be_flipped() {
     let bytes = fork().to_bytes();
-    let proven = fork().verify().expect("the proof proves a fork");
+    let proven = fork().verify(|_, _, _| false).expect("the proof proves a fork");
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
-            let refused = ForkProof::from_bytes(&flipped).is_ok_and(|proof| proof.verify().is_err());
+            let refused = ForkProof::from_bytes(&flipped).is_ok_and(|proof| proof.verify(|_, _, _| false).is_err());
             let unread = ForkProof::from_bytes(&flipped).is_err();
             assert!(refused || unread, "bit {bit} of byte {at} changed nothing that anybody checks");
         }
     }
     // Histories that only look like two prove nothing.
     let [one, other] = fork().branches;
-    assert_eq!(ForkProof { branches: [one.clone(), one.clone()] }.verify(), Err(ForkError::Place), "one history");
     assert_eq!(
-        ForkProof { branches: [other.clone(), one.clone()] }.verify(),
+        ForkProof { branches: [one.clone(), one.clone()] }.verify(|_, _, _| false),
+        Err(ForkError::Place),
+        "one history"
+    );
+    assert_eq!(
+        ForkProof { branches: [other.clone(), one.clone()] }.verify(|_, _, _| false),
         Err(ForkError::Place),
         "in another order"
     );
     let long = [&one, &other].into_iter().find(|branch| branch.headers.len() > 1).expect("one has two headers");
     let mut later = long.clone();
     later.headers.remove(0);
-    assert_eq!(ForkProof::new(later, long.clone()).verify(), Err(ForkError::Place), "two parts of one history");
+    assert_eq!(
+        ForkProof::new(later, long.clone()).verify(|_, _, _| false),
+        Err(ForkError::Place),
+        "two parts of one history"
+    );
     assert_eq!(proven.last, 4, "the last in common");
+}
+
+/// Unsigned headers prove something only where they end at a fork that is known, and nothing else makes up for a signature.
+#[test]
+fn an_unsigned_history_is_as_good_as_the_fork_at_which_it_ends() {
+    let [one, other] = fork().branches;
+    let last = one.headers.last().expect("a branch has headers").clone();
+    let unsigned = ForkProof::new(Branch { signature: NO_SIGNATURE, ..one }, other);
+    assert_eq!(unsigned.verify(|_, _, _| false), Err(ForkError::Unproven));
+    let is_end = |log: &LogId, seq, hash: &RecordHash| (log, seq, *hash) == (&last.log, last.seq, last.hash());
+    assert_eq!(unsigned.verify(is_end), fork().verify(|_, _, _| false), "the same fork");
 }
 
 #[test]

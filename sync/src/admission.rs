@@ -6,6 +6,7 @@
 
 use schema::author::Author;
 use schema::codec::Canonical;
+pub use schema::fork::NO_SIGNATURE;
 use schema::fork::branch_name;
 use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId, SiteId};
 use schema::identity::{Purpose, Secret, Signature, verify};
@@ -16,7 +17,7 @@ use schema::record::{
 use thiserror::Error;
 
 use crate::change::{Outline, chunk_hash, scan};
-use crate::docs::standing::{Before, restand};
+use crate::docs::standing::{Cuts, restand};
 use crate::store::rows::{Arrival, StoredRecord, Wait};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
 use crate::store::{LogState, ScopeState, Source, StoreError, Table, Writing};
@@ -40,10 +41,6 @@ pub struct Run {
     /// Over the hash of the last.
     pub signature: Signature,
 }
-
-/// Stands where a run ends at the last record before a fork, which its site may have signed only further on: the proof of
-/// the fork holds its hash (R20).
-pub const NO_SIGNATURE: Signature = Signature([0; 64]);
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +104,9 @@ pub enum Reject {
     Store(#[from] StoreError),
 }
 
-/// Checks a run of a known site against the log as held here and stores what is new of it.
-pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Admitted, Reject> {
+/// Checks a run of a known site against the log as held here and stores what is new of it; `cuts` follows what that changes
+/// of where a revoked key's records end.
+pub fn admit(writing: &mut Writing<'_>, policy: &Policy, cuts: &mut Cuts, run: &Run) -> Result<Admitted, Reject> {
     let log = run.log;
     let (Some(first), Some(last)) = (run.records.first(), run.records.last()) else {
         return Err(Reject::Size);
@@ -143,26 +141,9 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, run: &Run) -> Result<Ad
     {
         return Err(Reject::Header { log });
     }
-    let before = match may_lead_to_cut(writing, policy, &signed_as, state.as_ref()) {
-        true => Before::of(writing, policy, &log)?,
-        false => None,
-    };
-    append(writing, log, new, (!ends_at_fork).then_some(run.signature))?;
-    before.map_or(Ok(()), |before| before.restand(writing))?;
+    let signature = (!ends_at_fork).then_some(run.signature);
+    cuts.grow(writing, policy, (&signed_as, have + 1, seq), |writing| append(writing, log, new, signature))?;
     Ok(Admitted::Stored(new.len()))
-}
-
-/// Whether what stands of a revoked key's logs may hang on more of this one (R18): on that which the cut names, and on
-/// those that are said to come before another. What is said of them where something forked is noted nowhere.
-fn may_lead_to_cut(writing: &Writing<'_>, policy: &Policy, signed_as: &LogId, state: Option<&LogState>) -> bool {
-    let Some(revocation) = policy.revoked.get(&signed_as.site) else {
-        return false;
-    };
-    let (scope, generation) = (signed_as.scope, signed_as.generation);
-    let is_cut = revocation.cuts.iter().any(|cut| (cut.scope, cut.generation) == (scope, generation));
-    let is_followed = state.is_some_and(|state| !state.successors.is_empty());
-    let has_forked = || writing.log_index().forks().in_scope(scope).any(|fork| fork.log.site == signed_as.site);
-    is_cut || is_followed || has_forked()
 }
 
 /// Stores records that continue a log, the last one signed unless a fork proves it. The caller has checked them.

@@ -68,6 +68,10 @@ pub const PUT_OFF_PATIENCE: Duration = Duration::from_secs(120);
 pub const MAX_FORK_POINTS: usize = 32;
 /// Proofs of forks sent for one question; the rest is asked for again.
 pub const FORKS_AT_ONCE: usize = 16;
+/// Proofs of forks of a site with many that are taken whole from peers in each `GENERATION_PACE`, beside those that this
+/// site finds itself: as many as one question brings. The peer took each at a pace before, so that what sites find, each at
+/// its own, comes together; a site that tells its own forks is not a peer in this.
+pub const FORKS_TOLD_AT_PACE: usize = FORKS_AT_ONCE;
 /// Commands issued again in one transaction, after a fork of this site's own log.
 pub const REISSUED_AT_ONCE: u64 = 64;
 /// Scopes that a peer may offer in one session.

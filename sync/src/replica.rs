@@ -135,6 +135,8 @@ pub struct Replica {
     awaited: BTreeMap<SessionId, BTreeSet<LogId>>,
     /// When such a proof was last taken of a site with many forks: it waits for its own kind only.
     awaited_paced: BTreeMap<SiteId, Timestamp>,
+    /// Since when proofs that peers tell whole are counted of a site with many forks, and how many were taken.
+    told_paced: BTreeMap<SiteId, (Timestamp, usize)>,
     /// When the proof of a fork was last put off, of sites with many forks.
     put_off: BTreeMap<SiteId, Timestamp>,
     /// When a site with many open logs was last let begin another one (R1).
@@ -232,6 +234,7 @@ impl Replica {
             cuts: Cuts::default(),
             awaited: BTreeMap::new(),
             awaited_paced: BTreeMap::new(),
+            told_paced: BTreeMap::new(),
             put_off: BTreeMap::new(),
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),

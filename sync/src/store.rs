@@ -9,7 +9,7 @@ pub mod log_index;
 pub mod rows;
 pub mod tables;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
@@ -221,15 +221,19 @@ pub struct Writing<'t> {
     tables: Opened<redb::Table<'t, &'static [u8], &'static [u8]>>,
     log_index: LogIndex,
     undo: Vec<log_index::Undo>,
+    reads: Cell<u64>,
 }
 
 impl Source for Writing<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.has_read(1);
         let found = self.table(table)?.get(key)?;
         found.map(|value| checked(table, key, value.value())).transpose()
     }
     fn range(&self, table: Table, from: &[u8], end: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
-        range_of(table, self.table(table)?, from, end, limit)
+        let rows = range_of(table, self.table(table)?, from, end, limit)?;
+        self.has_read(1 + rows.len());
+        Ok(rows)
     }
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
         last_of(table, self.table(table)?, prefix)
@@ -245,6 +249,9 @@ impl<'t> Writing<'t> {
     }
     fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'t, &'static [u8], &'static [u8]>, StoreError> {
         self.tables.get_mut(table, || self.tx.open_table(definition(table)))
+    }
+    fn has_read(&self, rows: usize) {
+        self.reads.set(self.reads.get() + rows as u64);
     }
     /// Logs and scopes with what this transaction did to them.
     pub fn log_index(&self) -> &LogIndex {
@@ -291,6 +298,7 @@ impl Reader {
 pub struct Store {
     db: Arc<Database>,
     log_index: LogIndex,
+    reads: u64,
 }
 
 impl Store {
@@ -306,7 +314,7 @@ impl Store {
     }
 
     fn start(db: Database) -> Result<Self, StoreError> {
-        let mut store = Self { db: Arc::new(db), log_index: LogIndex::default() };
+        let mut store = Self { db: Arc::new(db), log_index: LogIndex::default(), reads: 0 };
         // One that has every table and is of this form is not written at its start.
         let reading = store.read()?;
         let form = reading.get(Table::Meta, FORM_KEY);
@@ -332,6 +340,12 @@ impl Store {
     /// Logs and scopes as of the last committed transaction.
     pub fn log_index(&self) -> &LogIndex {
         &self.log_index
+    }
+
+    /// Values that transactions have asked for since the start, and rows that they have read: what work costs, whatever the
+    /// machine.
+    pub fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// A view of the store as of the last committed transaction.
@@ -361,8 +375,10 @@ impl Store {
         }
         let (outcome, undo) = {
             let log_index = std::mem::take(&mut self.log_index);
-            let mut writing = Writing { tx: &tx, tables: Opened::none(), log_index, undo: Vec::new() };
+            let (undo, reads) = (Vec::new(), Cell::new(0));
+            let mut writing = Writing { tx: &tx, tables: Opened::none(), log_index, undo, reads };
             let outcome = work(&mut writing);
+            self.reads += writing.reads.get();
             self.log_index = writing.log_index;
             (outcome, writing.undo)
         };

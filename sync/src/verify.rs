@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schema::codec::Canonical;
 use schema::doc::DocKind;
 use schema::fork::{ForkProof, branch_name};
-use schema::id::{DocId, RecordHash};
+use schema::id::{DocId, LogId, RecordHash};
 use schema::identity::{Purpose, verify as verify_signature};
 use schema::policy::AuthorityLog;
 use schema::record::Previous;
@@ -34,7 +34,7 @@ pub struct Report {
 pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let index = LogIndex::load(source)?;
-    proofs(source, &mut report)?;
+    proofs(source, index.forks(), &mut report)?;
     for state in every_log(source)?.into_values() {
         report.logs += 1;
         if authority.current().is_some_and(|policy| !policy.sites.contains_key(&state.id.site)) {
@@ -53,11 +53,13 @@ pub fn verify(source: &impl Source, authority: &AuthorityLog) -> Result<Report, 
     Ok(report)
 }
 
-/// What a proof says of where a log ends is as good as its two signatures (R20).
-fn proofs(source: &impl Source, report: &mut Report) -> Result<(), StoreError> {
+/// What a proof says of where a log ends is as good as its two signatures, or as the fork at which a history of it ends
+/// unsigned (R20).
+fn proofs(source: &impl Source, forks: &ForkIndex, report: &mut Report) -> Result<(), StoreError> {
     for (_, bytes) in source.prefixed(Table::Forks, &[])? {
         report.signatures += 2;
-        if ForkProof::from_bytes(&bytes).is_ok_and(|proof| proof.verify().is_ok()) {
+        let is_end = |log: &LogId, seq, hash: &RecordHash| forks.ends_at(log, seq, hash);
+        if ForkProof::from_bytes(&bytes).is_ok_and(|proof| proof.verify(is_end).is_ok()) {
             continue;
         }
         report.faults.push("the proof of a fork proves nothing".to_owned());

@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::collections::VecDeque;
-
 use automerge::Automerge;
 use common::member::{End, Member};
 use common::{ANA, Disk, Fleet};
@@ -17,7 +15,6 @@ use schema::fork::{Branch, ForkProof};
 use schema::id::{CommandId, DocId, GenerationId, RecordHash};
 use schema::identity::Purpose;
 use schema::record::{Closing, CommandName, Previous, Skeleton, actor};
-use schema::time::Timestamp;
 use sync::admission::RecordWithBodies;
 use sync::quarantine;
 use sync::replica::{Alarm, Output, WriteError};
@@ -382,19 +379,6 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
 
 const HELD: GenerationId = GenerationId([0x33; 16]);
 
-/// A change of a title, and the document with it.
-fn title(member: &Member, base: &Automerge, generation: GenerationId, doc: &DocId, text: &str) -> (Vec<u8>, Automerge) {
-    let mut document = base.clone();
-    let mut edits = Edits::default();
-    edits.put("title", Value::Text(text.into()));
-    let by = actor(&member.key.public(), &generation, doc);
-    let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
-    let body = made.raw_bytes().to_vec();
-    let mut after = base.clone();
-    after.apply_changes([made]).unwrap();
-    (body, after)
-}
-
 /// Sites number their logs as they come. Of two histories one claims a place in a document twice, and the smaller hash is
 /// the second of those.
 #[test]
@@ -405,13 +389,13 @@ fn r19_which_of_two_tainted_histories_stays_hangs_on_their_records() {
     let (mut member, now) = (Member::of(&fleet, 2), fleet.now);
     let ana = Author::User(ANA);
     let born = sync::docs::load(&fleet.sites[0].read().unwrap(), &doc).unwrap();
-    let (body, base) = title(&member, &born, HELD, &doc, "commune");
+    let (body, base) = member.title(&born, HELD, &doc, "commune");
     let (g1, end) = member.record(HELD, Previous::First, 1, ana, doc, body);
     let after = Previous::Record(end.hash);
     // Two histories: one claims a place in the document twice, the other once; the hashes in this order.
     let history =
         |member: &mut Member, previous: Previous, seq: u64, text: &str| -> (RecordWithBodies, End, Automerge) {
-            let (body, with) = title(member, &base, HELD, &doc, text);
+            let (body, with) = member.title(&base, HELD, &doc, text);
             let (record, end) = member.record(HELD, previous, seq, ana, doc, body);
             (record, end, with)
         };
@@ -502,66 +486,6 @@ fn r20_a_member_pays_for_each_fork_what_honest_sites_pay() {
     }
 }
 
-/// Many generations of a member's, every one closed by the next, each of which edits a ticket on top of the one before.
-fn edits_of_a_member(member: &mut Member, fleet: &Fleet, doc: &DocId, word: &str) -> Vec<u8> {
-    let mut document = sync::docs::load(&fleet.sites[0].read().unwrap(), doc).unwrap();
-    let mut before: Option<End> = None;
-    let mut runs = Vec::new();
-    for number in 0..100u32 {
-        let mut generation = [0x33; 16];
-        generation[..4].copy_from_slice(&number.to_be_bytes());
-        let generation = GenerationId(generation);
-        let previous = before.map_or(Previous::First, |end| member.closing(end));
-        let mut edits = Edits::default();
-        edits.put("urgency", Value::Text(format!("{word} {number}")));
-        let by = schema::record::actor(&member.key.public(), &generation, doc);
-        let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
-        let ana = Author::User(common::ANA);
-        let (record, end) = member.record(generation, previous, 1, ana, *doc, made.raw_bytes().to_vec());
-        runs.push(member.run(vec![record]));
-        before = Some(end);
-    }
-    member.frame(&runs)
-}
-
-/// Two sites talk for a while; what they told people, and why they parted.
-fn talk(fleet: &mut Fleet, [a, b]: [usize; 2], seconds: u64) -> Vec<(usize, Output)> {
-    let session = 77_000;
-    let mut told = Vec::new();
-    let mut queue: VecDeque<(usize, Output)> = VecDeque::new();
-    for (site, other) in [(a, b), (b, a)] {
-        let peer = fleet.sites[other].me();
-        let outputs = fleet.sites[site].connected(fleet.now, session, peer).unwrap();
-        queue.extend(outputs.into_iter().map(|output| (site, output)));
-    }
-    for _ in 0..2 * seconds {
-        while let Some((from, output)) = queue.pop_front() {
-            let other = if from == a { b } else { a };
-            match output {
-                Output::Send(_, frame) => {
-                    let outputs = fleet.sites[other].received(fleet.now, session, &frame).unwrap();
-                    queue.extend(outputs.into_iter().map(|output| (other, output)));
-                }
-                Output::Authority => {}
-                output => told.push((from, output)),
-            }
-        }
-        if told.iter().any(|(_, output)| matches!(output, Output::Close(..))) {
-            break;
-        }
-        fleet.now = Timestamp(fleet.now.0 + 500);
-        for site in [a, b] {
-            while fleet.sites[site].catch_up(fleet.now).unwrap() {}
-            let outputs = fleet.sites[site].tick(fleet.now).unwrap();
-            queue.extend(outputs.into_iter().map(|output| (site, output)));
-        }
-    }
-    for site in [a, b] {
-        fleet.sites[site].closed(fleet.now, session).unwrap();
-    }
-    told
-}
-
 /// Of a member's forks beyond the 64th one a minute is taken. Who sends an honest edit that builds on one of them is blamed
 /// for nothing meanwhile, and no session ends for it.
 #[test]
@@ -572,13 +496,13 @@ fn r20_nobody_is_blamed_for_what_builds_on_one_of_many_forks() {
     let mut member = Member::of(&fleet, 2);
     let now = fleet.now;
     for (site, word) in [(0, "one"), (1, "other")] {
-        let frame = edits_of_a_member(&mut member, &fleet, &doc, word);
+        let frame = member.generations(&fleet, &doc, word, 100);
         member.visit(&mut fleet.sites[site], now, &[frame]);
     }
     fleet.put(0, doc, "impact", "high");
     let mut told = Vec::new();
     for _ in 0..3 {
-        told.extend(talk(&mut fleet, [0, 1], 150));
+        told.extend(fleet.talk([0, 1], 150));
     }
     let is_blame =
         |(_, output): &&(usize, Output)| matches!(output, Output::Alarm(Alarm::Refused(..)) | Output::Close(..));

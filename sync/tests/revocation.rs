@@ -13,7 +13,7 @@ use schema::doc::{DocKind, Edits, Value, View};
 use schema::fork::{Branch, ForkProof};
 use schema::id::{CommandId, DocId, GenerationId, RecordHash, SiteId};
 use schema::identity::Purpose;
-use schema::record::{CommandName, Previous, Skeleton};
+use schema::record::{CommandName, Previous, Skeleton, actor};
 use schema::ticket::view::{Tainted, ticket};
 use schema::time::Timestamp;
 use sync::admission::RecordWithBodies;
@@ -437,4 +437,144 @@ fn r18_an_end_that_no_record_is_leads_no_cut_on() {
     }
     check(&fleet);
     fleet.agree_on(&[PARIS, LYON]);
+}
+
+/// What the records of a chain are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Chain {
+    /// They change nothing.
+    Empty,
+    /// Edits of one ticket, each on top of the one before.
+    Edits,
+    /// The same, and a record of another site builds on the last.
+    BuiltOn,
+}
+
+/// A change of a ticket's urgency in this document, which takes it.
+fn urgency(
+    document: &mut automerge::Automerge,
+    key: &SiteId,
+    generation: GenerationId,
+    doc: &DocId,
+    to: u32,
+) -> Vec<u8> {
+    let mut edits = Edits::default();
+    edits.put("urgency", Value::Text(to.to_string()));
+    let made = sync::docs::edit::change(document, &actor(key, &generation, doc), &edits, false).unwrap().unwrap();
+    made.raw_bytes().to_vec()
+}
+
+/// So many generations of Dakar's of one record each, every one closed by the next, a frame for each, youngest first; before
+/// them what builds on the last.
+fn youngest_first(fleet: &Fleet, doc: DocId, chain: Chain, count: u32) -> Vec<Vec<u8>> {
+    let mut member = Member::of(fleet, DAKAR);
+    let mut document = sync::docs::load(&fleet.sites[PARIS].read().unwrap(), &doc).unwrap();
+    let (ana, dakar) = (Author::User(common::ANA), fleet.id(DAKAR));
+    let (mut before, mut frames): (Option<End>, _) = (None, Vec::new());
+    for number in 0..count {
+        let mut generation = [0x33; 16];
+        generation[..4].copy_from_slice(&number.to_be_bytes());
+        let generation = GenerationId(generation);
+        let previous = before.map_or(Previous::First, |end| member.closing(end));
+        let (record, end) = match chain {
+            Chain::Empty => {
+                let skeleton = Skeleton::new(CommandName::Place, Author::Site);
+                member.sealed(generation, previous, 1, skeleton, Vec::new())
+            }
+            Chain::Edits | Chain::BuiltOn => {
+                let body = urgency(&mut document, &dakar, generation, &doc, number);
+                member.record(generation, previous, 1, ana, doc, body)
+            }
+        };
+        frames.push(member.frame(&[member.run(vec![record])]));
+        before = Some(end);
+    }
+    if chain == Chain::BuiltOn {
+        let (mut oslo, generation) = (Member::of(fleet, OSLO), GenerationId([0x44; 16]));
+        let body = urgency(&mut document, &fleet.id(OSLO), generation, &doc, count);
+        let (record, _) = oslo.record(generation, Previous::First, 1, ana, doc, body);
+        frames.push(oslo.frame(&[oslo.run(vec![record])]));
+    }
+    frames.reverse();
+    frames
+}
+
+/// What a site reads that has heard of the revocation, while such a chain arrives, passed on by another site; whether the cut
+/// covers it.
+fn reads(chain: Chain, is_covered: bool, count: u32) -> u64 {
+    let mut fleet = Fleet::new(4);
+    let doc = fleet.ticket(PARIS, "lampe");
+    fleet.meet(PARIS, LYON);
+    let frames = youngest_first(&fleet, doc, chain, count);
+    let now = fleet.now;
+    if is_covered {
+        let oldest_first: Vec<Vec<u8>> = frames.iter().rev().cloned().collect();
+        Member::of(&fleet, DAKAR).visit(&mut fleet.sites[PARIS], now, &oldest_first);
+    }
+    revoke(&mut fleet, None);
+    let news = fleet.sites[PARIS].statements(0).unwrap();
+    fleet.sites[LYON].bootstrap(now, news).unwrap();
+    while fleet.sites[LYON].catch_up(now).unwrap() {}
+    let before = fleet.sites[LYON].store().reads();
+    let mut oslo = Member::of(&fleet, OSLO);
+    for frame in frames {
+        let (alarms, closed) = oslo.visit(&mut fleet.sites[LYON], now, &[frame]);
+        assert_eq!((alarms, closed), (vec![], None));
+    }
+    let last = count - u32::from(chain != Chain::BuiltOn);
+    let is_shown = chain != Chain::Empty && (is_covered || chain == Chain::BuiltOn);
+    assert_eq!(shown(&fleet, LYON, &doc, "urgency"), is_shown.then(|| last.to_string()), "{chain:?} {is_covered}");
+    fleet.sites[LYON].store().reads() - before
+}
+
+/// Each record that comes leads the walk from the cut one generation further: it costs what it brings, and not the way to it.
+#[test]
+fn r18_what_arrives_youngest_first_costs_what_it_brings() {
+    let cases = [(Chain::Empty, false), (Chain::Empty, true), (Chain::Edits, false), (Chain::Edits, true)];
+    for (chain, is_covered) in cases.into_iter().chain([(Chain::BuiltOn, true)]) {
+        let [few, many] = [40, 160].map(|count| reads(chain, is_covered, count));
+        assert!(many < few * 5, "{chain:?}, covered: {is_covered}: four times the records, {few} and {many} reads");
+    }
+}
+
+/// The same whichever came first: the record of the cut, a part of its log, or what that follows.
+#[test]
+fn r18_where_a_cut_leads_hangs_on_no_order_of_arrival() {
+    let expected = ["high", "low", "5"].map(|value| Some(value.to_owned()));
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], [2, 0, 3, 1], [1, 3, 2, 0]] {
+        let mut fleet = Fleet::new(4);
+        let docs = ["lampe", "porte", "serrure", "clef"].map(|title| fleet.ticket(PARIS, title));
+        fleet.meet(PARIS, LYON);
+        let (mut member, now) = (Member::of(&fleet, DAKAR), fleet.now);
+        let (first, end) = edit(&mut member, &fleet, (0x31, Previous::First, 1), docs[0], ("urgency", "high"));
+        let closing = member.closing(end);
+        let (second, end) = edit(&mut member, &fleet, (0x32, closing, 1), docs[1], ("urgency", "low"));
+        let closing = member.closing(end);
+        // Of the cut's own generation a run that the cut does not reach, and one that goes on behind it.
+        let (third, end) = edit(&mut member, &fleet, (0x33, closing, 1), docs[2], ("urgency", "4"));
+        let (fourth, end) = edit(&mut member, &fleet, (0x33, Previous::Record(end.hash), 2), docs[3], ("impact", "5"));
+        let (beyond, _) = edit(&mut member, &fleet, (0x33, Previous::Record(end.hash), 3), docs[0], ("impact", "9"));
+        let frames = [vec![first], vec![second], vec![third], vec![fourth.clone()]].map(|run| member.run(run));
+        let frames = frames.map(|run| member.frame(&[run]));
+        member.visit(&mut fleet.sites[PARIS], now, &frames);
+        revoke(&mut fleet, None);
+        let news = fleet.sites[PARIS].statements(0).unwrap();
+        fleet.sites[LYON].bootstrap(now, news).unwrap();
+        while fleet.sites[LYON].catch_up(now).unwrap() {}
+        let mut oslo = Member::of(&fleet, OSLO);
+        for at in order {
+            oslo.visit(&mut fleet.sites[LYON], now, std::slice::from_ref(&frames[at]));
+        }
+        // What had a gap before it comes again.
+        let late = member.frame(&[member.run(vec![fourth, beyond])]);
+        oslo.visit(&mut fleet.sites[LYON], now, &[late]);
+        let held = |fleet: &Fleet| {
+            let last = shown(fleet, LYON, &docs[3], "impact");
+            [shown(fleet, LYON, &docs[0], "urgency"), shown(fleet, LYON, &docs[1], "urgency"), last]
+        };
+        assert_eq!(held(&fleet), expected, "{order:?}");
+        assert_eq!(shown(&fleet, LYON, &docs[0], "impact"), None, "behind the cut nothing stands");
+        fleet.sites[LYON].rebuild(now).unwrap();
+        assert_eq!(held(&fleet), expected, "made from nothing it is the same: {order:?}");
+    }
 }

@@ -7,11 +7,12 @@
 //! What is beyond is held, passed on and listed, and has no effect, but for what a standing record builds on: that is
 //! *tainted*, applied and marked. [`super::anew`] works out what is.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::authority::Cut;
 use schema::id::{LogId, RecordHash, ScopeId, SiteId};
-use schema::policy::Policy;
+use schema::policy::{Policy, Revocation};
 use schema::record::Previous;
 
 use crate::admission::{hash_at, stored};
@@ -35,8 +36,9 @@ pub enum Standing {
 /// The last seq that stands of each history of a site in a scope, by its name; nothing of those that are missing.
 type Limits = BTreeMap<LogId, u64>;
 
-/// Where the records of revoked keys end, worked out again only where a log of the key has changed since, or its cut has:
-/// what is looked at again comes in many passes.
+/// Where the records of revoked keys end. What arrives of a key is followed from where the walk from its cut came to; it is
+/// walked anew only where its cut, or its logs in another way, have changed since: an arrival then costs what it brings, and
+/// not what led to it.
 #[derive(Debug, Default)]
 pub struct Cuts(BTreeMap<(SiteId, ScopeId), Known>);
 
@@ -45,7 +47,7 @@ pub struct Cuts(BTreeMap<(SiteId, ScopeId), Known>);
 struct Known {
     cut: Option<Cut>,
     changes: u64,
-    limits: Limits,
+    walk: Walk,
 }
 
 impl Cuts {
@@ -62,53 +64,120 @@ impl Cuts {
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
             return Ok(forked);
         };
-        let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied();
-        let changes = writing.log_index().changes(&log.site, &log.scope);
-        let place = (log.site, log.scope);
-        let is_current = |known: &Known| known.changes == changes && known.cut == cut;
-        if !self.0.get(&place).is_some_and(is_current) {
-            let limits = limits(writing, cut.as_ref(), log)?;
-            self.0.insert(place, Known { cut, changes, limits });
-        }
+        let known = self.known(writing, cut_in(revocation, log), log)?;
         let name = writing.log_index().forks().name_of(no, seq).unwrap_or(*log);
-        let last = self.0.get(&place).and_then(|known| known.limits.get(&name));
-        let stands = last.is_some_and(|last| seq <= *last);
+        let stands = known.walk.limits.get(&name).is_some_and(|last| seq <= *last);
         // Who knows of the revocation asks the cut alone: what it covers stands whatever else the key signed.
         Ok((!stands).then_some(forked.unwrap_or(Beyond::Cut)))
     }
+
+    /// Stores more of a log, as its records name it, by `append`, and has those logs looked at again that end elsewhere then
+    /// (R18). Linear in what the walk from the cut goes on along, beside what is stored.
+    pub fn grow(
+        &mut self,
+        writing: &mut Writing<'_>,
+        policy: &Policy,
+        (log, first, last): (&LogId, u64, u64),
+        append: impl FnOnce(&mut Writing<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Some(revocation) = policy.revoked.get(&log.site) else {
+            return append(writing);
+        };
+        // Where it ended must be known before anything is written: what ends elsewhere afterwards follows from both.
+        self.known(writing, cut_in(revocation, log), log)?;
+        append(writing)?;
+        let Some(known) = self.0.get_mut(&(log.site, log.scope)) else {
+            return Ok(());
+        };
+        let brings = |other: &LogId, seq: u64| other == log && (first..=last).contains(&seq);
+        // What is held stays where it is held, and so does what it follows: only these can lead elsewhere.
+        let cut = known.cut.as_ref().filter(|_| !known.walk.holds_cut);
+        if let Some(cut) = cut.filter(|cut| cut.generation == log.generation && (first == 1 || brings(log, cut.seq))) {
+            let walk = Walk::from(writing, Some(cut), log)?;
+            restand_changed(writing, &known.walk.limits, &walk.limits)?;
+            known.walk = walk;
+        } else if known.walk.end.is_some_and(|(other, seq, _)| brings(&other, seq)) {
+            for id in known.walk.go_on(writing)? {
+                restand_log(writing, &id)?;
+            }
+        }
+        // Nothing else has changed; if all this is taken back, that counts as another change.
+        known.changes = writing.log_index().changes(&log.site, &log.scope);
+        Ok(())
+    }
+
+    /// What is known of a log's site in its scope, as of now.
+    fn known(&mut self, writing: &Writing<'_>, cut: Option<Cut>, log: &LogId) -> Result<&Known, StoreError> {
+        let changes = writing.log_index().changes(&log.site, &log.scope);
+        let current = || Walk::from(writing, cut.as_ref(), log).map(|walk| Known { cut, changes, walk });
+        Ok(match self.0.entry((log.site, log.scope)) {
+            Entry::Vacant(place) => place.insert(current()?),
+            Entry::Occupied(place) => {
+                let known = place.into_mut();
+                if (known.changes, known.cut) != (changes, cut) {
+                    *known = current()?;
+                }
+                known
+            }
+        })
+    }
 }
 
-/// Walks from the cut back along the records that lead to it, through whatever histories hold them, and on along the
+fn cut_in(revocation: &Revocation, log: &LogId) -> Option<Cut> {
+    revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied()
+}
+
+/// The way from a cut back along the records that lead to it, through whatever histories hold them, and on along the
 /// generations that they follow. The sequencer signed the cut's hash, and with it every record before it: what stands is
-/// found by hashes, never by which history is called what. Linear in the generations, and for one that forked in the open
-/// logs of its site.
-fn limits(writing: &Writing<'_>, cut: Option<&Cut>, log: &LogId) -> Result<Limits, StoreError> {
-    let mut limits = Limits::new();
-    let Some(cut) = cut else {
-        return Ok(limits);
-    };
-    let main = LogId { generation: cut.generation, ..*log };
-    let mut end = Some((main, cut.seq, cut.hash));
-    if history_at(writing, &main, cut.seq, &cut.hash)?.is_none() {
-        // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
-        let state = writing.log(&main)?.filter(|state| state.branch.is_none());
-        if state.as_ref().is_some_and(|state| state.seq >= cut.seq) {
-            return Ok(limits);
-        }
-        limits.insert(main, cut.seq);
-        end = state.filter(|state| state.seq > 0).map(|state| before(writing, &state)).transpose()?.flatten();
-    }
-    // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
-    while let Some((log, seq, hash)) = end {
-        let Some(state) = history_at(writing, &log, seq, &hash)? else {
-            break;
+/// found by hashes, never by which history is called what.
+#[derive(Debug, Default)]
+struct Walk {
+    limits: Limits,
+    /// Whether the cut's own record is held.
+    holds_cut: bool,
+    /// The record to which it leads next, which is not held; `None` if it leads no further.
+    end: Option<(LogId, u64, RecordHash)>,
+}
+
+impl Walk {
+    /// The whole of it. Linear in the generations, and for one that forked in the open logs of its site.
+    fn from(writing: &Writing<'_>, cut: Option<&Cut>, log: &LogId) -> Result<Self, StoreError> {
+        let mut walk = Self::default();
+        let Some(cut) = cut else {
+            return Ok(walk);
         };
-        if limits.insert(state.id, seq).is_some() {
-            break;
+        let main = LogId { generation: cut.generation, ..*log };
+        walk.end = Some((main, cut.seq, cut.hash));
+        walk.holds_cut = history_at(writing, &main, cut.seq, &cut.hash)?.is_some();
+        if !walk.holds_cut {
+            // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
+            let state = writing.log(&main)?.filter(|state| state.branch.is_none());
+            if state.as_ref().is_some_and(|state| state.seq >= cut.seq) {
+                walk.end = None;
+                return Ok(walk);
+            }
+            walk.limits.insert(main, cut.seq);
+            walk.end = state.filter(|state| state.seq > 0).map(|state| before(writing, &state)).transpose()?.flatten();
         }
-        end = before(writing, &state)?;
+        walk.go_on(writing)?;
+        Ok(walk)
     }
-    Ok(limits)
+
+    /// Goes on as far as what it leads to is held, and says which histories it came through. Linear in those.
+    fn go_on(&mut self, writing: &Writing<'_>) -> Result<Vec<LogId>, StoreError> {
+        let mut passed = Vec::new();
+        // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
+        while let Some((log, seq, hash)) = self.end {
+            let Some(state) = history_at(writing, &log, seq, &hash)? else {
+                break;
+            };
+            passed.push(state.id);
+            // What names itself in a circle leads no further.
+            let is_circle = self.limits.insert(state.id, seq).is_some();
+            self.end = if is_circle { None } else { before(writing, &state)? };
+        }
+        Ok(passed)
+    }
 }
 
 /// The history of a log, as its records name it, that holds this record.
@@ -174,23 +243,32 @@ impl Before {
         let Some(revocation) = policy.revoked.get(&log.site) else {
             return Ok(None);
         };
-        let cut = revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied();
-        let limits = limits(writing, cut.as_ref(), log)?;
+        let cut = cut_in(revocation, log);
+        let limits = Walk::from(writing, cut.as_ref(), log)?.limits;
         Ok(Some(Self { cut, log: *log, limits }))
     }
 
     /// Has those logs looked at again that end elsewhere now. Linear as the walk from the cut.
     pub fn restand(self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
-        let after = limits(writing, self.cut.as_ref(), &self.log)?;
-        for id in self.limits.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-            if self.limits.get(id) == after.get(id) {
-                continue;
-            }
-            if let Some(state) = writing.log(id)? {
-                restand(writing, &state.no.to_be_bytes())?;
-            }
+        let after = Walk::from(writing, self.cut.as_ref(), &self.log)?.limits;
+        restand_changed(writing, &self.limits, &after)
+    }
+}
+
+/// Has those logs looked at again that end elsewhere now. Linear in both.
+fn restand_changed(writing: &mut Writing<'_>, before: &Limits, after: &Limits) -> Result<(), StoreError> {
+    for id in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+        if before.get(id) != after.get(id) {
+            restand_log(writing, id)?;
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+fn restand_log(writing: &mut Writing<'_>, id: &LogId) -> Result<(), StoreError> {
+    match writing.log(id)? {
+        Some(state) => restand(writing, &state.no.to_be_bytes()),
+        None => Ok(()),
     }
 }
 

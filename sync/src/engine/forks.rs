@@ -8,9 +8,10 @@ use crate::store::log_index::{Line, LogName};
 use crate::wire::Message;
 
 impl Engine {
-    /// Lists the forks of a scope that both sides have begun to carry, if there are any. Linear in those.
+    /// Lists the forks of a scope that both sides have begun to carry, if there are any. Linear in those. Of one log the
+    /// last comes first: a history may end unsigned at a fork further on, and is checked with that.
     pub(super) fn list_forks(&mut self, turn: &mut Turn<'_>, id: SessionId, scope: ScopeId) {
-        let forks = turn.here.log_index.forks().in_scope(scope);
+        let forks = turn.here.log_index.forks().in_scope(scope).rev();
         let held: Vec<[u8; 32]> = forks.take(MAX_ITEMS as usize).map(schema::fork::Fork::name).collect();
         if !held.is_empty() {
             self.send(turn, id, Message::ForkList { scope, held });
@@ -49,7 +50,7 @@ impl Engine {
         if !self.may_carry(turn, id, &scope) {
             return;
         }
-        let forks = turn.here.log_index.forks().in_scope(scope).filter(|fork| wanted.contains(&fork.name()));
+        let forks = turn.here.log_index.forks().in_scope(scope).rev().filter(|fork| wanted.contains(&fork.name()));
         let forks = forks.take(FORKS_AT_ONCE).copied().collect();
         turn.out.push(Effect::SendForks(id, forks));
     }

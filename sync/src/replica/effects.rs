@@ -106,7 +106,10 @@ impl Replica {
             Effect::FindFork(session, scope, log, points) => self.find_fork(session, scope, log, &points)?,
             Effect::CompareClosed(session, scope, lines) => self.compare_closed(session, scope, &lines)?,
             Effect::AdmitBranch(session, branch) => return self.admit_branch(now, session, branch),
-            Effect::AdmitFork(session, proof) => return self.admit_fork(now, session, proof),
+            Effect::AdmitFork(session, proof) => {
+                let teller = self.engine.sessions().get(&session).map(|visit| visit.peer);
+                return self.admit_fork(now, session, proof, teller);
+            }
             Effect::SendForks(session, forks) => self.send_forks(session, &forks)?,
             Effect::KeepStore(peer, store) => self.keep_store(peer, store)?,
             Effect::AuthorityHeard(session, theirs) => {
@@ -153,7 +156,7 @@ impl Replica {
         let Some(policy) = self.policy().cloned() else {
             return Ok((Admission::Refused("no-authority"), BTreeSet::new()));
         };
-        let (me, paced) = (self.me(), &self.paced);
+        let (me, paced, cuts) = (self.me(), &self.paced, &mut self.cuts);
         let put_off = &self.put_off;
         let is_put_off = |log: &LogId| {
             put_off.get(&log.site).is_some_and(|last| now >= *last && now.since(*last) < PUT_OFF_PATIENCE)
@@ -201,7 +204,7 @@ impl Replica {
                         continue;
                     }
                 };
-                let admitted = match admit(writing, &policy, &run) {
+                let admitted = match admit(writing, &policy, cuts, &run) {
                     Err(Reject::Signature { .. } | Reject::Body { .. })
                         if !refers_to.is_empty()
                             && (mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use schema::authority::Body;
-use schema::fork::{Branch, Fork, ForkProof, MAX_BRANCH_HEADERS};
+use schema::fork::{Branch, Fork, ForkError, ForkProof, MAX_BRANCH_HEADERS, NO_SIGNATURE};
 use schema::id::{GenerationId, LogId, RecordHash, ScopeId, SiteId};
 use schema::record::{BodyKind, MAX_RUN_RECORDS, Previous};
 use schema::time::Timestamp;
@@ -14,7 +14,8 @@ use crate::admission::{again, hash_at, stored};
 use crate::docs::standing::{Before, restand};
 use crate::engine::{Event, SessionId};
 use crate::limits::{
-    FORK_MEMORY, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS, REISSUED_AT_ONCE,
+    FORK_MEMORY, FORKS_TOLD_AT_PACE, FORKS_UNTIL_REVOKED, FREE_GENERATIONS, GENERATION_PACE, MAX_FORK_POINTS,
+    REISSUED_AT_ONCE,
 };
 use crate::store::log_index::{self, ForkIndex, Line, LogName};
 use crate::store::{Durability, LogNo, LogState, Source, StoreError, Table, Writing};
@@ -99,7 +100,12 @@ impl Replica {
             return Ok(None);
         };
         // Before anything is looked up for it.
-        if let Err(error) = theirs.check() {
+        let forks = self.store.log_index().forks();
+        if let Err(error) = theirs.check(|log, seq, hash| forks.ends_at(log, seq, hash)) {
+            // The proof of the fork at which it ends is not here yet, and once it is, this history is asked for again.
+            if error == ForkError::Unproven {
+                return Ok(None);
+            }
             tracing::warn!(session, %error, "a peer sent a history that is nobody's");
             self.blame(now, session, "bad-fork");
             self.out.push_back(Output::Close(session, "bad-fork"));
@@ -118,25 +124,30 @@ impl Replica {
                 && (first.seq == 1 || hash_at(&reading, &state, first.seq - 1)? == before)
                 && hash_at(&reading, &state, first.seq)? != Some(first.hash());
             if is_here && let Some(ours) = branch(&reading, index.forks(), &state, first.seq)? {
-                return self.admit_fork(now, session, ForkProof::new(ours, theirs));
+                return self.admit_fork(now, session, ForkProof::new(ours, theirs), None);
             }
         }
         Ok(None)
     }
 
-    /// Takes the proof of a fork: the log ends there, here and now, in one transaction with what that makes to be judged
-    /// again.
+    /// Takes the proof of a fork, which `teller` told whole or which was found here: the log ends there, here and now, in
+    /// one transaction with what that makes to be judged again.
     pub(super) fn admit_fork(
         &mut self,
         now: Timestamp,
         session: SessionId,
         proof: ForkProof,
+        teller: Option<SiteId>,
     ) -> Result<Option<Event>, ReplicaError> {
         let Some(policy) = self.policy().cloned() else {
             return Ok(None);
         };
-        let fork = match proof.verify() {
+        let forks = self.store.log_index().forks();
+        let fork = match proof.verify(|log, seq, hash| forks.ends_at(log, seq, hash)) {
             Ok(fork) => fork,
+            // Listed again with what the peer says of its forks the next time; they come in an order that it can be
+            // checked in, unless one of them is put off.
+            Err(ForkError::Unproven) => return Ok(None),
             Err(error) => {
                 tracing::warn!(session, %error, "a peer sent a proof that proves nothing");
                 self.blame(now, session, "bad-fork");
@@ -147,25 +158,15 @@ impl Replica {
         if proof.branches.iter().flat_map(|branch| &branch.headers).any(|header| header.org != policy.org) {
             return Ok(None);
         }
-        let forks = self.store.log_index().forks();
         let is_ours = policy.sites.contains_key(&site) && policy.holds(&self.me(), &scope);
-        // What a session waits for is not behind all that its site makes up meanwhile: it has a pace of its own.
-        let is_awaited = self.awaited.values().any(|logs| logs.contains(&fork.log));
-        let paced = if is_awaited { &self.awaited_paced } else { &self.paced };
-        let rests = paced.get(&site).is_some_and(|last| now >= *last && now.since(*last) < GENERATION_PACE);
-        let is_many = forks.in_scope(scope).filter(|fork| fork.log.site == site).count() >= FREE_GENERATIONS;
         if forks.contains(&fork) || !is_ours {
             return Ok(None);
         }
-        if is_many && rests {
+        if !self.may_take(now, &fork.log, teller) {
             // Until it is taken, what refers to the log may come out wrong, through no fault of who sends it.
             self.put_off.insert(site, now);
             return Ok(None);
         }
-        match is_awaited {
-            true => self.awaited_paced.insert(site, now),
-            false => self.paced.insert(site, now),
-        };
         self.awaited.values_mut().for_each(|logs| logs.retain(|log| *log != fork.log));
         let counts = self.is_sequencer() && site != self.me();
         // When the later of the two histories began, by its site's clock; not after now.
@@ -192,6 +193,38 @@ impl Replica {
             self.find_to_revoke(&site)?;
         }
         Ok(Some(Event::Forked(scope, news.iter().map(Fork::name).collect())))
+    }
+
+    /// Whether the proof of one more fork is taken now: of a site with many, some a minute. What is put off is told again.
+    /// Each kind has a pace of its own, so that none is behind all that the site makes up of another.
+    fn may_take(&mut self, now: Timestamp, log: &LogId, teller: Option<SiteId>) -> bool {
+        let site = log.site;
+        let known = self.store.log_index().forks().in_scope(log.scope).filter(|fork| fork.log.site == site).count();
+        if known < FREE_GENERATIONS {
+            return true;
+        }
+        let rests = |last: &Timestamp| now >= *last && now.since(*last) < GENERATION_PACE;
+        // A session has what builds on it already.
+        let is_awaited = self.awaited.values().any(|logs| logs.contains(log));
+        if is_awaited && !self.awaited_paced.get(&site).is_some_and(rests) {
+            self.awaited_paced.insert(site, now);
+            return true;
+        }
+        if teller.is_some_and(|teller| teller != site) {
+            let (since, taken) = self.told_paced.entry(site).or_insert((now, 0));
+            if !rests(since) {
+                (*since, *taken) = (now, 0);
+            }
+            if *taken < FORKS_TOLD_AT_PACE {
+                *taken += 1;
+                return true;
+            }
+        }
+        let may = !self.paced.get(&site).is_some_and(rests);
+        if may {
+            self.paced.insert(site, now);
+        }
+        may
     }
 
     /// Whether the generations of a site that forked are too many within a day: then its key is to be revoked here.
@@ -379,8 +412,9 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
 }
 
 /// A log's headers from `from` on, up to one that is signed: where it ended inside a run because it forked there, the proof
-/// of that goes on to one. `None` if neither brings one within `MAX_BRANCH_HEADERS`: then that history stays unproven here,
-/// and another site has to prove it.
+/// of that goes on to one. Where it does so too far on, the headers end there unsigned, which whoever knows that fork can
+/// check: so every history is proven that was admitted, whatever its site left unsigned. `None` where the store holds no
+/// such fork.
 fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) -> Result<Option<Branch>, StoreError> {
     let mut headers = Vec::new();
     for seq in (from..=state.seq).take(MAX_RUN_RECORDS) {
@@ -400,8 +434,11 @@ fn branch(source: &impl Source, forks: &ForkIndex, state: &LogState, from: u64) 
     let Some(onward) = branches.into_iter().min_by_key(|branch| branch.headers.len()) else {
         return Ok(None);
     };
+    if headers.len() + onward.headers.len() > MAX_BRANCH_HEADERS {
+        return Ok(Some(Branch { headers, signature: NO_SIGNATURE }));
+    }
     headers.extend(onward.headers);
-    Ok((headers.len() <= MAX_BRANCH_HEADERS).then_some(Branch { headers, signature: onward.signature }))
+    Ok(Some(Branch { headers, signature: onward.signature }))
 }
 
 /// The last seq, and others in steps that double.

@@ -17,6 +17,7 @@ use schema::policy::Policy;
 use schema::record::{CommandName, Entry, Header, Previous, Skeleton};
 use sha2::Digest;
 use sync::admission::{Admitted, RecordWithBodies, Reject, Run, admit};
+use sync::docs::standing::Cuts;
 use sync::store::{Durability, Row, Source as _, Store, StoreError, Table};
 
 /// The generation of the log that is held, to its third record.
@@ -56,7 +57,9 @@ impl Site {
     /// What comes of a run, in a word. The transaction ends as it would with the rest of a frame.
     fn admit(&mut self, run: &Run) -> String {
         let policy = &self.policy;
-        let outcome = self.store.write(Durability::Derived, |writing| Ok::<_, StoreError>(admit(writing, policy, run)));
+        let outcome = self.store.write(Durability::Derived, |writing| {
+            Ok::<_, StoreError>(admit(writing, policy, &mut Cuts::default(), run))
+        });
         match outcome.unwrap() {
             Ok(Admitted::Stored(count)) => format!("stored {count}"),
             Ok(Admitted::Known) => "known".into(),

@@ -63,6 +63,28 @@ impl Member {
         (body, after)
     }
 
+    /// A frame with so many generations, every one closed by the next, each of which edits a ticket on top of the one before.
+    pub fn generations(&mut self, fleet: &Fleet, doc: &DocId, word: &str, count: u32) -> Vec<u8> {
+        let mut document = sync::docs::load(&fleet.sites[0].read().unwrap(), doc).unwrap();
+        let mut before: Option<End> = None;
+        let mut runs = Vec::new();
+        for number in 0..count {
+            let mut generation = [0x33; 16];
+            generation[..4].copy_from_slice(&number.to_be_bytes());
+            let generation = GenerationId(generation);
+            let previous = before.map_or(Previous::First, |end| self.closing(end));
+            let mut edits = Edits::default();
+            edits.put("urgency", Value::Text(format!("{word} {number}")));
+            let by = actor(&self.key.public(), &generation, doc);
+            let made = sync::docs::edit::change(&mut document, &by, &edits, false).unwrap().unwrap();
+            let ana = Author::User(super::ANA);
+            let (record, end) = self.record(generation, previous, 1, ana, *doc, made.raw_bytes().to_vec());
+            runs.push(self.run(vec![record]));
+            before = Some(end);
+        }
+        self.frame(&runs)
+    }
+
     /// Visits a replica, says hello, and sends these frames. Answers with the alarms it raised and why it ended the
     /// session, if it did.
     pub fn visit(

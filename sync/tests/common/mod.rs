@@ -304,6 +304,40 @@ impl Fleet {
         }
     }
 
+    /// Lets two sites talk for so many seconds, or until one of them ends the session. Answers with what they told people,
+    /// and why they parted.
+    pub fn talk(&mut self, [a, b]: [usize; 2], seconds: u64) -> Vec<(usize, Output)> {
+        self.sessions += 1;
+        let (session, mut told) = (self.sessions, Vec::new());
+        let mut queue: VecDeque<(usize, Output)> = VecDeque::new();
+        for (site, other) in [(a, b), (b, a)] {
+            let peer = self.sites[other].me();
+            let outputs = self.sites[site].connected(self.now, session, peer).unwrap();
+            queue.extend(outputs.into_iter().map(|output| (site, output)));
+        }
+        for _ in 0..2 * seconds {
+            while let Some((from, output)) = queue.pop_front() {
+                let other = if from == a { b } else { a };
+                match output {
+                    Output::Send(_, frame) => {
+                        let outputs = self.sites[other].received(self.now, session, &frame).unwrap();
+                        queue.extend(outputs.into_iter().map(|output| (other, output)));
+                    }
+                    Output::Authority => {}
+                    output => told.push((from, output)),
+                }
+            }
+            if told.iter().any(|(_, output)| matches!(output, Output::Close(..))) {
+                break;
+            }
+            self.pass(&[a, b], 500, &mut queue);
+        }
+        for site in [a, b] {
+            self.sites[site].closed(self.now, session).unwrap();
+        }
+        told
+    }
+
     fn pass(&mut self, sites: &[usize], ms: u64, queue: &mut VecDeque<(usize, Output)>) {
         self.now = Timestamp(self.now.0 + ms);
         for site in sites {

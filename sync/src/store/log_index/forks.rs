@@ -56,8 +56,8 @@ impl ForkIndex {
         self.forks.keys().map(|log| log.site).collect()
     }
 
-    /// The forks of a scope.
-    pub fn in_scope(&self, scope: ScopeId) -> impl Iterator<Item = &Fork> {
+    /// The forks of a scope, of each log in the order of the ends that they give to it.
+    pub fn in_scope(&self, scope: ScopeId) -> impl DoubleEndedIterator<Item = &Fork> {
         self.forks.values().flatten().filter(move |fork| fork.log.scope == scope)
     }
 

@@ -16,6 +16,7 @@ use schema::record::{
 };
 use schema::time::{Hlc, Timestamp};
 use sync::admission::{RecordWithBodies, Run, admit};
+use sync::docs::standing::Cuts;
 use sync::frontiers::{self, Frontiers};
 use sync::replica::{Replica, Start};
 use sync::store::{Durability, Store, StoreError};
@@ -227,7 +228,7 @@ impl Organisation {
 
 fn keep(store: &mut Store, policy: &schema::policy::Policy, runs: Vec<Run>) -> anyhow::Result<()> {
     store.write(Durability::Derived, |writing| {
-        runs.iter().try_for_each(|run| match admit(writing, policy, run) {
+        runs.iter().try_for_each(|run| match admit(writing, policy, &mut Cuts::default(), run) {
             Ok(_) => Ok(()),
             Err(sync::admission::Reject::Store(error)) => Err(error),
             Err(error) => Err(StoreError::Missing { what: Box::leak(error.to_string().into_boxed_str()) }),
