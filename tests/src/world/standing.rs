@@ -270,9 +270,14 @@ fn forked_at(reading: &Reading, records: &[HeldRecord]) -> Result<BTreeMap<LogId
             note(header.log, header.seq);
         }
     }
-    for (_, bytes) in reading.prefixed(Table::Forks, &[])? {
-        let fork = ForkProof::from_bytes(&bytes).ok().and_then(|proof| proof.verify().ok());
-        let fork = fork.ok_or(StoreError::Missing { what: "the proof of a fork" })?;
+    let rows = reading.prefixed(Table::Forks, &[])?;
+    let proofs: Vec<ForkProof> = rows.iter().filter_map(|(_, bytes)| ForkProof::from_bytes(bytes).ok()).collect();
+    // A history may end unsigned where another fork of its log does.
+    let said = proofs.iter().filter_map(|proof| proof.fork().ok());
+    let ends: BTreeSet<(LogId, u64, RecordHash)> = said.map(|fork| (fork.log, fork.last, fork.hash)).collect();
+    for proof in &proofs {
+        let fork = proof.verify(|log, seq, hash| ends.contains(&(*log, seq, *hash)));
+        let fork = fork.map_err(|_| StoreError::Missing { what: "the proof of a fork" })?;
         note(fork.log, fork.last + 1);
     }
     Ok(first)
