@@ -56,6 +56,13 @@ impl Context<'_> {
 /// Counters from here on are nobody's honest count: whoever writes one must not use ours up.
 pub const MAX_NUMBER: u64 = 1_000_000_000_000;
 
+/// The code of the site that gave a number, and its counter; `None` if it is nobody's honest count.
+pub fn parts_of_number(number: &str) -> Option<(&str, u64)> {
+    let (code, rest) = number.split_once('-')?;
+    let counter = rest.rsplit('-').next()?.parse().ok()?;
+    (counter < MAX_NUMBER).then_some((code, counter))
+}
+
 /// Ticket numbers: site code and counter, one more than the highest known here.
 #[derive(Debug, Clone)]
 pub struct TicketNumbers {
@@ -80,9 +87,8 @@ impl TicketNumbers {
 
     /// A ticket with this number was seen.
     pub fn seen(&mut self, code: &str, number: &str) {
-        let counter = number.strip_prefix(code).and_then(|rest| rest.strip_prefix('-'));
-        let counter = counter.and_then(|rest| rest.rsplit('-').next()).and_then(|digits| digits.parse().ok());
-        self.highest = self.highest.max(counter.filter(|counter| *counter < MAX_NUMBER).unwrap_or(0));
+        let counter = parts_of_number(number).filter(|(site, _)| *site == code);
+        self.highest = self.highest.max(counter.map_or(0, |(_, counter)| counter));
     }
 
     /// The next number. A command that is not written after all leaves a gap, never a double.

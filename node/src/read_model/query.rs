@@ -472,15 +472,11 @@ fn may_read(reach: &Reach, row: &TicketRow) -> Option<StructureId> {
     reach.ticket(&structure, &requesters).then_some(structure)
 }
 
-/// The highest number given out under a site's code, 0 if none.
+/// The highest number given out under a site's code, 0 if none. One row of an index, however many tickets there are.
 pub fn highest_number(conn: &Connection, code: &str) -> rusqlite::Result<u64> {
-    let mut found = conn.prepare_cached("SELECT given FROM tickets WHERE given >= ?1 || '-' AND given < ?1 || '.'")?;
-    let rows = found.query_map([code], |row| row.get::<_, String>(0))?;
-    let mut highest = 0;
-    for number in rows {
-        let number = number?;
-        let counter = number.rsplit('-').next().and_then(|digits| digits.parse().ok());
-        highest = highest.max(counter.filter(|counter| *counter < crate::commands::MAX_NUMBER).unwrap_or(0));
-    }
-    Ok(highest)
+    let mut find = conn.prepare_cached(HIGHEST_NUMBER)?;
+    let found: Option<i64> = find.query_row([code], |row| row.get(0))?;
+    Ok(found.unwrap_or(0) as u64)
 }
+
+pub(super) const HIGHEST_NUMBER: &str = "SELECT max(counter) FROM tickets WHERE code = ?";

@@ -7,14 +7,14 @@ use schema::id::ScopeId;
 use sync::store::LogIndex;
 
 /// Another number throws the whole read model away and makes it again.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// The tables that are a function of documents, in the order of [`hash`].
 pub const DERIVED: [&str; 6] = ["tickets", "comments", "conflicts", "tainted", "names", "search"];
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS tickets (
-  id TEXT PRIMARY KEY, scope TEXT NOT NULL, number TEXT NOT NULL, given TEXT NOT NULL, born INTEGER NOT NULL,
+  id TEXT PRIMARY KEY, scope TEXT NOT NULL, number TEXT NOT NULL, given TEXT NOT NULL, code TEXT, counter INTEGER, born INTEGER NOT NULL,
   kind TEXT NOT NULL, title TEXT NOT NULL,
   description TEXT NOT NULL, status TEXT NOT NULL, status_reason TEXT, impact TEXT NOT NULL, urgency TEXT NOT NULL,
   priority INTEGER NOT NULL, by_hand INTEGER NOT NULL, category TEXT, requester TEXT, requester_0 TEXT, assignee TEXT,
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS tickets (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tickets_number ON tickets(number);
 CREATE INDEX IF NOT EXISTS tickets_given ON tickets(given, born, id);
+CREATE INDEX IF NOT EXISTS tickets_counter ON tickets(code, counter);
 CREATE INDEX IF NOT EXISTS tickets_twice ON tickets(number) WHERE number <> given;
 CREATE INDEX IF NOT EXISTS tickets_updated ON tickets(updated_at, id);
 CREATE INDEX IF NOT EXISTS tickets_created ON tickets(created_at, id);

@@ -6,6 +6,8 @@ use schema::doc::View;
 use schema::id::DocId;
 use schema::ticket::view::{Attribution, Comment, comments_of, ticket};
 
+use crate::commands::parts_of_number;
+
 use super::tables::{drop_search_row, search_row};
 
 /// Writes the rows of a ticket's document. Answers with other tickets whose numbers are shown otherwise from now on: one of
@@ -14,6 +16,7 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     let mut ticket = ticket(view);
     let id = ticket.id.to_string();
     let (given, born) = (ticket.number.clone(), view.first_at.0 as i64);
+    let (code, counter) = parts_of_number(&given).unzip();
     // Of several tickets that were given one number the eldest shows it, the others with letters (docs/decisions/0004).
     let before = first_of(conn, &given, &id)?;
     let is_first = before.as_ref().is_none_or(|(first, other)| (born, &id) < (*first, other));
@@ -29,16 +32,18 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     // The requester of the genesis keeps their reading right (access::Reach::ticket).
     let requester_0 = text(&view.facts.requester);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO tickets (id, scope, number, given, born, kind, title, description, status, status_reason, impact,
-         urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
+        "INSERT OR REPLACE INTO tickets (id, scope, number, given, code, counter, born, kind, title, description, status,
+         status_reason, impact, urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
          created_at, updated_at, reopen_count, conflicts)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         id,
         view.scope.to_string(),
         ticket.number,
         given,
+        code,
+        counter.map(|counter| counter as i64),
         born,
         ticket.kind,
         ticket.title,
@@ -265,6 +270,29 @@ mod tests {
                 left.extend(write(conn, view).expect("a ticket is written"));
             }
         }
+    }
+
+    #[test]
+    fn the_highest_number_of_a_site_is_one_step_in_an_index() {
+        let conn = Connection::open_in_memory().expect("memory");
+        tables::create(&conn).expect("tables are made");
+        let highest = |code: &str| super::super::query::highest_number(&conn, code).expect("it is read");
+        assert_eq!(highest("PAR"), 0, "none was given yet");
+        let numbers = ["PAR-9", "PAR-10", "PAR-KD-41", "PARI-700", "LYO-3", "PAR-none", "", "PAR-1000000000000"];
+        for (id, number) in numbers.iter().enumerate() {
+            write(&conn, &opened(id as u8, number, 1)).expect("a ticket is written");
+        }
+        assert_eq!(
+            (highest("PAR"), highest("LYO"), highest("DAK")),
+            (41, 3, 0),
+            "letters are between, others elsewhere"
+        );
+        let plan = format!("EXPLAIN QUERY PLAN {}", super::super::query::HIGHEST_NUMBER);
+        let plan: String = conn.query_row(&plan, ["PAR"], |row| row.get("detail")).expect("a plan");
+        assert!(
+            plan.contains("SEARCH") && plan.contains("tickets_counter"),
+            "a start may not read every number: {plan}"
+        );
     }
 
     #[test]
