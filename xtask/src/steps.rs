@@ -92,7 +92,7 @@ pub const STEPS: &[Step] = &[
         needs: &[Tool::Compiler, Tool::Node],
         ..DEFAULT
     },
-    Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, ..DEFAULT },
+    Step { name: "build", run: Run::Cargo(BUILD), needs: BUILDING, long: true, ..DEFAULT },
     Step {
         name: "stage",
         run: Run::Program("stage", &["--check", "--no-prompt"]),
