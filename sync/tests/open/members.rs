@@ -1,0 +1,330 @@
+//! What a member or a thief takes from others, or makes dear.
+
+use super::common::member::{End, Member};
+use super::common::{ANA, Fleet};
+use super::*;
+use automerge::Automerge;
+use schema::author::Author;
+use schema::authority::Body;
+use schema::doc::{DocKind, Edits, Value};
+use schema::id::{CommandId, DocId, GenerationId};
+use schema::record::{CommandName, Entry, Previous, Skeleton, actor};
+use sync::change::chunk_hash;
+use sync::replica::WriteError;
+
+/// A command that a member replayed under its name is not issued again after a set back.
+#[test]
+#[ignore = "open: the name of a command does not hold whose record it is"]
+fn replay_loses_what_was_acknowledged() {
+    for replays in [false, true] {
+        let mut fleet = Fleet::new(3);
+        let common = fleet.ticket(PARIS, "commune");
+        fleet.meet_all();
+        let before = fleet.disks[LYON].clone();
+        let (scope, mut now) = (fleet.scope(), fleet.now);
+        let mut edits = Edits::default();
+        edits.put("title", Value::Text("imprimante".into()));
+        edits.put("structure", Value::Text(common::IT.to_string()));
+        edits.texts.insert("description".into(), "en entier".into());
+        let given = CommandName::Given(CommandId([5; 8]));
+        let (written, _) = fleet.sites[LYON]
+            .write(now, |batch| {
+                Ok(batch.command::<WriteError>(Author::User(ANA), given, scope, |command| {
+                    command.create(DocKind::Ticket, None, &edits).map(drop)
+                }))
+            })
+            .unwrap();
+        let ticket = written.unwrap().docs[0];
+        fleet.meet(PARIS, LYON);
+        // The member saw it, and signs another edit under its name.
+        let mut m = Member::of(&fleet, DAKAR);
+        let (body, _) = change(&m, &base(&fleet, &common), HELD, &common, "impact", "low");
+        let entry = Entry { doc: common, genesis: None, change: chunk_hash(&body).unwrap(), length: body.len() as u32 };
+        let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(given, Author::User(ANA)) };
+        let (replay, _) = m.sealed(HELD, Previous::First, 1, skeleton, vec![Some(body)]);
+        let replay = m.frame(&[m.run(vec![replay])]);
+        fleet.set_back(LYON, before);
+        now = fleet.now;
+        if replays {
+            m.visit(&mut fleet.sites[LYON], now, &[replay]);
+        }
+        fleet.put(LYON, common, "urgency", "low");
+        for _ in 0..4 {
+            fleet.now.0 += 60_000;
+            fleet.meet(PARIS, LYON);
+        }
+        let there = [PARIS, LYON].map(|site| shown(&fleet, site, &ticket, "title"));
+        if replays {
+            assert!(there.iter().all(Option::is_some), "lost");
+        }
+    }
+}
+
+/// What one small record behind a fork costs where a member has linked all documents of a scope by one record.
+fn cost(linked: usize, records: u32) -> u64 {
+    let (mut fleet, docs) = fleet_of(linked);
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let d = docs[0];
+    let parts: Vec<(DocId, Vec<u8>)> =
+        docs.iter().map(|doc| (*doc, change(&m, &base(&fleet, doc), OWN, doc, "urgency", "low").0)).collect();
+    let (link, _) = multi(&mut m, OWN, Previous::First, 1, &parts);
+    // Something of another generation waits on D for ever.
+    let (_, secret) = change(&m, &base(&fleet, &d), GenerationId([0x77; 16]), &d, "title", "secret");
+    let w = GenerationId([0x52; 16]);
+    let (waits, _) = change(&m, &secret, w, &d, "title", "waits");
+    let (waits, _) = m.record(w, Previous::First, 1, Author::User(ANA), d, waits);
+    let (common, mut at) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(at.hash), 2, 9);
+    let mut document = base(&fleet, &d);
+    let mut chain = Vec::new();
+    for number in 0..records {
+        let (body, after) = change(&m, &document, HELD, &d, "impact", &number.to_string());
+        document = after;
+        let (record, end) = m.record(HELD, Previous::Record(at.hash), at.seq + 1, Author::User(ANA), d, body);
+        at = end;
+        chain.push(record);
+    }
+    let fork = proof(&m, &chain[0], &q);
+    let log = name(&chain[0]);
+    let frames: Vec<Vec<u8>> =
+        [m.run(vec![link]), m.run(vec![waits]), m.run(vec![common])].map(|run| m.frame(&[run])).into();
+    m.visit(&mut fleet.sites[PARIS], now, &frames);
+    m.visit(&mut fleet.sites[PARIS], now, &[fork]);
+    let before = fleet.sites[PARIS].store().reads();
+    for record in chain {
+        let run = sync::admission::Run { log, ..m.run(vec![record]) };
+        let frame = m.frame(&[run]);
+        let said = m.visit(&mut fleet.sites[PARIS], now, &[frame]);
+        assert_eq!(said.1, None);
+    }
+    fleet.sites[PARIS].store().reads() - before
+}
+
+#[test]
+#[ignore = "open: documents that share a record are judged as a whole for each record that comes"]
+fn a_linked_scope_is_judged_whole_for_each_record() {
+    let (few, many) = (cost(10, 20), cost(160, 20));
+    assert!(many < few * 3, "not linear in the bytes that came");
+}
+
+/// A generation drawn by hand: the name that a history behind a fork will have.
+fn named_like_a_history(holds_p: bool) {
+    let (mut fleet, docs) = fleet_of(2);
+    let [d, e] = [docs[0], docs[1]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (common, end) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (x, _) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
+    let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let taken = name(&p).generation;
+    let (y, _) = change(&m, &base(&fleet, &e), taken, &e, "title", "y");
+    let (n, _) = m.record(taken, Previous::First, 1, Author::User(ANA), e, y);
+    let fork = proof(&m, &p, &q);
+    let [first, both, n] =
+        [m.run(vec![common.clone()]), m.run(vec![common, p]), m.run(vec![n])].map(|run| m.frame(&[run]));
+    let held = if holds_p { both } else { first.clone() };
+    m.visit(&mut fleet.sites[PARIS], now, &[held, n.clone()]);
+    m.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&fork));
+    m.visit(&mut fleet.sites[LYON], now, &[first, fork, n]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    // Does honest work go on?
+    fleet.put(LYON, d, "impact", "honest");
+    fleet.meet(PARIS, LYON);
+    // Somebody at Paris goes on from what Paris shows.
+    fleet.put(PARIS, e, "impact", "honest");
+    mingle(&mut fleet);
+    fleet.put(PARIS, d, "urgency", "later");
+    mingle(&mut fleet);
+    fleet.restart(PARIS, None);
+    mingle(&mut fleet);
+    same(&fleet);
+    rebuilt(&mut fleet);
+    same(&fleet);
+    assert!(live);
+}
+
+#[test]
+#[ignore = "open: a log and a history behind a fork may have one name"]
+fn a_generation_named_like_a_history() {
+    named_like_a_history(false);
+}
+
+#[test]
+#[ignore = "open: a log and a history behind a fork may have one name"]
+fn a_generation_named_like_a_history_that_is_held() {
+    named_like_a_history(true);
+}
+
+/// A stolen machine: five tickets of Dakar that everybody holds; then a thief with its key; then the admin revokes it at a time
+/// before the theft, or at what Paris holds. How many of the five are there at Paris before, after the theft, and after that?
+fn stolen(
+    _what: &str,
+    is_timed: bool,
+    thief: impl Fn(&mut Member, &mut Fleet, GenerationId) -> Vec<Vec<u8>>,
+) -> [usize; 3] {
+    let mut fleet = Fleet::new(3);
+    fleet.ticket(PARIS, "de Paris");
+    fleet.meet_all();
+    let docs: Vec<DocId> = (0..5).map(|number| fleet.ticket(DAKAR, &format!("honnête {number}"))).collect();
+    fleet.meet_all();
+    let honest = fleet.sites[DAKAR].generation();
+    let count = |fleet: &Fleet, site: usize| docs.iter().filter(|doc| fleet.view(site, doc).is_some()).count();
+    let before = count(&fleet, PARIS);
+    let stolen = fleet.now;
+    fleet.now.0 += 60_000;
+    let mut m = Member::of(&fleet, DAKAR);
+    let frames = thief(&mut m, &mut fleet, honest);
+    let now = fleet.now;
+    m.visit(&mut fleet.sites[PARIS], now, &frames);
+    fleet.meet(PARIS, LYON);
+    let meanwhile = count(&fleet, PARIS);
+    fleet.now.0 += 60_000;
+    let (dakar, now) = (fleet.id(DAKAR), fleet.now);
+    let paris = &mut fleet.sites[PARIS];
+    paris.trust_authority();
+    let cuts = paris.cuts_of(&dakar, is_timed.then_some(stolen)).unwrap();
+    paris.say(now, &Body::Revoke { site: dakar, cuts }).unwrap();
+    while paris.catch_up(now).unwrap() {}
+    fleet.meet(PARIS, LYON);
+    let after = [PARIS, LYON].map(|site| count(&fleet, site));
+    [before, meanwhile, after[0]]
+}
+
+#[test]
+#[ignore = "open: a revocation cuts one chain of generations a scope"]
+fn a_thief_moves_the_cut() {
+    let mut left = Vec::new();
+    for is_timed in [false, true] {
+        left.push(stolen("p12 another generation", is_timed, |m, _, _| {
+            let (record, _) = empty(m, GenerationId([0x99; 16]), Previous::First, 1, 1);
+            vec![m.frame(&[m.run(vec![record])])]
+        }));
+    }
+    assert_eq!(left, [[5, 5, 5]; 2]);
+}
+
+#[test]
+#[ignore = "open: a revocation cuts one chain of generations a scope, and none behind a fork"]
+fn a_thief_forks_what_was_honest() {
+    let mut left = Vec::new();
+    for is_timed in [false, true] {
+        left.push(stolen("p13 a fork of the first record", is_timed, |m, _, honest| {
+            let (one, _) = empty(m, honest, Previous::First, 1, 1);
+            let (other, _) = empty(m, honest, Previous::First, 1, 2);
+            vec![proof(m, &one, &other)]
+        }));
+    }
+    assert!(left.iter().all(|left| left[2] == 5));
+}
+
+/// Reads of so many concurrent edits of one ticket.
+fn concurrent(count: u32) -> u64 {
+    let (mut fleet, docs) = fleet_of(1);
+    let d = docs[0];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let born = base(&fleet, &d);
+    let mut before: Option<End> = None;
+    let mut runs = Vec::new();
+    for number in 0..count {
+        let mut generation = [0x33; 16];
+        generation[..4].copy_from_slice(&number.to_be_bytes());
+        let generation = GenerationId(generation);
+        let previous = before.map_or(Previous::First, |end| m.closing(end));
+        let (body, _) = change(&m, &born, generation, &d, "title", "x");
+        let (record, end) = m.record(generation, previous, 1, Author::User(ANA), d, body);
+        runs.push(m.run(vec![record]));
+        before = Some(end);
+    }
+    let frames: Vec<Vec<u8>> = runs.chunks(200).map(|runs| m.frame(runs)).collect();
+    let reads = fleet.sites[PARIS].store().reads();
+    m.visit(&mut fleet.sites[PARIS], now, &frames);
+    fleet.sites[PARIS].store().reads() - reads
+}
+
+#[test]
+#[ignore = "open: each change walks all that are concurrent with it"]
+fn concurrent_edits_are_quadratic() {
+    let (few, many) = (concurrent(100), concurrent(400));
+    assert!(many < few * 6, "reads");
+}
+
+/// Ana is spoken for by Paris alone by now; the member pins what was before, in a generation that follows none. Then its site
+/// is retired.
+#[test]
+#[ignore = "open: a site that is retired, or speaks for somebody no more, may pin what was before"]
+fn old_pins() {
+    let mut fleet = Fleet::new(4);
+    let d = fleet.ticket(PARIS, "lampe");
+    fleet.meet(PARIS, LYON);
+    let mut m = Member::of(&fleet, DAKAR);
+    fleet.sites[PARIS].trust_authority();
+    let now = fleet.now;
+    let mut ana = schema::authority::UserEntry::clone(&fleet.sites[PARIS].policy().unwrap().users[&ANA]);
+    ana.sites = vec![
+        schema::authority::SiteSelector::Site(fleet.id(PARIS)),
+        schema::authority::SiteSelector::Site(fleet.id(LYON)),
+    ];
+    ana.sites.sort_unstable();
+    fleet.sites[PARIS].say(now, &Body::User(ana)).unwrap();
+    let mut gone = common::site_entry(DAKAR);
+    gone.standing = schema::authority::Standing::Ended;
+    fleet.sites[PARIS].say(now, &Body::Site(gone)).unwrap();
+    while fleet.sites[PARIS].catch_up(now).unwrap() {}
+    fleet.meet(PARIS, LYON);
+    let (body, _) = change(&m, &base(&fleet, &d), OWN, &d, "title", "in Ana's name, by a retired site");
+    let (record, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), d, body);
+    let frame = m.frame(&[m.run(vec![record])]);
+    let mut oslo = Member::of(&fleet, OSLO);
+    oslo.visit(&mut fleet.sites[LYON], now, &[frame]);
+    fleet.meet(PARIS, LYON);
+    assert_eq!(shown(&fleet, PARIS, &d, "title").as_deref(), Some("lampe"));
+}
+
+/// A second birth of somebody's ticket, with a number of the member's own, by a member that speaks for the author.
+#[test]
+#[ignore = "open: whoever speaks for the author may give birth to a document a second time"]
+fn second_birth() {
+    let mut fleet = Fleet::new(4);
+    let (scope, now) = (fleet.scope(), fleet.now);
+    let mut edits = Edits::default();
+    edits.put("title", Value::Text("de Lyon".into()));
+    edits.put("structure", Value::Text(common::IT.to_string()));
+    edits.put("number", Value::Text("S1-7".into()));
+    let given = CommandName::Given(CommandId([5; 8]));
+    let (written, _) = fleet.sites[LYON]
+        .write(now, |batch| {
+            Ok(batch.command::<WriteError>(Author::User(ANA), given, scope, |command| {
+                command.create(DocKind::Ticket, None, &edits).map(drop)
+            }))
+        })
+        .unwrap();
+    let ticket = written.unwrap().docs[0];
+    fleet.meet(PARIS, LYON);
+    let honest = fleet.sites[LYON].generation();
+    let mut m = Member::of(&fleet, DAKAR);
+    let generation = (0..=255u8)
+        .map(|byte| GenerationId([byte; 16]))
+        .find(|generation| actor(&m.key.public(), generation, &ticket) > actor(&fleet.id(LYON), &honest, &ticket))
+        .unwrap();
+    let mut born = Automerge::new_with_encoding(automerge::TextEncoding::UnicodeCodePoint);
+    edits.put("number", Value::Text("S2-666".into()));
+    edits.put("title", Value::Text("du membre".into()));
+    let made = sync::docs::edit::change(&mut born, &actor(&m.key.public(), &generation, &ticket), &edits, true)
+        .unwrap()
+        .unwrap();
+    let body = made.raw_bytes().to_vec();
+    let entry = Entry {
+        doc: ticket,
+        genesis: Some(schema::record::Genesis::of(DocKind::Ticket, None)),
+        change: chunk_hash(&body).unwrap(),
+        length: body.len() as u32,
+    };
+    let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(given, Author::User(ANA)) };
+    let (record, _) = m.sealed(generation, Previous::First, 1, skeleton, vec![Some(body)]);
+    let frame = m.frame(&[m.run(vec![record])]);
+    m.visit(&mut fleet.sites[PARIS], now, &[frame]);
+    fleet.meet(PARIS, LYON);
+    let numbers = [PARIS, LYON].map(|site| shown(&fleet, site, &ticket, "number"));
+    assert_eq!(numbers, [Some("S1-7".to_owned()), Some("S1-7".to_owned())]);
+}

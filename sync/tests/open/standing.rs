@@ -1,0 +1,243 @@
+//! Which records stand, decide and count, where a log has forked or a key is revoked: each pair of sites hears the same in
+//! another order.
+
+use super::common::member::Member;
+use super::common::{ANA, Fleet};
+use super::*;
+use automerge::Automerge;
+use schema::author::Author;
+use schema::authority::Body;
+use schema::id::DocId;
+use schema::record::Previous;
+use sync::admission::RecordWithBodies;
+
+/// Who decides a change is compared when it arrives, with the names that were known then.
+#[test]
+#[ignore = "open: which copy decides a change hangs on the names that were known when it came"]
+fn two_forks_and_a_name() {
+    let (mut fleet, docs) = fleet_of(2);
+    let [d, e] = [docs[0], docs[1]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (common, first) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
+    let (y, _) = change(&m, &base(&fleet, &e), HELD, &e, "title", "y");
+    let (p, second) = m.record(HELD, Previous::Record(first.hash), 2, Author::User(ANA), d, x.clone());
+    let q = loop {
+        let (q, _) = multi(&mut m, HELD, Previous::Record(second.hash), 3, &[(d, x.clone()), (e, y.clone())]);
+        if name(&q) < name(&p) {
+            break q;
+        }
+    };
+    let (r, _) = empty(&mut m, HELD, Previous::Record(first.hash), 2, 8);
+    let (z, _) = empty(&mut m, HELD, Previous::Record(second.hash), 3, 9);
+    let (s, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
+    let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), d, s);
+    let (early, late) = (proof(&m, &p, &r), proof(&m, &q, &z));
+    let [one, all, s] =
+        [m.run(vec![common.clone()]), m.run(vec![common, p, q]), m.run(vec![s])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[all, s, late.clone(), early.clone()]);
+    m.visit(&mut fleet.sites[LYON], now, &[one, early, late]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
+
+/// A history behind a fork waits for an earlier record of the same *number*: only where it is held under that of its log.
+#[test]
+#[ignore = "open: earlier records of a log are found by the number of a store, which differs behind a fork"]
+fn earlier_by_number() {
+    let (mut fleet, docs) = fleet_of(1);
+    let d = docs[0];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let born = base(&fleet, &d);
+    // 1: on D, its body never comes. 2: an edit of D. 2': nothing.
+    let (never, _) = change(&m, &born, HELD, &d, "title", "never");
+    let (mut w, end) = m.record(HELD, Previous::First, 1, Author::User(ANA), d, never);
+    w.bodies = vec![None];
+    let (x, with_x) = change(&m, &born, HELD, &d, "title", "x");
+    let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (s, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
+    let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), d, s);
+    let fork = proof(&m, &p, &q);
+    let [first, both, s] = [m.run(vec![w.clone()]), m.run(vec![w, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
+    m.visit(&mut fleet.sites[LYON], now, &[first, fork]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
+
+/// "named-before" is asked by number.
+#[test]
+#[ignore = "open: earlier records of a log are found by the number of a store, which differs behind a fork"]
+fn named_before_by_number() {
+    let (mut fleet, docs) = fleet_of(3);
+    let [d, e, f] = [docs[0], docs[1], docs[2]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (x, _) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
+    // By another generation's actor: void wherever it is read.
+    let (wrong, _) = change(&m, &base(&fleet, &e), OWN, &e, "title", "wrong");
+    let (t, end) = multi(&mut m, HELD, Previous::First, 1, &[(d, x.clone()), (e, wrong)]);
+    let (y, with_y) = change(&m, &base(&fleet, &f), HELD, &f, "title", "y");
+    let (p, _) = multi(&mut m, HELD, Previous::Record(end.hash), 2, &[(d, x), (f, y)]);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (s, _) = change(&m, &with_y, OWN, &f, "urgency", "low");
+    let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), f, s);
+    let fork = proof(&m, &p, &q);
+    let [first, both, s] = [m.run(vec![t.clone()]), m.run(vec![t, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
+    m.visit(&mut fleet.sites[LYON], now, &[first, fork]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
+
+/// A standing record that is void for one of its entries counts as building on what its other entry depends on, but only
+/// where the document is judged as a whole after it.
+#[test]
+#[ignore = "open: a void record counts for what is tainted, only where something else has the document judged anew"]
+fn void_builder_counts_by_order() {
+    let (mut fleet, docs) = fleet_of(2);
+    let [d, e] = [docs[0], docs[1]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (common, end) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
+    let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (of_birth, _) = change(&m, &base(&fleet, &e), OWN, &e, "created_at", "1");
+    let (on_x, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
+    let (s, _) = multi(&mut m, OWN, Previous::First, 1, &[(e, of_birth), (d, on_x)]);
+    let fork = proof(&m, &p, &q);
+    let [first, both, s] =
+        [m.run(vec![common.clone()]), m.run(vec![common, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
+    m.visit(&mut fleet.sites[LYON], now, &[first, fork]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
+
+/// The same for the place that such a record claims.
+#[test]
+#[ignore = "open: a void record claims a place in a document"]
+fn void_claim_counts_by_order() {
+    let (mut fleet, docs) = fleet_of(2);
+    let [d, e] = [docs[0], docs[1]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    // 1: stands, void for E, claims the first place of its actor in D. 2: claims it too, and is built on.
+    let (of_birth, _) = change(&m, &base(&fleet, &e), HELD, &e, "created_at", "1");
+    let (claim, _) = change(&m, &base(&fleet, &d), HELD, &d, "impact", "high");
+    let (t, end) = multi(&mut m, HELD, Previous::First, 1, &[(e, of_birth), (d, claim)]);
+    let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
+    let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
+    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    // An honest edit on top, by a site at which the claim was void, and nothing forked yet.
+    let mut oslo = Member::of(&fleet, OSLO);
+    let (s, _) = change(&oslo, &with_x, HONEST, &d, "urgency", "low");
+    let (s, _) = oslo.record(HONEST, Previous::First, 1, Author::User(ANA), d, s);
+    let fork = proof(&m, &p, &q);
+    let both = m.frame(&[m.run(vec![t, p])]);
+    let s = oslo.frame(&[oslo.run(vec![s])]);
+    m.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&both));
+    oslo.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&s));
+    m.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&fork));
+    m.visit(&mut fleet.sites[LYON], now, &[fork]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    assert!(live && shown(&fleet, LYON, &d, "urgency").is_some());
+}
+
+fn revoke(fleet: &mut Fleet) {
+    let (dakar, now) = (fleet.id(DAKAR), fleet.now);
+    let paris = &mut fleet.sites[PARIS];
+    paris.trust_authority();
+    let cuts = paris.cuts_of(&dakar, None).unwrap();
+    paris.say(now, &Body::Revoke { site: dakar, cuts }).unwrap();
+    while paris.catch_up(now).unwrap() {}
+    let news = fleet.sites[PARIS].statements(0).unwrap();
+    fleet.sites[LYON].bootstrap(now, news).unwrap();
+    while fleet.sites[LYON].catch_up(now).unwrap() {}
+}
+
+/// Two histories: P is an edit, Q names the same change beside one that nobody can read, and is void. `q_first` says whose
+/// name is smaller.
+fn twins(
+    m: &mut Member,
+    fleet: &Fleet,
+    d: DocId,
+    e: DocId,
+    q_first: bool,
+) -> (RecordWithBodies, RecordWithBodies, RecordWithBodies, Automerge) {
+    let (common, end) = empty(m, HELD, Previous::First, 1, 1);
+    let (x, with_x) = change(m, &base(fleet, &d), HELD, &d, "title", "x");
+    let (wrong, _) = change(m, &base(fleet, &e), OWN, &e, "title", "wrong");
+    let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x.clone());
+    loop {
+        let (q, _) = multi(m, HELD, Previous::Record(end.hash), 2, &[(d, x.clone()), (e, wrong.clone())]);
+        if (name(&q) < name(&p)) == q_first {
+            return (common, p, q, with_x);
+        }
+    }
+}
+
+/// A cut covers P. Q decides the change by its name. Who hears Q and an honest edit first finds that one void for ever.
+#[test]
+#[ignore = "open: a void record behind a fork decides a change that a standing one names too"]
+fn void_copy_beyond_a_cut() {
+    let (mut fleet, docs) = fleet_of(2);
+    let [d, e] = [docs[0], docs[1]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (common, p, q, with_x) = twins(&mut m, &fleet, d, e, true);
+    let mut oslo = Member::of(&fleet, OSLO);
+    let (s, _) = change(&oslo, &with_x, HONEST, &d, "urgency", "low");
+    let (s, _) = oslo.record(HONEST, Previous::First, 1, Author::User(ANA), d, s);
+    let s = oslo.frame(&[oslo.run(vec![s])]);
+    let [with_p, with_q] = [m.run(vec![common.clone(), p]), m.run(vec![common, q])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[with_p]);
+    oslo.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&s));
+    m.visit(&mut fleet.sites[LYON], now, &[with_q]);
+    revoke(&mut fleet);
+    oslo.visit(&mut fleet.sites[LYON], now, &[s]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
+
+/// An honest record of two documents is void until a history with a smaller name comes; what builds on its other document
+/// stays void.
+#[test]
+#[ignore = "open: documents of a record that is void through another are not judged anew with it"]
+fn void_of_two_documents() {
+    let (mut fleet, docs) = fleet_of(3);
+    let [d, e, f] = [docs[0], docs[1], docs[2]];
+    let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
+    let (common, p, q, with_x) = twins(&mut m, &fleet, d, f, false);
+    let mut oslo = Member::of(&fleet, OSLO);
+    let (on_x, _) = change(&oslo, &with_x, HONEST, &d, "urgency", "low");
+    let (e1, with_e1) = change(&oslo, &base(&fleet, &e), HONEST, &e, "urgency", "low");
+    let (s, end) = multi(&mut oslo, HONEST, Previous::First, 1, &[(d, on_x), (e, e1)]);
+    let (e2, _) = change(&oslo, &with_e1, HONEST, &e, "impact", "high");
+    let (s2, _) = oslo.record(HONEST, Previous::Record(end.hash), 2, Author::User(ANA), e, e2);
+    let s = oslo.frame(&[oslo.run(vec![s, s2])]);
+    let [with_p, with_q] = [m.run(vec![common.clone(), p]), m.run(vec![common, q])].map(|run| m.frame(&[run]));
+    m.visit(&mut fleet.sites[PARIS], now, &[with_p]);
+    oslo.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&s));
+    m.visit(&mut fleet.sites[LYON], now, &[with_q]);
+    oslo.visit(&mut fleet.sites[LYON], now, &[s]);
+    mingle(&mut fleet);
+    let live = same(&fleet);
+    rebuilt(&mut fleet);
+    let made = same(&fleet);
+    assert!(live && made);
+}
