@@ -1,6 +1,9 @@
 //! The authority log at a replica: what its sequencer says, and what arrives.
 
-use schema::authority::{AuthorityRef, Body, Cut, Signed};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use schema::authority::{AuthorityRef, Body, Cut, MAX_ITEMS, Signed};
 use schema::codec::Canonical;
 use schema::id::{LogId, SiteId};
 use schema::identity::Secret;
@@ -14,8 +17,10 @@ use crate::docs::enrolments::note_uncopied;
 use crate::docs::standing::restand_site;
 use crate::docs::{all_docs, row};
 use crate::engine::Event;
+use crate::limits::MAX_CUTS_OF_SCOPE;
+use crate::store::log_index::LogState;
 use crate::store::rows::Wait;
-use crate::store::{Durability, Source, StoreError, Table, decode};
+use crate::store::{Durability, Reading, Source, StoreError, Table, decode};
 
 impl Replica {
     /// Whether this site may add to the authority log now. A sequencer that has just started may have been restored or
@@ -80,35 +85,53 @@ impl Replica {
         self.keep_statements(now, vec![signed])
     }
 
-    /// Where a site's logs would be cut if its key were revoked now (R18): at the last of its records held here, by
-    /// scope; of those no later than `until`, by the site's own clock. Linear in the records after that.
+    /// Where a site's logs would be cut if its key were revoked now (R18): at the last of its records held here of each chain
+    /// of generations, by scope; of those no later than `until`, by the site's own clock. Whoever has the key may begin a chain
+    /// of their own, which takes nothing away from another; of too many the longest logs are cut. Linear in the records after
+    /// that.
     pub fn cuts_of(&self, site: &SiteId, until: Option<Timestamp>) -> Result<Vec<Cut>, StoreError> {
-        let (reading, index) = (self.store.read()?, self.store.log_index());
-        let mut cuts = Vec::new();
-        for (scope, _) in index.scopes() {
-            let open = index.open_of(site, scope).filter(|log| log.seq > 0 && log.branch.is_none());
-            let mut end = open.max_by_key(|log| log.hlc).cloned().map(|log| (log.seq, log));
-            while let Some((seq, log)) = end {
-                let header = stored(&reading, log.no, seq)?.record.header;
-                if until.is_none_or(|until| header.hlc.timestamp() <= until) {
-                    let (generation, hash) = (log.id.generation, header.hash());
-                    cuts.push(Cut { scope: *scope, generation, seq, hash });
-                    break;
-                }
-                end = match header.previous {
-                    Previous::Record(_) => Some((seq - 1, log)),
-                    Previous::First => None,
-                    Previous::After(closing) => {
-                        let before = index.log(&reading, &LogId { generation: closing.generation, ..log.id })?;
-                        before
-                            .filter(|before| closing.seq > 0 && before.seq >= closing.seq)
-                            .map(|log| (closing.seq, log))
-                    }
-                };
+        let reading = self.store.read()?;
+        let mut cuts = BTreeSet::new();
+        for (scope, _) in self.store.log_index().scopes() {
+            let mut open: Vec<&LogState> =
+                self.store.log_index().open_of(site, scope).filter(|log| log.seq > 0).collect();
+            open.sort_by_key(|log| (Reverse(log.seq), log.no));
+            let of_scope = open.into_iter().filter(|log| log.branch.is_none() || self.was_held_first(log));
+            for log in of_scope.take(MAX_CUTS_OF_SCOPE) {
+                cuts.extend(self.cut_in(&reading, log, until)?);
             }
         }
-        cuts.sort_unstable();
-        Ok(cuts)
+        Ok(cuts.into_iter().take(MAX_ITEMS).collect())
+    }
+
+    /// Whether a history behind a fork is the one that was held before the proof came, and nothing took it up: what its site
+    /// issued again stands there.
+    fn was_held_first(&self, log: &LogState) -> bool {
+        let main = self.store.log_index().open(&log.signed_as());
+        main.is_some_and(|main| main.no == log.no && main.successors.is_empty())
+    }
+
+    /// Where the chain that ends with a log would be cut.
+    fn cut_in(&self, reading: &Reading, log: &LogState, until: Option<Timestamp>) -> Result<Option<Cut>, StoreError> {
+        let mut end = Some((log.seq, log.clone()));
+        while let Some((seq, log)) = end {
+            let header = stored(reading, log.no, seq)?.record.header;
+            if until.is_none_or(|until| header.hlc.timestamp() <= until) {
+                let generation = header.log.generation;
+                return Ok(Some(Cut { scope: log.id.scope, generation, seq, hash: header.hash() }));
+            }
+            end = match header.previous {
+                Previous::Record(_) => Some((seq - 1, log)),
+                Previous::First => None,
+                Previous::After(closing) => {
+                    let id = LogId { generation: closing.generation, ..log.id };
+                    let before = self.store.log_index().log(reading, &id)?;
+                    let before = before.filter(|before| closing.seq > 0 && before.seq >= closing.seq);
+                    before.map(|log| (closing.seq, log))
+                }
+            };
+        }
+        Ok(None)
     }
 
     /// Takes the first statements of an organisation: at `init`, or from an inviter.

@@ -5,11 +5,15 @@ use schema::author::Author;
 use schema::codec::Canonical as _;
 use schema::credential::{Credential, LoginSecrets, Share};
 use schema::doc::{Edits, Value};
-use schema::id::{DocId, GenerationId, SiteId, UserId};
+use schema::fork::{Branch, ForkProof};
+use schema::id::{CommandId, DocId, GenerationId, SiteId, UserId};
+use schema::identity::Purpose;
 use schema::record::{BodyKind, CommandName, OpaqueRef, Previous, Skeleton, actor};
 use schema::sealing::SealingSecret;
 use schema::time::Hlc;
+use sync::admission::RecordWithBodies;
 use sync::replica::{Alarm, Output, Replica};
+use sync::wire::{Message, encode};
 
 pub use super::raw::{End, Member};
 use super::{Fleet, site_entry};
@@ -61,6 +65,27 @@ impl Member {
         let mut after = base.clone();
         after.apply_changes([made]).unwrap();
         (body, after)
+    }
+
+    /// A record without effect, told from others by `word`.
+    pub fn empty(
+        &mut self,
+        generation: GenerationId,
+        previous: Previous,
+        seq: u64,
+        word: u8,
+    ) -> (RecordWithBodies, End) {
+        let skeleton = Skeleton::new(CommandName::Given(CommandId([word; 8])), Author::Site);
+        self.sealed(generation, previous, seq, skeleton, Vec::new())
+    }
+
+    /// A frame with the proof of a fork at these two records.
+    pub fn fork(&self, one: &RecordWithBodies, other: &RecordWithBodies) -> Vec<u8> {
+        let branch = |with: &RecordWithBodies| Branch {
+            headers: vec![with.record.header.clone()],
+            signature: self.key.sign(Purpose::Record, &with.record.hash().0),
+        };
+        encode(&Message::Fork(ForkProof::new(branch(one), branch(other))))
     }
 
     /// A frame with so many generations, every one closed by the next, each of which edits a ticket on top of the one before.

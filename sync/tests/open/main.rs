@@ -13,13 +13,11 @@ use common::member::{End, Member};
 use common::{ANA, Fleet};
 use schema::author::Author;
 use schema::doc::{Edits, Value};
-use schema::fork::{Branch, ForkProof, branch_name};
-use schema::id::{CommandId, DocId, GenerationId, LogId};
-use schema::identity::Purpose;
+use schema::fork::branch_name;
+use schema::id::{DocId, GenerationId, LogId};
 use schema::record::{CommandName, Entry, Previous, Skeleton, actor};
 use sync::admission::RecordWithBodies;
 use sync::change::chunk_hash;
-use sync::wire::{Message, encode};
 
 const PARIS: usize = 0;
 const LYON: usize = 1;
@@ -69,19 +67,6 @@ fn multi(
     let entries = parts.iter().map(entry).collect();
     let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, Author::User(ANA)) };
     by.sealed(generation, previous, seq, skeleton, parts.iter().map(|(_, body)| Some(body.clone())).collect())
-}
-
-fn empty(by: &mut Member, generation: GenerationId, previous: Previous, seq: u64, word: u8) -> (RecordWithBodies, End) {
-    let skeleton = Skeleton::new(CommandName::Given(CommandId([word; 8])), Author::Site);
-    by.sealed(generation, previous, seq, skeleton, Vec::new())
-}
-
-fn proof(by: &Member, one: &RecordWithBodies, other: &RecordWithBodies) -> Vec<u8> {
-    let branch = |with: &RecordWithBodies| Branch {
-        headers: vec![with.record.header.clone()],
-        signature: by.key.sign(Purpose::Record, &with.record.hash().0),
-    };
-    encode(&Message::Fork(ForkProof::new(branch(one), branch(other))))
 }
 
 fn name(of: &RecordWithBodies) -> LogId {

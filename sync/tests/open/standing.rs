@@ -18,7 +18,7 @@ fn two_forks_and_a_name() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
-    let (common, first) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (common, first) = m.empty(HELD, Previous::First, 1, 1);
     let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
     let (y, _) = change(&m, &base(&fleet, &e), HELD, &e, "title", "y");
     let (p, second) = m.record(HELD, Previous::Record(first.hash), 2, Author::User(ANA), d, x.clone());
@@ -28,11 +28,11 @@ fn two_forks_and_a_name() {
             break q;
         }
     };
-    let (r, _) = empty(&mut m, HELD, Previous::Record(first.hash), 2, 8);
-    let (z, _) = empty(&mut m, HELD, Previous::Record(second.hash), 3, 9);
+    let (r, _) = m.empty(HELD, Previous::Record(first.hash), 2, 8);
+    let (z, _) = m.empty(HELD, Previous::Record(second.hash), 3, 9);
     let (s, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
     let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), d, s);
-    let (early, late) = (proof(&m, &p, &r), proof(&m, &q, &z));
+    let (early, late) = (m.fork(&p, &r), m.fork(&q, &z));
     let [one, all, s] =
         [m.run(vec![common.clone()]), m.run(vec![common, p, q]), m.run(vec![s])].map(|run| m.frame(&[run]));
     m.visit(&mut fleet.sites[PARIS], now, &[all, s, late.clone(), early.clone()]);
@@ -58,10 +58,10 @@ fn earlier_by_number() {
     w.bodies = vec![None];
     let (x, with_x) = change(&m, &born, HELD, &d, "title", "x");
     let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
-    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (q, _) = m.empty(HELD, Previous::Record(end.hash), 2, 9);
     let (s, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
     let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), d, s);
-    let fork = proof(&m, &p, &q);
+    let fork = m.fork(&p, &q);
     let [first, both, s] = [m.run(vec![w.clone()]), m.run(vec![w, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
     m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
     m.visit(&mut fleet.sites[LYON], now, &[first, fork]);
@@ -85,10 +85,10 @@ fn named_before_by_number() {
     let (t, end) = multi(&mut m, HELD, Previous::First, 1, &[(d, x.clone()), (e, wrong)]);
     let (y, with_y) = change(&m, &base(&fleet, &f), HELD, &f, "title", "y");
     let (p, _) = multi(&mut m, HELD, Previous::Record(end.hash), 2, &[(d, x), (f, y)]);
-    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (q, _) = m.empty(HELD, Previous::Record(end.hash), 2, 9);
     let (s, _) = change(&m, &with_y, OWN, &f, "urgency", "low");
     let (s, _) = m.record(OWN, Previous::First, 1, Author::User(ANA), f, s);
-    let fork = proof(&m, &p, &q);
+    let fork = m.fork(&p, &q);
     let [first, both, s] = [m.run(vec![t.clone()]), m.run(vec![t, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
     m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
     m.visit(&mut fleet.sites[LYON], now, &[first, fork]);
@@ -107,14 +107,14 @@ fn void_builder_counts_by_order() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
-    let (common, end) = empty(&mut m, HELD, Previous::First, 1, 1);
+    let (common, end) = m.empty(HELD, Previous::First, 1, 1);
     let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
     let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
-    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (q, _) = m.empty(HELD, Previous::Record(end.hash), 2, 9);
     let (of_birth, _) = change(&m, &base(&fleet, &e), OWN, &e, "created_at", "1");
     let (on_x, _) = change(&m, &with_x, OWN, &d, "urgency", "low");
     let (s, _) = multi(&mut m, OWN, Previous::First, 1, &[(e, of_birth), (d, on_x)]);
-    let fork = proof(&m, &p, &q);
+    let fork = m.fork(&p, &q);
     let [first, both, s] =
         [m.run(vec![common.clone()]), m.run(vec![common, p]), m.run(vec![s])].map(|run| m.frame(&[run]));
     m.visit(&mut fleet.sites[PARIS], now, &[both, s, fork.clone()]);
@@ -139,12 +139,12 @@ fn void_claim_counts_by_order() {
     let (t, end) = multi(&mut m, HELD, Previous::First, 1, &[(e, of_birth), (d, claim)]);
     let (x, with_x) = change(&m, &base(&fleet, &d), HELD, &d, "title", "x");
     let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x);
-    let (q, _) = empty(&mut m, HELD, Previous::Record(end.hash), 2, 9);
+    let (q, _) = m.empty(HELD, Previous::Record(end.hash), 2, 9);
     // An honest edit on top, by a site at which the claim was void, and nothing forked yet.
     let mut oslo = Member::of(&fleet, OSLO);
     let (s, _) = change(&oslo, &with_x, HONEST, &d, "urgency", "low");
     let (s, _) = oslo.record(HONEST, Previous::First, 1, Author::User(ANA), d, s);
-    let fork = proof(&m, &p, &q);
+    let fork = m.fork(&p, &q);
     let both = m.frame(&[m.run(vec![t, p])]);
     let s = oslo.frame(&[oslo.run(vec![s])]);
     m.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&both));
@@ -177,7 +177,7 @@ fn twins(
     e: DocId,
     q_first: bool,
 ) -> (RecordWithBodies, RecordWithBodies, RecordWithBodies, Automerge) {
-    let (common, end) = empty(m, HELD, Previous::First, 1, 1);
+    let (common, end) = m.empty(HELD, Previous::First, 1, 1);
     let (x, with_x) = change(m, &base(fleet, &d), HELD, &d, "title", "x");
     let (wrong, _) = change(m, &base(fleet, &e), OWN, &e, "title", "wrong");
     let (p, _) = m.record(HELD, Previous::Record(end.hash), 2, Author::User(ANA), d, x.clone());
