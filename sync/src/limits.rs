@@ -113,5 +113,3 @@ pub const WAKE_AT_ONCE: usize = 16;
 pub const WAKE_QUEUE: usize = 256;
 /// Bytes of memory that redb may use as cache.
 pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
-/// Chains of generations of a revoked key that are cut in one scope: an honest site has one, or one more for each disk it lost.
-pub const MAX_CUTS_OF_SCOPE: usize = 32;

@@ -6,8 +6,8 @@ use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::fields::{FieldWriter, Fields};
 use crate::id::{GenerationId, RecordHash, ScopeId, SiteId, StructureId};
 
-/// The last record that stands of a revoked key in a chain of one scope (R18): the predecessors behind it stand too. What is
-/// in no chain that is cut stands not at all.
+/// The last record that stands of a revoked key in one scope (R18): the chain of predecessors behind it stands
+/// too, every other generation of the key is cut at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cut {
     /// The scope.
@@ -223,7 +223,11 @@ impl Body {
             5 => Self::Version(input.get(1, "schema version", |input| input.u32("schema version"))?),
             6 => {
                 let (site, cuts) = (input.value(1, "revoked key")?, input.list(2, MAX_ITEMS, "cuts")?);
-                Self::Revoke { site, cuts: sorted(cuts)? }
+                let cuts: Vec<Cut> = sorted(cuts)?;
+                if cuts.windows(2).any(|pair| pair[0].scope == pair[1].scope) {
+                    return Err(CodecError::Invalid { what: "two cuts of one scope" });
+                }
+                Self::Revoke { site, cuts }
             }
             7 => Self::HandOver {
                 base: input.value(1, "base")?,

@@ -45,7 +45,7 @@ pub struct Cuts(BTreeMap<(SiteId, ScopeId), Known>);
 /// What was worked out of a site in a scope, and from what.
 #[derive(Debug)]
 struct Known {
-    cuts: Vec<Cut>,
+    cut: Option<Cut>,
     changes: u64,
     walk: Walk,
 }
@@ -64,7 +64,7 @@ impl Cuts {
         let Some(revocation) = policy.and_then(|policy| policy.revoked.get(&log.site)) else {
             return Ok(forked);
         };
-        let known = self.known(writing, cuts_in(revocation, log), log)?;
+        let known = self.known(writing, cut_in(revocation, log), log)?;
         let name = writing.log_index().forks().name_of(no, seq).unwrap_or(*log);
         let stands = known.walk.limits.get(&name).is_some_and(|last| seq <= *last);
         // Who knows of the revocation asks the cut alone: what it covers stands whatever else the key signed.
@@ -84,22 +84,20 @@ impl Cuts {
             return append(writing);
         };
         // Where it ended must be known before anything is written: what ends elsewhere afterwards follows from both.
-        self.known(writing, cuts_in(revocation, log), log)?;
+        self.known(writing, cut_in(revocation, log), log)?;
         append(writing)?;
         let Some(known) = self.0.get_mut(&(log.site, log.scope)) else {
             return Ok(());
         };
         let brings = |other: &LogId, seq: u64| other == log && (first..=last).contains(&seq);
         // What is held stays where it is held, and so does what it follows: only these can lead elsewhere.
-        let awaits = |(cut, trail): (&Cut, &Trail)| {
-            !trail.holds_cut && cut.generation == log.generation && (first == 1 || brings(log, cut.seq))
-        };
-        if known.cuts.iter().zip(&known.walk.trails).any(awaits) {
-            let walk = Walk::from(writing, &known.cuts, log)?;
+        let cut = known.cut.as_ref().filter(|_| !known.walk.holds_cut);
+        if let Some(cut) = cut.filter(|cut| cut.generation == log.generation && (first == 1 || brings(log, cut.seq))) {
+            let walk = Walk::from(writing, Some(cut), log)?;
             restand_changed(writing, &known.walk.limits, &walk.limits)?;
             known.walk = walk;
-        } else {
-            for id in known.walk.go_on(writing, |other, seq| brings(other, seq))? {
+        } else if known.walk.end.is_some_and(|(other, seq, _)| brings(&other, seq)) {
+            for id in known.walk.go_on(writing)? {
                 restand_log(writing, &id)?;
             }
         }
@@ -109,14 +107,14 @@ impl Cuts {
     }
 
     /// What is known of a log's site in its scope, as of now.
-    fn known(&mut self, writing: &Writing<'_>, cuts: &[Cut], log: &LogId) -> Result<&Known, StoreError> {
+    fn known(&mut self, writing: &Writing<'_>, cut: Option<Cut>, log: &LogId) -> Result<&Known, StoreError> {
         let changes = writing.log_index().changes(&log.site, &log.scope);
-        let current = || Walk::from(writing, cuts, log).map(|walk| Known { cuts: cuts.to_vec(), changes, walk });
+        let current = || Walk::from(writing, cut.as_ref(), log).map(|walk| Known { cut, changes, walk });
         Ok(match self.0.entry((log.site, log.scope)) {
             Entry::Vacant(place) => place.insert(current()?),
             Entry::Occupied(place) => {
                 let known = place.into_mut();
-                if (known.changes, known.cuts.as_slice()) != (changes, cuts) {
+                if (known.changes, known.cut) != (changes, cut) {
                     *known = current()?;
                 }
                 known
@@ -125,26 +123,16 @@ impl Cuts {
     }
 }
 
-/// The cuts of a log's scope: they are sorted by scope.
-fn cuts_in<'r>(revocation: &'r Revocation, log: &LogId) -> &'r [Cut] {
-    let from = revocation.cuts.partition_point(|cut| cut.scope < log.scope);
-    let cuts = &revocation.cuts[from..];
-    &cuts[..cuts.partition_point(|cut| cut.scope == log.scope)]
+fn cut_in(revocation: &Revocation, log: &LogId) -> Option<Cut> {
+    revocation.cuts.iter().find(|cut| cut.scope == log.scope).copied()
 }
 
-/// The ways from the cuts back along the records that lead to it, through whatever histories hold them, and on along the
+/// The way from a cut back along the records that lead to it, through whatever histories hold them, and on along the
 /// generations that they follow. The sequencer signed the cut's hash, and with it every record before it: what stands is
 /// found by hashes, never by which history is called what.
 #[derive(Debug, Default)]
 struct Walk {
     limits: Limits,
-    /// One for each cut.
-    trails: Vec<Trail>,
-}
-
-/// The way from one cut.
-#[derive(Debug, Default)]
-struct Trail {
     /// Whether the cut's own record is held.
     holds_cut: bool,
     /// The record to which it leads next, which is not held; `None` if it leads no further.
@@ -153,66 +141,40 @@ struct Trail {
 
 impl Walk {
     /// The whole of it. Linear in the generations, and for one that forked in the open logs of its site.
-    fn from(writing: &Writing<'_>, cuts: &[Cut], log: &LogId) -> Result<Self, StoreError> {
+    fn from(writing: &Writing<'_>, cut: Option<&Cut>, log: &LogId) -> Result<Self, StoreError> {
         let mut walk = Self::default();
-        for cut in cuts {
-            let trail = walk.begin(writing, cut, log)?;
-            walk.trails.push(trail);
+        let Some(cut) = cut else {
+            return Ok(walk);
+        };
+        let main = LogId { generation: cut.generation, ..*log };
+        walk.end = Some((main, cut.seq, cut.hash));
+        walk.holds_cut = history_at(writing, &main, cut.seq, &cut.hash)?.is_some();
+        if !walk.holds_cut {
+            // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
+            let state = writing.log(&main)?.filter(|state| state.branch.is_none());
+            if state.as_ref().is_some_and(|state| state.seq >= cut.seq) {
+                walk.end = None;
+                return Ok(walk);
+            }
+            walk.limits.insert(main, cut.seq);
+            walk.end = state.filter(|state| state.seq > 0).map(|state| before(writing, &state)).transpose()?.flatten();
         }
-        walk.go_on(writing, |_, _| true)?;
+        walk.go_on(writing)?;
         Ok(walk)
     }
 
-    /// The way from a cut as far as its own record.
-    fn begin(&mut self, writing: &Writing<'_>, cut: &Cut, log: &LogId) -> Result<Trail, StoreError> {
-        let main = LogId { generation: cut.generation, ..*log };
-        if history_at(writing, &main, cut.seq, &cut.hash)?.is_some() {
-            return Ok(Trail { holds_cut: true, end: Some((main, cut.seq, cut.hash)) });
-        }
-        // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
-        let state = writing.log(&main)?.filter(|state| state.branch.is_none());
-        if state.as_ref().is_some_and(|state| state.seq >= cut.seq) {
-            return Ok(Trail::default());
-        }
-        self.reaches(main, cut.seq);
-        let end = state.filter(|state| state.seq > 0).map(|state| before(writing, &state)).transpose()?.flatten();
-        Ok(Trail { holds_cut: false, end })
-    }
-
-    /// A history stands as far as this at least. `false` if something of it did before.
-    fn reaches(&mut self, id: LogId, seq: u64) -> bool {
-        match self.limits.entry(id) {
-            Entry::Vacant(place) => {
-                place.insert(seq);
-                true
-            }
-            Entry::Occupied(mut place) => {
-                let furthest = seq.max(*place.get());
-                place.insert(furthest);
-                false
-            }
-        }
-    }
-
-    /// Goes on where `is_new` of the record that comes next, as far as what it leads to is held, and says which histories it
-    /// came through. Linear in those.
-    fn go_on(&mut self, writing: &Writing<'_>, is_new: impl Fn(&LogId, u64) -> bool) -> Result<Vec<LogId>, StoreError> {
+    /// Goes on as far as what it leads to is held, and says which histories it came through. Linear in those.
+    fn go_on(&mut self, writing: &Writing<'_>) -> Result<Vec<LogId>, StoreError> {
         let mut passed = Vec::new();
-        for at in 0..self.trails.len() {
-            let mut end = self.trails[at].end.filter(|(log, seq, _)| is_new(log, *seq));
-            if end.is_none() {
-                continue;
-            }
-            // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
-            while let Some((log, seq, hash)) = end {
-                let Some(state) = history_at(writing, &log, seq, &hash)? else {
-                    break;
-                };
-                passed.push(state.id);
-                // What names itself in a circle leads no further, and where another way came through, that leads on.
-                end = if self.reaches(state.id, seq) { before(writing, &state)? } else { None };
-            }
-            self.trails[at].end = end;
+        // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
+        while let Some((log, seq, hash)) = self.end {
+            let Some(state) = history_at(writing, &log, seq, &hash)? else {
+                break;
+            };
+            passed.push(state.id);
+            // What names itself in a circle leads no further.
+            let is_circle = self.limits.insert(state.id, seq).is_some();
+            self.end = if is_circle { None } else { before(writing, &state)? };
         }
         Ok(passed)
     }
@@ -270,7 +232,7 @@ pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), Stor
 /// Where a revoked site's records end in a scope, before something is written that may change it.
 #[derive(Debug)]
 pub struct Before {
-    cuts: Vec<Cut>,
+    cut: Option<Cut>,
     log: LogId,
     limits: Limits,
 }
@@ -281,14 +243,14 @@ impl Before {
         let Some(revocation) = policy.revoked.get(&log.site) else {
             return Ok(None);
         };
-        let cuts = cuts_in(revocation, log).to_vec();
-        let limits = Walk::from(writing, &cuts, log)?.limits;
-        Ok(Some(Self { cuts, log: *log, limits }))
+        let cut = cut_in(revocation, log);
+        let limits = Walk::from(writing, cut.as_ref(), log)?.limits;
+        Ok(Some(Self { cut, log: *log, limits }))
     }
 
     /// Has those logs looked at again that end elsewhere now. Linear as the walk from the cut.
     pub fn restand(self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
-        let after = Walk::from(writing, &self.cuts, &self.log)?.limits;
+        let after = Walk::from(writing, self.cut.as_ref(), &self.log)?.limits;
         restand_changed(writing, &self.limits, &after)
     }
 }

@@ -1,9 +1,8 @@
 //! The authority log at a replica: what its sequencer says, and what arrives.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use schema::authority::{AuthorityRef, Body, Cut, MAX_ITEMS, Signed};
+use schema::authority::{AuthorityRef, Body, Cut, Signed};
 use schema::codec::Canonical;
 use schema::id::{LogId, SiteId};
 use schema::identity::Secret;
@@ -17,7 +16,6 @@ use crate::docs::enrolments::note_uncopied;
 use crate::docs::standing::restand_site;
 use crate::docs::{all_docs, row};
 use crate::engine::Event;
-use crate::limits::MAX_CUTS_OF_SCOPE;
 use crate::store::log_index::LogState;
 use crate::store::rows::Wait;
 use crate::store::{Durability, Reading, Source, StoreError, Table, decode};
@@ -85,53 +83,71 @@ impl Replica {
         self.keep_statements(now, vec![signed])
     }
 
-    /// Where a site's logs would be cut if its key were revoked now (R18): at the last of its records held here of each chain
-    /// of generations, by scope; of those no later than `until`, by the site's own clock. Whoever has the key may begin a chain
-    /// of their own, which takes nothing away from another; of too many the longest logs are cut. Linear in the records after
-    /// that.
+    /// Where a site's logs would be cut if its key were revoked now (R18): in each scope at the last of its records held here;
+    /// of those no later than `until`, by the site's own clock. Of several chains of generations that of which most is held is
+    /// cut: whoever stole the key may begin one of their own. Linear in the records after that, and in the generations.
     pub fn cuts_of(&self, site: &SiteId, until: Option<Timestamp>) -> Result<Vec<Cut>, StoreError> {
-        let reading = self.store.read()?;
-        let mut cuts = BTreeSet::new();
-        for (scope, _) in self.store.log_index().scopes() {
-            let mut open: Vec<&LogState> =
-                self.store.log_index().open_of(site, scope).filter(|log| log.seq > 0).collect();
-            open.sort_by_key(|log| (Reverse(log.seq), log.no));
-            let of_scope = open.into_iter().filter(|log| log.branch.is_none() || self.was_held_first(log));
-            for log in of_scope.take(MAX_CUTS_OF_SCOPE) {
-                cuts.extend(self.cut_in(&reading, log, until)?);
+        let (reading, index) = (self.store.read()?, self.store.log_index());
+        let mut cuts = Vec::new();
+        for (scope, _) in index.scopes() {
+            let mut chains = Vec::new();
+            for log in index.open_of(site, scope).filter(|log| log.seq >= log.from()) {
+                if log.branch.is_none() || self.was_held_first(log) {
+                    chains.extend(self.chain(&reading, log, until)?);
+                }
             }
+            cuts.extend(chains.into_iter().max().map(|(_, cut)| cut));
         }
-        Ok(cuts.into_iter().take(MAX_ITEMS).collect())
+        cuts.sort_unstable();
+        Ok(cuts)
     }
 
-    /// Whether a history behind a fork is the one that was held before the proof came, and nothing took it up: what its site
-    /// issued again stands there.
+    /// Whether a history behind a fork is the one that was held before the proof came, and nothing took the log up: what its
+    /// site issued again stands there.
     fn was_held_first(&self, log: &LogState) -> bool {
         let main = self.store.log_index().open(&log.signed_as());
         main.is_some_and(|main| main.no == log.no && main.successors.is_empty())
     }
 
-    /// Where the chain that ends with a log would be cut.
-    fn cut_in(&self, reading: &Reading, log: &LogState, until: Option<Timestamp>) -> Result<Option<Cut>, StoreError> {
-        let mut end = Some((log.seq, log.clone()));
+    /// Where the chain of generations that ends with a log would be cut, and how many records of it would stand.
+    fn chain(
+        &self,
+        reading: &Reading,
+        log: &LogState,
+        until: Option<Timestamp>,
+    ) -> Result<Option<(u64, Cut)>, StoreError> {
+        let (mut end, mut found, mut stand) = (Some((log.seq, log.clone())), None, 0u64);
+        let mut passed = BTreeSet::new();
         while let Some((seq, log)) = end {
             let header = stored(reading, log.no, seq)?.record.header;
-            if until.is_none_or(|until| header.hlc.timestamp() <= until) {
+            if found.is_none() && until.is_none_or(|until| header.hlc.timestamp() <= until) {
                 let generation = header.log.generation;
-                return Ok(Some(Cut { scope: log.id.scope, generation, seq, hash: header.hash() }));
+                found = Some(Cut { scope: log.id.scope, generation, seq, hash: header.hash() });
             }
-            end = match header.previous {
-                Previous::Record(_) => Some((seq - 1, log)),
-                Previous::First => None,
-                Previous::After(closing) => {
+            // From there on only the first record of each log says something new.
+            let (first, previous) = match found.is_some() {
+                true => (log.from(), stored(reading, log.no, log.from())?.record.header.previous),
+                false => (seq, header.previous),
+            };
+            stand += if found.is_some() { seq - first + 1 } else { 0 };
+            end = match previous {
+                Previous::Record(_) if first > log.from() => Some((first - 1, log)),
+                // A history goes on before the fork.
+                Previous::Record(_) => {
+                    let main = self.store.log_index().log(reading, &log.signed_as())?;
+                    main.filter(|main| main.branch.is_none() && main.seq >= first - 1).map(|main| (first - 1, main))
+                }
+                // What names itself in a circle leads no further.
+                Previous::After(closing) if passed.insert(closing.generation) => {
                     let id = LogId { generation: closing.generation, ..log.id };
                     let before = self.store.log_index().log(reading, &id)?;
                     let before = before.filter(|before| closing.seq > 0 && before.seq >= closing.seq);
                     before.map(|log| (closing.seq, log))
                 }
+                Previous::First | Previous::After(_) => None,
             };
         }
-        Ok(None)
+        Ok(found.map(|cut| (stand, cut)))
     }
 
     /// Takes the first statements of an organisation: at `init`, or from an inviter.
