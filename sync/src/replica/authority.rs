@@ -141,7 +141,7 @@ impl Replica {
                 Previous::After(closing) if passed.insert(closing.generation) => {
                     let id = LogId { generation: closing.generation, ..log.id };
                     let before = self.store.log_index().log(reading, &id)?;
-                    let before = before.filter(|before| closing.seq > 0 && before.seq >= closing.seq);
+                    let before = before.filter(|before| (before.from()..=before.seq).contains(&closing.seq));
                     before.map(|log| (closing.seq, log))
                 }
                 Previous::First | Previous::After(_) => None,
