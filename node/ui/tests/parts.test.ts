@@ -5,6 +5,7 @@ import type { Peer, Sync } from '../src/api/types';
 import { cable, middle, path, severed } from '../src/stage/curve';
 import { frameAddress, homeOf } from '../src/stage/frames';
 import { linkState, toSend } from '../src/sync/words';
+import { arrival } from '../src/tickets/arrival';
 import { columns } from '../src/tickets/columns';
 import { kept } from '../src/tickets/settle';
 import { into, slice } from '../src/tickets/window';
@@ -29,6 +30,17 @@ describe('the state of the links', () => {
   it('counts a change that waits for two sites once', () => {
     expect(toSend(sync([peer('Dakar', { to_send: 37 }), peer('Montréal', { to_send: 30 })]))).toBe(37);
     expect(toSend(sync([]))).toBe(0);
+  });
+});
+
+describe('where a ticket has arrived', () => {
+  const at = (...states: string[]) => arrival({ sites: states.map((state, n) => ({ code: `S${n}`, name: `S${n}`, state })) });
+  it('counts this site without naming it', () => {
+    expect(at()).toEqual({ kind: 'here' });
+    expect(at('has'), 'the other one of two sites').toEqual({ kind: 'everywhere' });
+    expect(at('has', 'has')).toEqual({ kind: 'everywhere' });
+    expect(at('waiting', 'has', 'unknown')).toEqual({ kind: 'some', has: ['S1'], waiting: ['S0'], unknown: ['S2'] });
+    expect(at('unknown')).toEqual({ kind: 'some', has: [], waiting: [], unknown: ['S0'] });
   });
 });
 
