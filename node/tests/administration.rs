@@ -409,6 +409,11 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
         assert_eq!(seen["tainted"], json!([{ "field": "title", "before": "lampe", "label": "lampe" }]));
         assert_eq!(shows(node, &born).0, 404, "a ticket that a revoked key opened later is not there");
     }
+    let (_, sites, _) = as_ana(&first, "GET", "/api/v1/sites", None);
+    let codes: Vec<&Value> = sites["items"].as_array().unwrap().iter().map(|site| &site["code"]).collect();
+    assert_eq!(codes.len(), 2, "nobody chooses a site that is no more: {codes:?}");
+    let (status, of_dakar, _) = as_ana(&first, "GET", "/api/v1/tickets?site=DAK", None);
+    assert_eq!((status, &of_dakar["total"]), (200, &json!(0)), "its code can still be asked for: {of_dakar}");
     let third = Node::start(dakar);
     eventually("dakar hears that its key is revoked", || shows(&third, &born).0 == 404);
     let (status, refused, _) = as_ana(&third, "POST", "/api/v1/tickets", ticket("encore"));

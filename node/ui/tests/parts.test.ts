@@ -7,6 +7,7 @@ import { frameAddress, homeOf } from '../src/stage/frames';
 import { linkState, toSend } from '../src/sync/words';
 import { arrival } from '../src/tickets/arrival';
 import { columns } from '../src/tickets/columns';
+import { places } from '../src/tickets/places';
 import { kept } from '../src/tickets/settle';
 import { into, slice } from '../src/tickets/window';
 
@@ -41,6 +42,13 @@ describe('where a ticket has arrived', () => {
     expect(at('has', 'has')).toEqual({ kind: 'everywhere' });
     expect(at('waiting', 'has', 'unknown')).toEqual({ kind: 'some', has: ['S1'], waiting: ['S0'], unknown: ['S2'] });
     expect(at('unknown')).toEqual({ kind: 'some', has: [], waiting: [], unknown: ['S0'] });
+  });
+});
+
+describe('the places to narrow a list to', () => {
+  it('name a code once, also where a machine took the place of another', () => {
+    const sites = [{ id: 'a', code: 'DAK', name: 'Dakar' }, { id: 'b', code: 'PAR', name: 'Paris' }, { id: 'c', code: 'DAK', name: 'Dakar' }];
+    expect(places(sites)).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
   });
 });
 

@@ -90,7 +90,7 @@ export interface Sync {
 }
 
 export interface Held { id: string; site: Place; author?: Ref | null; at: string; state: string; reason: string; label?: string | null }
-export interface Link { site: Place; up: boolean }
+export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;
 
