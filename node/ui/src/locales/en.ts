@@ -357,6 +357,36 @@ export const en = {
       happened: 'The rules of the organisation do not allow this.',
       todo: 'Ask an administrator.',
     }),
+    'SITE-REVOKED': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The key of this site is revoked: what is written here counts nowhere any more.',
+      todo: 'Copy what you typed, work at another site, and tell your administrator.',
+    }),
+    'SEQUENCER-UNHEARD': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This site has just started and has heard no other site yet; others may know more.',
+      todo: 'Try again when a link is back. If there is no other site, your administrator says so with: archipel sequencer confirm.',
+    }),
+    'NOT-SEQUENCER': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'Only the main site of the organisation can do this.',
+      todo: 'Do it there.',
+    }),
+    'ADDRESS-UNKNOWN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'There is nothing at this address; the page may be of another version than the desk.',
+      todo: 'Check the address, or load the page again: your drafts stay.',
+    }),
+    'METHOD-UNKNOWN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This desk cannot do that; the page may be of another version.',
+      todo: 'Load the page again; your drafts stay. If it comes back, quote the code.',
+    }),
+    'ORIGIN-FOREIGN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The request came from a page that is not this desk’s.',
+      todo: 'Open the desk at its own address and try again.',
+    }),
     'SITE-FAULT': (_: Params) => ({
       safe: 'What was saved before is safe.',
       happened: 'Something failed inside the desk.',

@@ -356,6 +356,36 @@ export const fr: typeof en = {
       happened: 'Les règles de l’organisation ne le permettent pas.',
       todo: 'Demandez à un administrateur.',
     }),
+    'SITE-REVOKED': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part.',
+      todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'SEQUENCER-UNHEARD': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce site vient de démarrer et n’a encore eu de nouvelles d’aucun autre\u00a0; les autres en savent peut-être plus.',
+      todo: 'Réessayez au retour d’une liaison. S’il n’y a pas d’autre site, votre administrateur le dit par\u00a0: archipel sequencer confirm.',
+    }),
+    'NOT-SEQUENCER': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Seul le site principal de l’organisation peut le faire.',
+      todo: 'Faites-le là-bas.',
+    }),
+    'ADDRESS-UNKNOWN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Il n’y a rien à cette adresse\u00a0; la page est peut-être d’une autre version que le bureau.',
+      todo: 'Vérifiez l’adresse, ou rechargez la page\u00a0: vos brouillons restent.',
+    }),
+    'METHOD-UNKNOWN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce bureau ne sait pas faire cela\u00a0; la page est peut-être d’une autre version.',
+      todo: 'Rechargez la page\u00a0: vos brouillons restent. Si cela revient, citez le code.',
+    }),
+    'ORIGIN-FOREIGN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'La demande est venue d’une page qui n’est pas celle de ce bureau.',
+      todo: 'Ouvrez le bureau à sa propre adresse et réessayez.',
+    }),
     'SITE-FAULT': (_) => ({
       safe: 'Ce qui était enregistré est en sûreté.',
       happened: 'Quelque chose a échoué dans le bureau.',
