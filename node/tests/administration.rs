@@ -419,6 +419,13 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let (status, refused, _) = as_ana(&third, "POST", "/api/v1/tickets", ticket("encore"));
     assert_eq!((status, &refused["code"]), (409, &json!("SITE-REVOKED")), "it writes no more: {refused}");
     assert!(done(dakar, "held list", "").contains("beyond-cut"), "and names what was held");
+    let (_, seen, _) = as_ana(&third, "GET", "/api/v1/sync", None);
+    let codes: Vec<&Value> = seen["alarms"].as_array().unwrap().iter().map(|alarm| &alarm["code"]).collect();
+    assert_eq!((codes, &seen["ended"]), (vec![&json!("SITE-REVOKED")], &json!("revoked")), "whoever works there hears");
+    assert!(!seen["alarms"][0]["at"].as_str().unwrap().starts_with("1970"), "since when: {seen}");
+    let mut metrics = ureq::get(format!("http://{}/metrics", third.address)).call().unwrap();
+    let counted = metrics.body_mut().read_to_string().unwrap();
+    assert!(counted.contains("archipel_alarms{code=\"SITE-REVOKED\"} 1"), "so does who watches: {counted}");
 
     let listed = done(&paris, "held list", "");
     let lines: Vec<&str> = listed.lines().collect();

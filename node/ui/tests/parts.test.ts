@@ -28,6 +28,11 @@ describe('the state of the links', () => {
     expect(linkState(sync([via, peer('Montréal'), peer('Lagos', cut)]))).toEqual({ kind: 'some', cut: ['Lagos'], via: [{ site: 'Dakar', via: 'Montréal' }] });
   });
 
+  it('promises nothing at a site that is in the organisation no more', () => {
+    expect(linkState({ ...sync([], '14:02'), ended: 'revoked' })).toEqual({ kind: 'ended', how: 'revoked' });
+    expect(linkState({ ...sync([peer('Dakar', cut)], '14:02'), ended: 'retired' })).toEqual({ kind: 'ended', how: 'retired' });
+  });
+
   it('counts a change that waits for two sites once', () => {
     expect(toSend(sync([peer('Dakar', { to_send: 37 }), peer('Montréal', { to_send: 30 })]))).toBe(37);
     expect(toSend(sync([]))).toBe(0);

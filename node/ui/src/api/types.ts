@@ -83,6 +83,7 @@ export interface Alarm { code: string; params: Params; at: string; words?: strin
 export interface Sync {
   site: Place;
   alone_since?: string | null;
+  ended?: 'revoked' | 'retired' | null;
   peers: Peer[];
   alarms: Alarm[];
   held: number;

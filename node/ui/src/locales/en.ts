@@ -42,6 +42,7 @@ export const en = {
   link: {
     all: 'Linked to all sites',
     single: 'The only site',
+    ended: { revoked: 'Key revoked', retired: 'Site given up' },
     alone: (time: string) => `Alone since ${time}`,
     cut: (sites: string) => `${sites}: link down`,
     via: (site: string, via: string) => `${site} via ${via}`,
@@ -55,6 +56,10 @@ export const en = {
     title: 'Links between sites',
     here: (site: string) => `You are at ${site}`,
     alone: (time: string) => `Alone since ${time}. Everything goes on here; it is sent when a link is back.`,
+    ended: {
+      revoked: 'The key of this site is revoked. What is written here counts nowhere, and nothing is sent or received any more.',
+      retired: 'This site was given up, or another took its place. Nothing is sent or received here any more.',
+    },
     all_well: 'Everything is sent and received.',
     direct: 'Linked directly',
     relayed: 'Linked through a relay',
@@ -112,6 +117,8 @@ export const en = {
       `A machine that was set back gave one number to several tickets. The newer ones carry letters: ${p.numbers ?? ''}. All are here; tell whoever knows the old number.`,
     'KIT-UNCONFIRMED': (_: Params) =>
       'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Type the fingerprint that stands on it: archipel kit confirm.',
+    'SITE-REVOKED': (_: Params) =>
+      'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>

@@ -43,6 +43,7 @@ export const fr: typeof en = {
   link: {
     all: 'Relié à tous les sites',
     single: 'Seul site',
+    ended: { revoked: 'Clé révoquée', retired: 'Site abandonné' },
     alone: (time) => `Seul depuis ${time}`,
     cut: (sites) => `${sites}\u00a0: coupure`,
     via: (site, via) => `${site} via ${via}`,
@@ -56,6 +57,10 @@ export const fr: typeof en = {
     title: 'Liaisons entre sites',
     here: (site) => `Vous êtes à ${site}`,
     alone: (time) => `Seul depuis ${time}. Tout continue ici\u00a0; l’envoi se fera au retour d’une liaison.`,
+    ended: {
+      revoked: 'La clé de ce site est révoquée. Ce qui s’écrit ici ne compte nulle part, et plus rien n’est envoyé ni reçu.',
+      retired: 'Ce site a été abandonné, ou un autre a pris sa place. Plus rien n’est envoyé ni reçu ici.',
+    },
     all_well: 'Tout est envoyé et reçu.',
     direct: 'Liaison directe',
     relayed: 'Liaison par un relais',
@@ -114,6 +119,8 @@ export const fr: typeof en = {
       `Une machine ramenée à un état antérieur a donné le même numéro à plusieurs tickets. Les plus récents portent des lettres\u00a0: ${p.numbers ?? ''}. Tous sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
     'KIT-UNCONFIRMED': (_) =>
       'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Tapez l’empreinte qui y figure\u00a0: archipel kit confirm.',
+    'SITE-REVOKED': (_) =>
+      'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
