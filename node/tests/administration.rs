@@ -83,7 +83,11 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     done(&paris, "user disable --login tom", "");
     let took = out_after(&node, &session);
     assert!(took < OUT, "a session ends within a second of the news: {took:?}");
-    assert_eq!(log_in(&node, "tom").0, 401, "and no new one begins");
+    let given = |password: &str| json!({ "login": "tom", "password": password });
+    let answer = |password: &str| ask(&node, "POST", "/api/v1/sessions", None, Some(&given(password)));
+    let (status, refused, _) = answer(PASSWORD);
+    assert_eq!((status, &refused["code"]), (401, &json!("LOGIN-WRONG")), "and no new one begins");
+    assert_eq!(answer("not-the-password").1, refused, "nothing tells that the password was right");
 
     done(&paris, "user enable --login tom", "");
     assert_eq!(log_in(&node, "tom").0, 201);
