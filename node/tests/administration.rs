@@ -75,6 +75,17 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     let temp = TestFolder::new("people");
     let paris = temp.founded("paris");
     let node = Node::start(&paris);
+    let add = |more: &str, password: &str| {
+        let arguments = format!("user add --login tom --name Tom {more}");
+        run(&paris, &arguments.split(' ').collect::<Vec<_>>(), password.as_bytes())
+    };
+    add("--role technician", "hunter2-x").refused("PASSWORD-SHORT", "as `password` says it");
+    let output = add("--role technician --site ZZZ", PASSWORD);
+    output.refused("FIELD-INVALID", "no such site");
+    assert!(output.err.contains("sites") && !output.err.contains('{'), "in words: {}", output.err);
+    let output = add("--role king", PASSWORD);
+    output.refused("BODY-FORM", "no such role");
+    assert!(output.err.contains("king") && !output.err.contains('{'), "in words: {}", output.err);
     done(&paris, "user add --login tom --name Tom --role technician --structure IT", PASSWORD);
     let (status, session) = log_in(&node, "tom");
     assert_eq!(status, 201, "who was enrolled may log in at once");

@@ -110,11 +110,37 @@ pub(super) struct Answered {
 
 impl std::fmt::Display for Answered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let detail = match &self.params["detail"] {
-            Value::String(detail) => Some(detail.clone()),
-            _ => self.params.as_object().filter(|params| !params.is_empty()).map(|_| self.params.to_string()),
-        };
-        f.write_str(&shown([&self.safe, &self.happened, &self.todo], &self.code, detail.as_deref()))
+        f.write_str(&shown([&self.safe, &self.happened, &self.todo], &self.code, self.detail().as_deref()))
+    }
+}
+
+impl Answered {
+    /// What exactly is wrong, as people read it; `None` if the answer says no more than its words do.
+    fn detail(&self) -> Option<String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if let (Value::String(field), Value::String(why)) = (&self.params["field"], &self.params["why"]) {
+            return Some(misfit(field, why));
+        }
+        match (&self.params["detail"], self.params.as_object()) {
+            (Value::String(detail), _) => Some(detail.clone()),
+            (_, Some(params)) if !params.is_empty() => {
+                let told = params.iter().map(|(name, value)| format!("{name}: {}", text(value)));
+                Some(told.collect::<Vec<_>>().join("\n"))
+            }
+            (_, _) => None,
+        }
+    }
+}
+
+/// How a value does not fit its field, from the reason that the node gives in one word.
+fn misfit(field: &str, why: &str) -> String {
+    let limit = why.strip_prefix("TooLong(").and_then(|rest| rest.strip_suffix(')'));
+    match (why, limit) {
+        ("Unknown", _) => format!("What is given as {field} is not known here, or not written as it must be."),
+        ("Empty", _) => format!("Nothing is given as {field}."),
+        ("TooLong", _) => format!("What is given as {field} is too long."),
+        (_, Some(limit)) => format!("What is given as {field} is longer than {limit} characters."),
+        (_, None) => format!("What is given as {field} does not fit: {why}."),
     }
 }
 
@@ -374,4 +400,28 @@ pub(super) fn import(folder: &Folder, path: &Path, until: Option<u64>) -> anyhow
         eprintln!("archipel: {skipped} rows were skipped; `skipped` in the report names them by line");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(params: Value) -> Option<String> {
+        let (code, safe) = ("CODE".to_owned(), String::new());
+        Answered { code, safe, happened: String::new(), todo: String::new(), params }.detail()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_words_and_never_as_json() {
+        let field = |why: &str| told(json!({ "field": "sites", "why": why })).unwrap();
+        for why in ["Unknown", "Empty", "TooLong", "TooLong(200)", "Odd"] {
+            let sentence = field(why);
+            assert!(sentence.contains("sites") && sentence.ends_with('.'), "{sentence}");
+            assert!(!sentence.contains(['{', '"', '(']), "{sentence}");
+        }
+        assert!(field("TooLong(200)").contains("200 characters"));
+        assert_eq!(told(json!({ "detail": "the last admin stays" })).unwrap(), "the last admin stays");
+        assert_eq!(told(json!({ "seconds": 3, "rule": "role-may-not" })).unwrap(), "rule: role-may-not\nseconds: 3");
+        assert_eq!((told(json!({})), told(Value::Null)), (None, None));
+    }
 }
