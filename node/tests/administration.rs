@@ -91,7 +91,7 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     assert_eq!(status, 201, "who was enrolled may log in at once");
     assert!(is_in(&node, &session));
 
-    done(&paris, "user disable --login tom", "");
+    assert_eq!(done(&paris, "user disable --login tom", ""), "tom may not log in any more.");
     let took = out_after(&node, &session);
     assert!(took < OUT, "a session ends within a second of the news: {took:?}");
     let given = |password: &str| json!({ "login": "tom", "password": password });
@@ -414,7 +414,7 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     done(&paris, "sequencer confirm", "");
     run(&paris, &["site", "revoke", "--code", "PAR"], b"").refused("RULE-REFUSED", "the site itself");
     run(&paris, &["site", "revoke", "--code", "DAK", "--until", "soon"], b"").refused("FIELD-INVALID", "no time");
-    done(&paris, "site revoke --code DAK", "");
+    assert!(done(&paris, "site revoke --code DAK", "").starts_with("The key of DAK (dakar) is revoked"));
     let second = Node::start(lyon);
     eventually("paris hears what lyon holds", || shows(&first, &plain).1["impact"] == "high");
     eventually("lyon hears of the revocation", || shows(&second, &born).0 == 404);
@@ -452,11 +452,11 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let (status, seen, _) = shows(&first, &adopted);
     assert_eq!((status, &seen["title"]), (200, &json!("ne trop tard")), "said again by whoever adopted it");
     assert!(seen["number"].as_str().unwrap().starts_with("PAR-"), "under a number of theirs: {seen}");
-    assert_eq!(done(&paris, "held list", ""), "", "and no longer listed");
+    assert_eq!(done(&paris, "held list", ""), "No change is held.", "and no longer listed");
     eventually("lyon hears of it", || shows(&second, &adopted).0 == 200);
     let listed = done(lyon, "held list", "");
     done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
-    assert_eq!(done(lyon, "held list", ""), "", "each site clears its own list");
+    assert_eq!(done(lyon, "held list", ""), "No change is held.", "each site clears its own list");
 }
 
 /// Opens tickets under one number in a folder whose node is stopped, as a machine does that was set back without a trace.
@@ -513,4 +513,8 @@ fn the_page_and_the_metrics_name_every_alarm() {
     assert!(numbers.iter().all(|number| number.starts_with("PAR-7-")), "{numbers:?}");
     let by_code = ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1", "archipel_alarms{code=\"NUMBER-TWICE\"} 1"];
     assert_eq!(counted(&node), by_code, "whoever watches the metrics alone hears of them too");
+
+    let confirmed = done(&paris, &format!("kit confirm {}", temp.kit("paris").1), "");
+    assert!(confirmed.contains("is confirmed"), "whoever typed it back reads so: {confirmed}");
+    eventually("nobody is asked for it any more", || seen(&node).1 == ["\"NUMBER-TWICE\""]);
 }
