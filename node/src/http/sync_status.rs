@@ -162,8 +162,8 @@ async fn shown(
         status::Alarm::KitUnconfirmed => (
             serde_json::json!({}),
             at,
-            "Nobody has said yet that the recovery kit is printed and kept away from this machine. Type the \
-             fingerprint that stands on it: `archipel kit confirm FINGERPRINT`.",
+            "Nobody has said yet that the recovery kit is printed and kept away from this machine. On the \
+             first site's machine run `archipel kit confirm` followed by the fingerprint that stands on it.",
         ),
         status::Alarm::SiteRevoked => (
             serde_json::json!({ "site": site_of(status, &status.me).name }),

@@ -9,7 +9,6 @@ export const en = {
   language: 'English',
   product: 'Archipel',
   loading: 'Loading…',
-  none: 'None',
   cancel: 'Cancel',
   save: 'Save',
   close: 'Close',
@@ -97,7 +96,7 @@ export const en = {
     'waiting-version': 'Waiting for a newer version of Archipel here',
     'waiting-authority': 'Waiting for the rules of the organisation to arrive',
     'waiting-enrolment': 'Waiting for news of its author’s account',
-    'beyond-cut': 'Made with a key that was withdrawn before',
+    'beyond-cut': 'Made with a key that was revoked before',
     'beyond-fork': 'Made at a site that was set back to an earlier state since',
     stranded: 'Another change took its place after a site was set back',
   },
@@ -116,7 +115,7 @@ export const en = {
     'NUMBER-TWICE': (p: Params) =>
       `A machine that was set back gave one number to several tickets. The newer ones carry letters: ${p.numbers ?? ''}. All are here; tell whoever knows the old number.`,
     'KIT-UNCONFIRMED': (_: Params) =>
-      'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Type the fingerprint that stands on it: archipel kit confirm.',
+      'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Once it is printed, on the first site’s machine run the command archipel kit confirm followed by the fingerprint that stands on it.',
     'SITE-REVOKED': (_: Params) =>
       'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
     'KEY-REVOKED': (p: Params) =>
@@ -188,6 +187,7 @@ export const en = {
     by_hand: 'by hand',
     unassigned: 'Unassigned',
     search_ref: 'Type to search…',
+    none: { requester: 'None', category: 'None', group: 'None', location: 'None' },
     no_match: 'No match',
     assign_me: 'Assign to me',
   },
@@ -232,7 +232,7 @@ export const en = {
 
   tainted: {
     title: (field: string) => `${field}: from a change that does not count any more`,
-    text: 'The key of its site was withdrawn, or the site was set back. Somebody has built on it, so it stays until you change it.',
+    text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays until you change it.',
     before: (value: string) => `Before: ${value}`,
     back: (value: string) => `Go back to “${value}”`,
   },

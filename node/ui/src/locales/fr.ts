@@ -10,7 +10,6 @@ export const fr: typeof en = {
   language: 'Français',
   product: 'Archipel',
   loading: 'Chargement…',
-  none: 'Aucun',
   cancel: 'Annuler',
   save: 'Enregistrer',
   close: 'Fermer',
@@ -97,7 +96,7 @@ export const fr: typeof en = {
     'waiting-version': 'En attente d’une version plus récente d’Archipel ici',
     'waiting-authority': 'En attente des règles de l’organisation',
     'waiting-enrolment': 'En attente de nouvelles du compte de son auteur',
-    'beyond-cut': 'Faite avec une clé retirée auparavant',
+    'beyond-cut': 'Faite avec une clé révoquée auparavant',
     'beyond-fork': 'Faite sur un site ramené depuis à un état antérieur',
     stranded: 'Une autre modification a pris sa place après le retour en arrière d’un site',
   },
@@ -118,7 +117,7 @@ export const fr: typeof en = {
     'NUMBER-TWICE': (p) =>
       `Une machine ramenée à un état antérieur a donné le même numéro à plusieurs tickets. Les plus récents portent des lettres\u00a0: ${p.numbers ?? ''}. Tous sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
     'KIT-UNCONFIRMED': (_) =>
-      'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Tapez l’empreinte qui y figure\u00a0: archipel kit confirm.',
+      'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Quand il est imprimé, lancez sur la machine du premier site la commande archipel kit confirm suivie de l’empreinte qui figure dessus.',
     'SITE-REVOKED': (_) =>
       'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
@@ -190,6 +189,7 @@ export const fr: typeof en = {
     by_hand: 'à la main',
     unassigned: 'Non attribué',
     search_ref: 'Écrivez pour chercher…',
+    none: { requester: 'Aucun', category: 'Aucune', group: 'Aucun', location: 'Aucun' },
     no_match: 'Aucun résultat',
     assign_me: 'Me l’attribuer',
   },
@@ -234,7 +234,7 @@ export const fr: typeof en = {
 
   tainted: {
     title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
-    text: 'La clé de son site a été retirée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis\u00a0: elle reste jusqu’à ce que vous la changiez.',
+    text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis. Cette valeur reste jusqu’à ce que vous la changiez.',
     before: (value) => `Avant\u00a0: ${value}`,
     back: (value) => `Revenir à «\u00a0${value}\u00a0»`,
   },
