@@ -303,6 +303,11 @@ fn the_first_machine_burns_and_another_site_takes_its_place() {
     done(&rebuilt, "password --login ana", PASSWORD);
     let third = Node::start(&rebuilt);
     assert_eq!(log_in(&third, "ana").0, 201, "a new machine stands in the place of the one that burnt");
+    let (_, cookie) = log_in(&third, "ana");
+    let (_, sites, _) = ask(&third, "GET", "/api/v1/sites", Some(&cookie), None);
+    let codes: Vec<&str> = sites["items"].as_array().unwrap().iter().filter_map(|site| site["code"].as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "PAR").count(), 1, "a code is offered once: {codes:?}");
+    assert_eq!(codes.len(), 2, "and the machine that burnt is not: {codes:?}");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(300), "within five minutes: {took:?}");
 }
