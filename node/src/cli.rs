@@ -386,12 +386,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User(User::Enable { login }) => change_user(&folder, &login, &UserChange::Active(true)),
         Command::User(User::Role { login, roles }) => change_user(&folder, &login, &UserChange::Roles(roles)),
         Command::User(User::Sites { login, sites }) => change_user(&folder, &login, &UserChange::Sites(sites)),
-        Command::Site(SiteCommand::Rename { code, name }) => {
-            running::change_site(&folder, &code, &serde_json::json!({ "name": name }))
-        }
-        Command::Site(SiteCommand::Retire { code }) => {
-            running::change_site(&folder, &code, &serde_json::json!({ "retired": true }))
-        }
+        Command::Site(SiteCommand::Rename { code, name }) => running::rename_site(&folder, &code, &name),
+        Command::Site(SiteCommand::Retire { code }) => running::retire_site(&folder, &code),
         Command::Site(SiteCommand::Revoke { code, until }) => running::revoke_site(&folder, &code, until.as_deref()),
         Command::Held(HeldCommand::List) => running::list_held(&folder),
         Command::Held(HeldCommand::Adopt { id }) => running::adopt(&folder, &id),

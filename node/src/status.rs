@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schema::authority::Standing;
 use schema::id::{ScopeId, SiteId, UserId};
 use schema::policy::Policy;
 use schema::time::{Hlc, Timestamp};
@@ -33,6 +34,8 @@ pub struct Status {
 pub struct SyncStatus {
     /// Since when no other site is reachable; `None` while one is.
     pub alone_since: Option<Timestamp>,
+    /// Why this site is in the organisation no more, as far as it knows; `None` while it is.
+    pub ended: Option<Ended>,
     /// The other sites.
     pub peers: Vec<PeerStatus>,
     /// What people must hear of, and since when.
@@ -53,6 +56,8 @@ pub enum Alarm {
     NumberTwice,
     /// Nobody has typed the fingerprint of the recovery kit back, since it was made (R14). For who may govern alone.
     KitUnconfirmed,
+    /// This site's own key is revoked, as far as it knows (R18): what is written here counts nowhere.
+    SiteRevoked,
 }
 
 impl Alarm {
@@ -62,8 +67,19 @@ impl Alarm {
             Self::Replica(alarm) => alarm.code(),
             Self::NumberTwice => "NUMBER-TWICE",
             Self::KitUnconfirmed => "KIT-UNCONFIRMED",
+            Self::SiteRevoked => "SITE-REVOKED",
         }
     }
+}
+
+/// Why a site is in the organisation no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Its key is revoked.
+    Revoked,
+    /// It was given up, or another took its place.
+    Retired,
 }
 
 /// One scope as held here.
@@ -126,6 +142,7 @@ impl Status {
         });
         let sync = SyncStatus {
             alone_since,
+            ended: ended(replica),
             peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
             alarms: alarms(replica, number_twice),
             catching_up: replica.backlog(),
@@ -146,7 +163,26 @@ fn alarms(replica: &Replica, number_twice: Option<Timestamp>) -> Vec<(Alarm, Tim
     let noticed = replica.alarms.iter().map(|(alarm, at)| (Alarm::Replica(alarm.clone()), *at));
     let twice = number_twice.map(|at| (Alarm::NumberTwice, at));
     let kit = kit_unconfirmed(replica).map(|at| (Alarm::KitUnconfirmed, at));
-    noticed.chain(twice).chain(kit).collect()
+    let revoked = revoked(replica).map(|at| (Alarm::SiteRevoked, at));
+    noticed.chain(twice).chain(kit).chain(revoked).collect()
+}
+
+fn ended(replica: &Replica) -> Option<Ended> {
+    let (policy, me) = (replica.policy()?, replica.me());
+    let is_retired = policy.sites.get(&me)?.standing == Standing::Ended;
+    match policy.revoked.contains_key(&me) {
+        true => Some(Ended::Revoked),
+        false => is_retired.then_some(Ended::Retired),
+    }
+}
+
+/// When this site's own key was revoked; `None` while it is not, as far as this site knows.
+fn revoked(replica: &Replica) -> Option<Timestamp> {
+    let at = replica.policy()?.revoked.get(&replica.me())?.at;
+    let stated = replica.stated_at(at.position);
+    let stated = stated.inspect_err(|error| tracing::warn!(%error, "a statement cannot be read"));
+    // Whoever works here hears of it also where the time cannot be read.
+    Some(stated.ok().flatten().unwrap_or_default())
 }
 
 fn kit_unconfirmed(replica: &Replica) -> Option<Timestamp> {

@@ -75,15 +75,30 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     let temp = TestFolder::new("people");
     let paris = temp.founded("paris");
     let node = Node::start(&paris);
+    let add = |more: &str, password: &str| {
+        let arguments = format!("user add --login tom --name Tom {more}");
+        run(&paris, &arguments.split(' ').collect::<Vec<_>>(), password.as_bytes())
+    };
+    add("--role technician", "hunter2-x").refused("PASSWORD-SHORT", "as `password` says it");
+    let output = add("--role technician --site ZZZ", PASSWORD);
+    output.refused("FIELD-INVALID", "no such site");
+    assert!(output.err.contains("sites") && !output.err.contains('{'), "in words: {}", output.err);
+    let output = add("--role king", PASSWORD);
+    output.refused("BODY-FORM", "no such role");
+    assert!(output.err.contains("king") && !output.err.contains('{'), "in words: {}", output.err);
     done(&paris, "user add --login tom --name Tom --role technician --structure IT", PASSWORD);
     let (status, session) = log_in(&node, "tom");
     assert_eq!(status, 201, "who was enrolled may log in at once");
     assert!(is_in(&node, &session));
 
-    done(&paris, "user disable --login tom", "");
+    assert_eq!(done(&paris, "user disable --login tom", ""), "tom may not log in any more.");
     let took = out_after(&node, &session);
     assert!(took < OUT, "a session ends within a second of the news: {took:?}");
-    assert_eq!(log_in(&node, "tom").0, 401, "and no new one begins");
+    let given = |password: &str| json!({ "login": "tom", "password": password });
+    let answer = |password: &str| ask(&node, "POST", "/api/v1/sessions", None, Some(&given(password)));
+    let (status, refused, _) = answer(PASSWORD);
+    assert_eq!((status, &refused["code"]), (401, &json!("LOGIN-WRONG")), "and no new one begins");
+    assert_eq!(answer("not-the-password").1, refused, "nothing tells that the password was right");
 
     done(&paris, "user enable --login tom", "");
     assert_eq!(log_in(&node, "tom").0, 201);
@@ -288,6 +303,11 @@ fn the_first_machine_burns_and_another_site_takes_its_place() {
     done(&rebuilt, "password --login ana", PASSWORD);
     let third = Node::start(&rebuilt);
     assert_eq!(log_in(&third, "ana").0, 201, "a new machine stands in the place of the one that burnt");
+    let (_, cookie) = log_in(&third, "ana");
+    let (_, sites, _) = ask(&third, "GET", "/api/v1/sites", Some(&cookie), None);
+    let codes: Vec<&str> = sites["items"].as_array().unwrap().iter().filter_map(|site| site["code"].as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "PAR").count(), 1, "a code is offered once: {codes:?}");
+    assert_eq!(codes.len(), 2, "and the machine that burnt is not: {codes:?}");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(300), "within five minutes: {took:?}");
 }
@@ -399,7 +419,7 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     done(&paris, "sequencer confirm", "");
     run(&paris, &["site", "revoke", "--code", "PAR"], b"").refused("RULE-REFUSED", "the site itself");
     run(&paris, &["site", "revoke", "--code", "DAK", "--until", "soon"], b"").refused("FIELD-INVALID", "no time");
-    done(&paris, "site revoke --code DAK", "");
+    assert!(done(&paris, "site revoke --code DAK", "").starts_with("The key of DAK (dakar) is revoked"));
     let second = Node::start(lyon);
     eventually("paris hears what lyon holds", || shows(&first, &plain).1["impact"] == "high");
     eventually("lyon hears of the revocation", || shows(&second, &born).0 == 404);
@@ -409,11 +429,23 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
         assert_eq!(seen["tainted"], json!([{ "field": "title", "before": "lampe", "label": "lampe" }]));
         assert_eq!(shows(node, &born).0, 404, "a ticket that a revoked key opened later is not there");
     }
+    let (_, sites, _) = as_ana(&first, "GET", "/api/v1/sites", None);
+    let codes: Vec<&Value> = sites["items"].as_array().unwrap().iter().map(|site| &site["code"]).collect();
+    assert_eq!(codes.len(), 2, "nobody chooses a site that is no more: {codes:?}");
+    let (status, of_dakar, _) = as_ana(&first, "GET", "/api/v1/tickets?site=DAK", None);
+    assert_eq!((status, &of_dakar["total"]), (200, &json!(0)), "its code can still be asked for: {of_dakar}");
     let third = Node::start(dakar);
     eventually("dakar hears that its key is revoked", || shows(&third, &born).0 == 404);
     let (status, refused, _) = as_ana(&third, "POST", "/api/v1/tickets", ticket("encore"));
     assert_eq!((status, &refused["code"]), (409, &json!("SITE-REVOKED")), "it writes no more: {refused}");
     assert!(done(dakar, "held list", "").contains("beyond-cut"), "and names what was held");
+    let (_, seen, _) = as_ana(&third, "GET", "/api/v1/sync", None);
+    let codes: Vec<&Value> = seen["alarms"].as_array().unwrap().iter().map(|alarm| &alarm["code"]).collect();
+    assert_eq!((codes, &seen["ended"]), (vec![&json!("SITE-REVOKED")], &json!("revoked")), "whoever works there hears");
+    assert!(!seen["alarms"][0]["at"].as_str().unwrap().starts_with("1970"), "since when: {seen}");
+    let mut metrics = ureq::get(format!("http://{}/metrics", third.address)).call().unwrap();
+    let counted = metrics.body_mut().read_to_string().unwrap();
+    assert!(counted.contains("archipel_alarms{code=\"SITE-REVOKED\"} 1"), "so does who watches: {counted}");
 
     let listed = done(&paris, "held list", "");
     let lines: Vec<&str> = listed.lines().collect();
@@ -425,11 +457,11 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let (status, seen, _) = shows(&first, &adopted);
     assert_eq!((status, &seen["title"]), (200, &json!("ne trop tard")), "said again by whoever adopted it");
     assert!(seen["number"].as_str().unwrap().starts_with("PAR-"), "under a number of theirs: {seen}");
-    assert_eq!(done(&paris, "held list", ""), "", "and no longer listed");
+    assert_eq!(done(&paris, "held list", ""), "No change is held.", "and no longer listed");
     eventually("lyon hears of it", || shows(&second, &adopted).0 == 200);
     let listed = done(lyon, "held list", "");
     done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
-    assert_eq!(done(lyon, "held list", ""), "", "each site clears its own list");
+    assert_eq!(done(lyon, "held list", ""), "No change is held.", "each site clears its own list");
 }
 
 /// Opens tickets under one number in a folder whose node is stopped, as a machine does that was set back without a trace.
@@ -486,4 +518,8 @@ fn the_page_and_the_metrics_name_every_alarm() {
     assert!(numbers.iter().all(|number| number.starts_with("PAR-7-")), "{numbers:?}");
     let by_code = ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1", "archipel_alarms{code=\"NUMBER-TWICE\"} 1"];
     assert_eq!(counted(&node), by_code, "whoever watches the metrics alone hears of them too");
+
+    let confirmed = done(&paris, &format!("kit confirm {}", temp.kit("paris").1), "");
+    assert!(confirmed.contains("is confirmed"), "whoever typed it back reads so: {confirmed}");
+    eventually("nobody is asked for it any more", || seen(&node).1 == ["\"NUMBER-TWICE\""]);
 }

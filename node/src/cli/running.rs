@@ -23,6 +23,8 @@ use crate::site;
 
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 20;
+/// What `held list` says of an empty list.
+const NOTHING_HELD: &str = "No change is held.";
 
 /// How the running node can be reached by its own command line: a file that its owner alone can read.
 #[derive(Serialize, Deserialize)]
@@ -110,11 +112,37 @@ pub(super) struct Answered {
 
 impl std::fmt::Display for Answered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let detail = match &self.params["detail"] {
-            Value::String(detail) => Some(detail.clone()),
-            _ => self.params.as_object().filter(|params| !params.is_empty()).map(|_| self.params.to_string()),
-        };
-        f.write_str(&shown([&self.safe, &self.happened, &self.todo], &self.code, detail.as_deref()))
+        f.write_str(&shown([&self.safe, &self.happened, &self.todo], &self.code, self.detail().as_deref()))
+    }
+}
+
+impl Answered {
+    /// What exactly is wrong, as people read it; `None` if the answer says no more than its words do.
+    fn detail(&self) -> Option<String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if let (Value::String(field), Value::String(why)) = (&self.params["field"], &self.params["why"]) {
+            return Some(misfit(field, why));
+        }
+        match (&self.params["detail"], self.params.as_object()) {
+            (Value::String(detail), _) => Some(detail.clone()),
+            (_, Some(params)) if !params.is_empty() => {
+                let told = params.iter().map(|(name, value)| format!("{name}: {}", text(value)));
+                Some(told.collect::<Vec<_>>().join("\n"))
+            }
+            (_, _) => None,
+        }
+    }
+}
+
+/// How a value does not fit its field, from the reason that the node gives in one word.
+fn misfit(field: &str, why: &str) -> String {
+    let limit = why.strip_prefix("TooLong(").and_then(|rest| rest.strip_suffix(')'));
+    match (why, limit) {
+        ("Unknown", _) => format!("What is given as {field} is not known here, or not written as it must be."),
+        ("Empty", _) => format!("Nothing is given as {field}."),
+        ("TooLong", _) => format!("What is given as {field} is too long."),
+        (_, Some(limit)) => format!("What is given as {field} is longer than {limit} characters."),
+        (_, None) => format!("What is given as {field} does not fit: {why}."),
     }
 }
 
@@ -253,28 +281,60 @@ pub(super) fn change_user(folder: &Folder, login: &str, change: &UserChange) -> 
         }
     };
     let path = format!("/api/v1/users/{}", encoded(&fold(login)));
-    running.call("PATCH", &path, Some(&serde_json::to_vec(&body)?)).map(drop)
+    let changed = running.call("PATCH", &path, Some(&serde_json::to_vec(&body)?))?;
+    let login = changed["login"].as_str().unwrap_or(login);
+    match change {
+        UserChange::Active(true) => println!("{login} may log in again."),
+        UserChange::Active(false) => println!("{login} may not log in any more."),
+        UserChange::Roles(given) => println!("{login} has the role {} and no other.", given.role),
+        UserChange::Sites(codes) => println!("{login} may log in at {}.", codes.join(", ")),
+    }
+    Ok(())
 }
 
-/// Renames or retires a site.
-pub(super) fn change_site(folder: &Folder, code: &str, change: &Value) -> anyhow::Result<()> {
+/// Renames a site.
+pub(super) fn rename_site(folder: &Folder, code: &str, name: &str) -> anyhow::Result<()> {
+    let (code, name) = change_site(folder, code, &json!({ "name": name }))?;
+    println!("{code} is called {name} from now on.");
+    Ok(())
+}
+
+/// Gives a site up.
+pub(super) fn retire_site(folder: &Folder, code: &str) -> anyhow::Result<()> {
+    let (code, name) = change_site(folder, code, &json!({ "retired": true }))?;
+    println!("{code} ({name}) is given up: it may write nothing any more, and its code is free.");
+    Ok(())
+}
+
+fn change_site(folder: &Folder, code: &str, change: &Value) -> anyhow::Result<(String, String)> {
     let path = format!("/api/v1/sites/{}", encoded(code));
-    Running::read(folder)?.call("PATCH", &path, Some(&serde_json::to_vec(change)?)).map(drop)
+    let site = Running::read(folder)?.call("PATCH", &path, Some(&serde_json::to_vec(change)?))?;
+    Ok(code_and_name(&site))
+}
+
+fn code_and_name(site: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    (text(&site["code"]), text(&site["name"]))
 }
 
 /// Ends a site's key.
 pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&json!({ "until": until }))?;
     let path = format!("/api/v1/sites/{}/revocation", encoded(code));
-    Running::read(folder)?.call("POST", &path, Some(&body)).map(drop)
+    let (code, name) = code_and_name(&Running::read(folder)?.call("POST", &path, Some(&body))?);
+    println!("The key of {code} ({name}) is revoked: what it wrote beyond the cut has no effect.");
+    Ok(())
 }
 
-/// Prints every change without effect, a line each: id, site, time, reason, structure.
+/// Prints every change without effect, a line each: id, site, time, reason, structure; or that there is none.
 pub(super) fn list_held(folder: &Folder) -> anyhow::Result<()> {
     let running = Running::read(folder)?;
     let mut from = String::new();
     loop {
         let page = running.call("GET", &format!("/api/v1/quarantine{from}"), None)?;
+        if from.is_empty() && page["items"].as_array().is_none_or(Vec::is_empty) {
+            println!("{NOTHING_HELD}");
+        }
         for item in page["items"].as_array().into_iter().flatten() {
             let field = |value: &Value| value.as_str().unwrap_or("-").to_owned();
             let (site, reason) = (field(&item["site"]["code"]), field(&item["reason"]));
@@ -321,10 +381,11 @@ pub(super) fn confirm_sequencer(folder: &Folder) -> anyhow::Result<()> {
 /// Says that the recovery kit with this fingerprint is in hand, to the running node or, if there is none, in the store.
 pub(super) fn confirm_kit(folder: &Folder, fingerprint: &str) -> anyhow::Result<()> {
     let body = serde_json::to_vec(&json!({ "fingerprint": fingerprint }))?;
-    if asked(folder, |running| running.call("POST", "/api/v1/kit/confirmation", Some(&body)))?.is_some() {
-        return Ok(());
+    if asked(folder, |running| running.call("POST", "/api/v1/kit/confirmation", Some(&body)))?.is_none() {
+        kit::confirm(site::open(folder.path())?.replica(), fingerprint)?;
     }
-    kit::confirm(site::open(folder.path())?.replica(), fingerprint)
+    println!("The recovery kit is confirmed: nobody is asked for it any more.");
+    Ok(())
 }
 
 /// Has the running site take the authority log over: the root key signs here, and goes nowhere.
@@ -374,4 +435,28 @@ pub(super) fn import(folder: &Folder, path: &Path, until: Option<u64>) -> anyhow
         eprintln!("archipel: {skipped} rows were skipped; `skipped` in the report names them by line");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(params: Value) -> Option<String> {
+        let (code, safe) = ("CODE".to_owned(), String::new());
+        Answered { code, safe, happened: String::new(), todo: String::new(), params }.detail()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_words_and_never_as_json() {
+        let field = |why: &str| told(json!({ "field": "sites", "why": why })).unwrap();
+        for why in ["Unknown", "Empty", "TooLong", "TooLong(200)", "Odd"] {
+            let sentence = field(why);
+            assert!(sentence.contains("sites") && sentence.ends_with('.'), "{sentence}");
+            assert!(!sentence.contains(['{', '"', '(']), "{sentence}");
+        }
+        assert!(field("TooLong(200)").contains("200 characters"));
+        assert_eq!(told(json!({ "detail": "the last admin stays" })).unwrap(), "the last admin stays");
+        assert_eq!(told(json!({ "seconds": 3, "rule": "role-may-not" })).unwrap(), "rule: role-may-not\nseconds: 3");
+        assert_eq!((told(json!({})), told(Value::Null)), (None, None));
+    }
 }

@@ -30,21 +30,26 @@ pub struct Principal {
 impl Principal {
     /// The asker behind a user, if they are active and this site speaks for them.
     pub async fn of(app: &App, user: UserId) -> Result<Self, Problem> {
+        Self::find(app, user).await?.ok_or_else(Problem::no_session)
+    }
+
+    /// The same; `None` for whom this site does not let in: unknown, disabled, or at home elsewhere.
+    pub async fn find(app: &App, user: UserId) -> Result<Option<Self>, Problem> {
         let status = app.site.status();
         let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
         let entry = match policy.users.get(&user) {
             Some(entry) => UserEntry::clone(entry),
-            None => {
-                let found = app.site.run(move |core| core.replica().enrolled_here(&user)).await??;
-                found.ok_or_else(Problem::no_session)?
-            }
+            None => match app.site.run(move |core| core.replica().enrolled_here(&user)).await?? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
         };
         let is_out = entry.standing != Standing::Active || status.disabled_here.contains(&user);
         if is_out || !policy.speaks(&status.me, &entry.sites) {
-            return Err(Problem::no_session());
+            return Ok(None);
         }
         let reach = readable_by(&policy, &entry);
-        Ok(Self { actor: Actor { user, entry }, reach, policy })
+        Ok(Some(Self { actor: Actor { user, entry }, reach, policy }))
     }
 
     /// Errors unless the asker may change what the authority log says.

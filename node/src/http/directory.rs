@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use schema::authority::Standing;
 use schema::doc::DocKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -90,9 +89,9 @@ pub(super) struct Sites {
     items: Vec<SiteRef>,
 }
 
-/// The organisation's active sites.
+/// The organisation's sites: neither those that were given up or replaced, nor those whose key is revoked.
 #[utoipa::path(get, path = "/api/v1/sites", responses((status = 200, body = Sites)))]
 pub(super) async fn sites(asker: Principal) -> Json<Sites> {
-    let active = asker.policy.sites.values().filter(|site| site.standing == Standing::Active);
+    let active = asker.policy.sites.values().filter(|site| asker.policy.is_active(&site.site));
     Json(Sites { items: active.map(|site| SiteRef::of(&asker.policy, &site.site)).collect() })
 }

@@ -51,8 +51,8 @@ pub(super) async fn set(
     only_demo(&app)?;
     asker.admin()?;
     let named = asker.policy.sites.values().find(|site| {
-        let active = site.standing == schema::authority::Standing::Active;
-        active && (site.code.eq_ignore_ascii_case(&name) || site.name.eq_ignore_ascii_case(&name))
+        asker.policy.is_active(&site.site)
+            && (site.code.eq_ignore_ascii_case(&name) || site.name.eq_ignore_ascii_case(&name))
     });
     let site = named.map(|site| site.site).ok_or_else(|| Problem::field("site", "Unknown"))?;
     match site == app.site.status().me {

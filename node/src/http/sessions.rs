@@ -104,11 +104,14 @@ pub(super) async fn log_in(State(app): State<App>, JsonBody(given): JsonBody<Log
         passwords.check(&policy, user.as_ref(), &given.password)
     });
     let right = check.await.map_err(|_| Problem::internal())??;
-    app.throttle.attempted(now(), &login, right);
-    match (right, user) {
-        (true, Some(user)) => enter_as(&app, user).await,
-        (_, _) => Err(Problem::wrong_login()),
-    }
+    // Whom this site does not let in hears what a wrong password is answered with, and it counts as one: nothing tells
+    // that the password was right.
+    let asker = match user.filter(|_| right) {
+        Some(user) => Principal::find(&app, user).await?,
+        None => None,
+    };
+    app.throttle.attempted(now(), &login, asker.is_some());
+    enter_as(&app, &asker.ok_or_else(Problem::wrong_login)?).await
 }
 
 /// The user with this folded login: of the organisation, or enrolled by this site and not copied yet.
@@ -122,9 +125,9 @@ async fn find_user(app: &App, login: &str) -> Result<Option<UserId>, Problem> {
     Ok(app.site.run(move |core| core.replica().enrolled_login(&login)).await??)
 }
 
-async fn enter_as(app: &App, user: UserId) -> Result<Response, Problem> {
-    let who = describe(app, &Principal::of(app, user).await?).await?;
-    let secret = app.site.credentials.new_token(TokenKind::Session, &user, now())?;
+async fn enter_as(app: &App, asker: &Principal) -> Result<Response, Problem> {
+    let who = describe(app, asker).await?;
+    let secret = app.site.credentials.new_token(TokenKind::Session, &asker.actor.user, now())?;
     let mut response = (StatusCode::CREATED, Json(who)).into_response();
     response.headers_mut().append(header::SET_COOKIE, set_cookie(app, &secret)?);
     Ok(response)

@@ -20,7 +20,7 @@ use crate::clock::rfc3339;
 use crate::commands::{self, held::Held};
 use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query;
-use crate::status::{self, PathWord, PeerStatus, Status};
+use crate::status::{self, Ended, PathWord, PeerStatus, Status};
 
 /// Held changes in one answer.
 const MAX_HELD: usize = 500;
@@ -31,6 +31,8 @@ const USUAL_HELD: usize = 100;
 pub(super) struct Sync {
     site: SiteRef,
     alone_since: Option<String>,
+    /// Why this site is in the organisation no more; absent while it is.
+    ended: Option<Ended>,
     peers: Vec<Peer>,
     alarms: Vec<AlarmRow>,
     held: u64,
@@ -85,6 +87,7 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
         alone_since: status.sync.alone_since.map(rfc3339),
+        ended: status.sync.ended,
         peers: status.sync.peers.iter().map(|peer| self::peer(&status, peer)).collect(),
         alarms,
         held,
@@ -159,8 +162,14 @@ async fn shown(
         status::Alarm::KitUnconfirmed => (
             serde_json::json!({}),
             at,
-            "Nobody has said yet that the recovery kit is printed and kept away from this machine. Type the \
-             fingerprint that stands on it: `archipel kit confirm FINGERPRINT`.",
+            "Nobody has said yet that the recovery kit is printed and kept away from this machine. On the \
+             first site's machine run `archipel kit confirm` followed by the fingerprint that stands on it.",
+        ),
+        status::Alarm::SiteRevoked => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            at,
+            "The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at \
+             another site. If the machine is yours, invite its code again and join in an empty folder.",
         ),
     };
     Ok(Some(AlarmRow { code: alarm.code(), params, at: rfc3339(at), words }))

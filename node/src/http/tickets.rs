@@ -185,18 +185,19 @@ fn filter(asker: &Principal, given: &Listing) -> Result<Filter, Problem> {
         Some("none") => Some(None),
         Some(id) => Some(Some(doc("assignee", id)?)),
     };
-    let home = match given.site.as_deref().filter(|code| !code.is_empty()) {
-        None => None,
-        Some(code) => match asker.policy.sites.values().find(|site| site.code.eq_ignore_ascii_case(code)) {
-            Some(site) => Some(site.site.to_string()),
-            None => return Err(Problem::field("site", "Unknown")),
-        },
-    };
+    // A code may have passed from a machine to the one that took its place: the tickets of both are the site's.
+    let code = given.site.as_deref().filter(|code| !code.is_empty());
+    let is_meant = |wanted: &str| code.is_some_and(|code| code.eq_ignore_ascii_case(wanted));
+    let meant = asker.policy.sites.values().filter(|site| is_meant(&site.code));
+    let homes: Vec<String> = meant.map(|site| site.site.to_string()).collect();
+    if code.is_some() && homes.is_empty() {
+        return Err(Problem::field("site", "Unknown"));
+    }
     let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     Ok(Filter {
         statuses,
         assignee,
-        home,
+        homes,
         location: some(&given.location),
         category: some(&given.category),
         group: some(&given.group),

@@ -62,9 +62,7 @@ pub(super) async fn enrol(
     asker.admin()?;
     let structure = given.structure.map(|id| id.parse::<StructureId>()).transpose();
     let structure = structure.map_err(|_| Problem::field("structure", "Unknown"))?;
-    if given.password.chars().count() < passwords::MIN_PASSWORD {
-        return Err(Problem::field("password", "TooShort"));
-    }
+    passwords::long_enough(&given.password)?;
     let status = app.site.status();
     let grants = vec![Grant { structure, role: given.role }];
     let login = given.login.trim().to_owned();

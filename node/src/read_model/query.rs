@@ -153,8 +153,8 @@ pub struct Filter {
     pub statuses: Vec<Status>,
     /// A person, or (`Some(None)`) nobody.
     pub assignee: Option<Option<DocId>>,
-    /// Home site's id.
-    pub home: Option<String>,
+    /// Ids of home sites, any of these: one code may have had several machines.
+    pub homes: Vec<String>,
     /// A location.
     pub location: Option<String>,
     /// A category.
@@ -244,13 +244,16 @@ pub fn list(
         let condition = wanted.any("t.status", filter.statuses.iter().map(|status| status.word().to_owned()));
         wanted.conditions.push(condition);
     }
+    if !filter.homes.is_empty() {
+        let condition = wanted.any("t.home", filter.homes.iter().cloned());
+        wanted.conditions.push(condition);
+    }
     match &filter.assignee {
         Some(Some(person)) => wanted.and("t.assignee = ?", person.to_string()),
         Some(None) => wanted.conditions.push("t.assignee IS NULL".into()),
         None => {}
     }
     let columns = [
-        ("t.home = ?", &filter.home),
         ("t.location = ?", &filter.location),
         ("t.category = ?", &filter.category),
         ("t.grp = ?", &filter.group),

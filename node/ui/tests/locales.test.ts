@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import sources from '../../src/http/errors.rs?raw';
+import documented from '../../../docs/errors.md?raw';
 import { en } from '../src/locales/en';
 import { fr } from '../src/locales/fr';
 
@@ -41,6 +43,15 @@ describe('the two catalogues', () => {
     const other = new Map(french);
     const same = english.filter(([key, text]) => other.get(key) === text && /\p{L}{2}/u.test(text)).map(([key]) => key);
     expect(same.filter((key) => !SAME.includes(key))).toEqual([]);
+  });
+
+  // A refusal of the command line that an API client meets too (a kit, an import) is not among these: the page asks for none.
+  it('have words for every code that a desk answers with', () => {
+    const rows = documented.slice(documented.indexOf('## HTTP')).matchAll(/^\| `([A-Z-]+)` \|/gm);
+    const made = sources.matchAll(/Problem::new\(StatusCode::[A-Z_]+, "([A-Z-]+)"|Self::new\(StatusCode::[A-Z_]+, "([A-Z-]+)"/g);
+    const codes = new Set([...[...rows].map((row) => row[1]!), ...[...made].map((code) => (code[1] ?? code[2])!)]);
+    expect(codes.size, 'the catalogue was found').toBeGreaterThan(15);
+    for (const words of [en, fr]) expect([...codes].filter((code) => !(code in words.problems))).toEqual([]);
   });
 
   it('keep the words of the engine to themselves', () => {

@@ -5,7 +5,9 @@ import type { Peer, Sync } from '../src/api/types';
 import { cable, middle, path, severed } from '../src/stage/curve';
 import { frameAddress, homeOf } from '../src/stage/frames';
 import { linkState, toSend } from '../src/sync/words';
+import { arrival } from '../src/tickets/arrival';
 import { columns } from '../src/tickets/columns';
+import { places } from '../src/tickets/places';
 import { kept } from '../src/tickets/settle';
 import { into, slice } from '../src/tickets/window';
 
@@ -26,9 +28,32 @@ describe('the state of the links', () => {
     expect(linkState(sync([via, peer('Montréal'), peer('Lagos', cut)]))).toEqual({ kind: 'some', cut: ['Lagos'], via: [{ site: 'Dakar', via: 'Montréal' }] });
   });
 
+  it('promises nothing at a site that is in the organisation no more', () => {
+    expect(linkState({ ...sync([], '14:02'), ended: 'revoked' })).toEqual({ kind: 'ended', how: 'revoked' });
+    expect(linkState({ ...sync([peer('Dakar', cut)], '14:02'), ended: 'retired' })).toEqual({ kind: 'ended', how: 'retired' });
+  });
+
   it('counts a change that waits for two sites once', () => {
     expect(toSend(sync([peer('Dakar', { to_send: 37 }), peer('Montréal', { to_send: 30 })]))).toBe(37);
     expect(toSend(sync([]))).toBe(0);
+  });
+});
+
+describe('where a ticket has arrived', () => {
+  const at = (...states: string[]) => arrival({ sites: states.map((state, n) => ({ code: `S${n}`, name: `S${n}`, state })) });
+  it('counts this site without naming it', () => {
+    expect(at()).toEqual({ kind: 'here' });
+    expect(at('has'), 'the other one of two sites').toEqual({ kind: 'everywhere' });
+    expect(at('has', 'has')).toEqual({ kind: 'everywhere' });
+    expect(at('waiting', 'has', 'unknown')).toEqual({ kind: 'some', has: ['S1'], waiting: ['S0'], unknown: ['S2'] });
+    expect(at('unknown')).toEqual({ kind: 'some', has: [], waiting: [], unknown: ['S0'] });
+  });
+});
+
+describe('the places to narrow a list to', () => {
+  it('name a code once, also where a machine took the place of another', () => {
+    const sites = [{ id: 'a', code: 'DAK', name: 'Dakar' }, { id: 'b', code: 'PAR', name: 'Paris' }, { id: 'c', code: 'DAK', name: 'Dakar' }];
+    expect(places(sites)).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
   });
 });
 

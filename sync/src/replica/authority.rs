@@ -161,6 +161,14 @@ impl Replica {
         rows.iter().map(|(_, bytes)| decode(Table::Authority, bytes)).collect()
     }
 
+    /// When the statement at `position` was made, by the clock of the site that made it; `None` if it is not held.
+    pub fn stated_at(&self, position: u64) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.store.read()?.range(Table::Authority, &position.to_be_bytes(), None, 1)?;
+        let signed: Option<Signed> = rows.first().map(|(_, bytes)| decode(Table::Authority, bytes)).transpose()?;
+        let signed = signed.filter(|signed| signed.statement.at.position == position);
+        Ok(signed.map(|signed| signed.statement.hlc.timestamp()))
+    }
+
     /// Checks statements and keeps those that are new, in one transaction with whatever they make to be judged again.
     pub(super) fn keep_statements(&mut self, now: Timestamp, statements: Vec<Signed>) -> Result<(), ReplicaError> {
         let mut authority = self.authority.clone();

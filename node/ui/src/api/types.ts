@@ -83,6 +83,7 @@ export interface Alarm { code: string; params: Params; at: string; words?: strin
 export interface Sync {
   site: Place;
   alone_since?: string | null;
+  ended?: 'revoked' | 'retired' | null;
   peers: Peer[];
   alarms: Alarm[];
   held: number;
@@ -90,7 +91,7 @@ export interface Sync {
 }
 
 export interface Held { id: string; site: Place; author?: Ref | null; at: string; state: string; reason: string; label?: string | null }
-export interface Link { site: Place; up: boolean }
+export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;
 

@@ -9,7 +9,6 @@ export const en = {
   language: 'English',
   product: 'Archipel',
   loading: 'Loading…',
-  none: 'None',
   cancel: 'Cancel',
   save: 'Save',
   close: 'Close',
@@ -42,6 +41,7 @@ export const en = {
   link: {
     all: 'Linked to all sites',
     single: 'The only site',
+    ended: { revoked: 'Key revoked', retired: 'Site given up' },
     alone: (time: string) => `Alone since ${time}`,
     cut: (sites: string) => `${sites}: link down`,
     via: (site: string, via: string) => `${site} via ${via}`,
@@ -55,6 +55,10 @@ export const en = {
     title: 'Links between sites',
     here: (site: string) => `You are at ${site}`,
     alone: (time: string) => `Alone since ${time}. Everything goes on here; it is sent when a link is back.`,
+    ended: {
+      revoked: 'The key of this site is revoked. What is written here counts nowhere, and nothing is sent or received any more.',
+      retired: 'This site was given up, or another took its place. Nothing is sent or received here any more.',
+    },
     all_well: 'Everything is sent and received.',
     direct: 'Linked directly',
     relayed: 'Linked through a relay',
@@ -92,7 +96,7 @@ export const en = {
     'waiting-version': 'Waiting for a newer version of Archipel here',
     'waiting-authority': 'Waiting for the rules of the organisation to arrive',
     'waiting-enrolment': 'Waiting for news of its author’s account',
-    'beyond-cut': 'Made with a key that was withdrawn before',
+    'beyond-cut': 'Made with a key that was revoked before',
     'beyond-fork': 'Made at a site that was set back to an earlier state since',
     stranded: 'Another change took its place after a site was set back',
   },
@@ -111,7 +115,9 @@ export const en = {
     'NUMBER-TWICE': (p: Params) =>
       `A machine that was set back gave one number to several tickets. The newer ones carry letters: ${p.numbers ?? ''}. All are here; tell whoever knows the old number.`,
     'KIT-UNCONFIRMED': (_: Params) =>
-      'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Type the fingerprint that stands on it: archipel kit confirm.',
+      'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Once it is printed, on the first site’s machine run the command archipel kit confirm followed by the fingerprint that stands on it.',
+    'SITE-REVOKED': (_: Params) =>
+      'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>
@@ -181,6 +187,7 @@ export const en = {
     by_hand: 'by hand',
     unassigned: 'Unassigned',
     search_ref: 'Type to search…',
+    none: { requester: 'None', category: 'None', group: 'None', location: 'None' },
     no_match: 'No match',
     assign_me: 'Assign to me',
   },
@@ -225,7 +232,7 @@ export const en = {
 
   tainted: {
     title: (field: string) => `${field}: from a change that does not count any more`,
-    text: 'The key of its site was withdrawn, or the site was set back. Somebody has built on it, so it stays until you change it.',
+    text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays until you change it.',
     before: (value: string) => `Before: ${value}`,
     back: (value: string) => `Go back to “${value}”`,
   },
@@ -356,6 +363,36 @@ export const en = {
       safe: 'Nothing was changed.',
       happened: 'The rules of the organisation do not allow this.',
       todo: 'Ask an administrator.',
+    }),
+    'SITE-REVOKED': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The key of this site is revoked: what is written here counts nowhere any more.',
+      todo: 'Copy what you typed, work at another site, and tell your administrator.',
+    }),
+    'SEQUENCER-UNHEARD': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This site has just started and has heard no other site yet; others may know more.',
+      todo: 'Try again when a link is back. If there is no other site, your administrator says so with: archipel sequencer confirm.',
+    }),
+    'NOT-SEQUENCER': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'Only the main site of the organisation can do this.',
+      todo: 'Do it there.',
+    }),
+    'ADDRESS-UNKNOWN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'There is nothing at this address; the page may be of another version than the desk.',
+      todo: 'Check the address, or load the page again: your drafts stay.',
+    }),
+    'METHOD-UNKNOWN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This desk cannot do that; the page may be of another version.',
+      todo: 'Load the page again; your drafts stay. If it comes back, quote the code.',
+    }),
+    'ORIGIN-FOREIGN': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'The request came from a page that is not this desk’s.',
+      todo: 'Open the desk at its own address and try again.',
     }),
     'SITE-FAULT': (_: Params) => ({
       safe: 'What was saved before is safe.',

@@ -10,7 +10,6 @@ export const fr: typeof en = {
   language: 'Français',
   product: 'Archipel',
   loading: 'Chargement…',
-  none: 'Aucun',
   cancel: 'Annuler',
   save: 'Enregistrer',
   close: 'Fermer',
@@ -43,6 +42,7 @@ export const fr: typeof en = {
   link: {
     all: 'Relié à tous les sites',
     single: 'Seul site',
+    ended: { revoked: 'Clé révoquée', retired: 'Site abandonné' },
     alone: (time) => `Seul depuis ${time}`,
     cut: (sites) => `${sites}\u00a0: coupure`,
     via: (site, via) => `${site} via ${via}`,
@@ -56,6 +56,10 @@ export const fr: typeof en = {
     title: 'Liaisons entre sites',
     here: (site) => `Vous êtes à ${site}`,
     alone: (time) => `Seul depuis ${time}. Tout continue ici\u00a0; l’envoi se fera au retour d’une liaison.`,
+    ended: {
+      revoked: 'La clé de ce site est révoquée. Ce qui s’écrit ici ne compte nulle part, et plus rien n’est envoyé ni reçu.',
+      retired: 'Ce site a été abandonné, ou un autre a pris sa place. Plus rien n’est envoyé ni reçu ici.',
+    },
     all_well: 'Tout est envoyé et reçu.',
     direct: 'Liaison directe',
     relayed: 'Liaison par un relais',
@@ -92,7 +96,7 @@ export const fr: typeof en = {
     'waiting-version': 'En attente d’une version plus récente d’Archipel ici',
     'waiting-authority': 'En attente des règles de l’organisation',
     'waiting-enrolment': 'En attente de nouvelles du compte de son auteur',
-    'beyond-cut': 'Faite avec une clé retirée auparavant',
+    'beyond-cut': 'Faite avec une clé révoquée auparavant',
     'beyond-fork': 'Faite sur un site ramené depuis à un état antérieur',
     stranded: 'Une autre modification a pris sa place après le retour en arrière d’un site',
   },
@@ -113,7 +117,9 @@ export const fr: typeof en = {
     'NUMBER-TWICE': (p) =>
       `Une machine ramenée à un état antérieur a donné le même numéro à plusieurs tickets. Les plus récents portent des lettres\u00a0: ${p.numbers ?? ''}. Tous sont là\u00a0; prévenez ceux qui connaissent l’ancien numéro.`,
     'KIT-UNCONFIRMED': (_) =>
-      'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Tapez l’empreinte qui y figure\u00a0: archipel kit confirm.',
+      'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Quand il est imprimé, lancez sur la machine du premier site la commande archipel kit confirm suivie de l’empreinte qui figure dessus.',
+    'SITE-REVOKED': (_) =>
+      'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
@@ -183,6 +189,7 @@ export const fr: typeof en = {
     by_hand: 'à la main',
     unassigned: 'Non attribué',
     search_ref: 'Écrivez pour chercher…',
+    none: { requester: 'Aucun', category: 'Aucune', group: 'Aucun', location: 'Aucun' },
     no_match: 'Aucun résultat',
     assign_me: 'Me l’attribuer',
   },
@@ -227,7 +234,7 @@ export const fr: typeof en = {
 
   tainted: {
     title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
-    text: 'La clé de son site a été retirée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis\u00a0: elle reste jusqu’à ce que vous la changiez.',
+    text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis. Cette valeur reste jusqu’à ce que vous la changiez.',
     before: (value) => `Avant\u00a0: ${value}`,
     back: (value) => `Revenir à «\u00a0${value}\u00a0»`,
   },
@@ -355,6 +362,36 @@ export const fr: typeof en = {
       safe: 'Rien n’a été modifié.',
       happened: 'Les règles de l’organisation ne le permettent pas.',
       todo: 'Demandez à un administrateur.',
+    }),
+    'SITE-REVOKED': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part.',
+      todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'SEQUENCER-UNHEARD': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce site vient de démarrer et n’a encore eu de nouvelles d’aucun autre\u00a0; les autres en savent peut-être plus.',
+      todo: 'Réessayez au retour d’une liaison. S’il n’y a pas d’autre site, votre administrateur le dit par\u00a0: archipel sequencer confirm.',
+    }),
+    'NOT-SEQUENCER': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Seul le site principal de l’organisation peut le faire.',
+      todo: 'Faites-le là-bas.',
+    }),
+    'ADDRESS-UNKNOWN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Il n’y a rien à cette adresse\u00a0; la page est peut-être d’une autre version que le bureau.',
+      todo: 'Vérifiez l’adresse, ou rechargez la page\u00a0: vos brouillons restent.',
+    }),
+    'METHOD-UNKNOWN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce bureau ne sait pas faire cela\u00a0; la page est peut-être d’une autre version.',
+      todo: 'Rechargez la page\u00a0: vos brouillons restent. Si cela revient, citez le code.',
+    }),
+    'ORIGIN-FOREIGN': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'La demande est venue d’une page qui n’est pas celle de ce bureau.',
+      todo: 'Ouvrez le bureau à sa propre adresse et réessayez.',
     }),
     'SITE-FAULT': (_) => ({
       safe: 'Ce qui était enregistré est en sûreté.',

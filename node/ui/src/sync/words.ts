@@ -3,6 +3,7 @@ import type { Peer, Sync } from '../api/types';
 
 export type LinkState =
   | { kind: 'single' }
+  | { kind: 'ended'; how: 'revoked' | 'retired' }
   | { kind: 'all' }
   | { kind: 'alone'; since: string | null }
   | { kind: 'some'; cut: string[]; via: { site: string; via: string }[] };
@@ -13,6 +14,7 @@ export function reachable(peer: Peer): boolean {
 }
 
 export function linkState(sync: Sync): LinkState {
+  if (sync.ended) return { kind: 'ended', how: sync.ended };
   if (sync.peers.length === 0) return { kind: 'single' };
   if (!sync.peers.some(reachable)) return { kind: 'alone', since: sync.alone_since ?? null };
   const cut = sync.peers.filter((peer) => !reachable(peer)).map((peer) => peer.site.name);
