@@ -52,6 +52,11 @@ pub const MAX_WHOLE_BODY: usize = 16 * 1024;
 pub const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of bodies sent in one message, beside the last of them.
 pub const BODIES_FRAME_BYTES: usize = 16 * 1024;
+/// Bytes of bodies read for one such message: several times what is read where records promise the lengths that their
+/// bodies have. Others are read for nothing.
+pub const WANT_READ_BYTES: usize = 4 * 1024 * 1024;
+/// Long bodies kept in memory while peers ask for one piece of them after the other; each has 2 MiB at most.
+pub const MAX_BODIES_AT_HAND: usize = 4;
 /// Records whose bodies are asked for, and bodies sent, in one message.
 pub const MAX_WANTED: usize = 64;
 /// How often a session is asked for bodies that are lacking here.

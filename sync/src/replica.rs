@@ -25,6 +25,7 @@ use schema::codec::CodecError;
 use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId, UserId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityError, AuthorityLog, Policy};
+use schema::record::BodyName;
 use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
 
@@ -149,6 +150,8 @@ pub struct Replica {
     authority_trusted: bool,
     /// Bodies that are lacking here.
     lacking: bodies::Lacking,
+    /// Long bodies of which peers were sent a piece, the newest first.
+    at_hand: VecDeque<(BodyName, Vec<u8>)>,
     /// Where copying what sites said of their people goes on.
     uncopied_from: Vec<u8>,
     /// People whom this site disabled in its own log, which the authority log does not say yet.
@@ -241,6 +244,7 @@ impl Replica {
             authority_heard: false,
             authority_trusted: false,
             lacking: bodies::Lacking::new(start.now),
+            at_hand: VecDeque::new(),
             uncopied_from: Vec::new(),
             disabled_here: Arc::default(),
             changed: Vec::new(),

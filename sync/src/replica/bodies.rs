@@ -4,7 +4,7 @@
 //! with its record: it comes in pieces, one after the other, so that it holds up nothing else on a thin link. One body at
 //! a time is fetched so, from one peer, whose pieces are put together with nobody else's: a wrong one is that peer's fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::codec::Canonical;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
@@ -13,9 +13,11 @@ use schema::time::Timestamp;
 
 use super::effects::is_due;
 use super::{Alarm, Output, Replica, ReplicaError};
-use crate::admission::{names_of, put_body, read_body, stored, with_bodies};
+use crate::admission::{names_of, put_body, read_body, stored};
 use crate::engine::{ReceivedPiece, SessionId, SyncSession};
-use crate::limits::{BODIES_FRAME_BYTES, MAX_WANTED, MAX_WHOLE_BODY, PIECE_PATIENCE, WANT_INTERVAL};
+use crate::limits::{
+    BODIES_FRAME_BYTES, MAX_BODIES_AT_HAND, MAX_WANTED, MAX_WHOLE_BODY, PIECE_PATIENCE, WANT_INTERVAL, WANT_READ_BYTES,
+};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Durability, Source, StoreError, Table};
 use crate::wire::{Message, WantedPiece};
@@ -81,17 +83,26 @@ impl Replica {
         wanted: &[RecordPlace],
     ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
-        let (mut bodies, mut bytes) = (Vec::new(), 0);
-        for place in wanted.iter().take(MAX_WANTED) {
+        let (mut bodies, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let (mut places, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for place in wanted.iter().take(MAX_WANTED).filter(|place| places.insert(**place)) {
             let Some((log, seq)) = self.held_at(&reading, scope, place)? else {
                 continue;
             };
-            let held = with_bodies(&reading, stored(&reading, log, seq)?)?.bodies.into_iter().flatten();
-            for body in held.filter(|body| body.len() <= MAX_WHOLE_BODY).take(MAX_WANTED - bodies.len()) {
-                bytes += body.len();
-                bodies.push(body);
+            // What is too long is not even read, nor is anything twice.
+            for (name, length) in stored(&reading, log, seq)?.record.bodies() {
+                let is_full = bodies.len() == MAX_WANTED || read >= WANT_READ_BYTES;
+                if is_full || length as usize > MAX_WHOLE_BODY || !names.insert((name, length)) {
+                    continue;
+                }
+                let body = read_body(&reading, &name)?.unwrap_or_default();
+                read += body.len();
+                if body.len() == length as usize {
+                    bytes += body.len();
+                    bodies.push(body);
+                }
             }
-            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED {
+            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED || read >= WANT_READ_BYTES {
                 break;
             }
         }
@@ -111,15 +122,25 @@ impl Replica {
     ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
         let WantedPiece { record, name, offset } = wanted;
+        let is_its = |(of, length): (BodyName, u32)| of == *name && *offset < length;
         let is_its = match self.held_at(&reading, scope, record)? {
-            Some((log, seq)) => stored(&reading, log, seq)?.record.bodies().any(|(of, _)| of == *name),
+            Some((log, seq)) => stored(&reading, log, seq)?.record.bodies().any(is_its),
             None => false,
         };
-        let body = if is_its { read_body(&reading, name)? } else { None };
-        let body = body.unwrap_or_default();
+        // Whoever asks for one piece asks for the next.
+        let at_hand = self.at_hand.iter().position(|(of, _)| is_its && of == name);
+        let body = match at_hand.and_then(|at| self.at_hand.remove(at)) {
+            Some((_, body)) => body,
+            None if is_its => read_body(&reading, name)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
         let rest = body.get(*offset as usize..).unwrap_or_default();
         let bytes = rest[..rest.len().min(*most)].to_vec();
         let length = body.len() as u32;
+        if bytes.len() < rest.len() {
+            self.at_hand.truncate(MAX_BODIES_AT_HAND - 1);
+            self.at_hand.push_front((*name, body));
+        }
         self.send(session, &Message::Piece { name: *name, length, offset: *offset, bytes });
         Ok(())
     }
