@@ -59,8 +59,11 @@ pub const WANT_READ_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_BODIES_AT_HAND: usize = 4;
 /// Records whose bodies are asked for, and bodies sent, in one message.
 pub const MAX_WANTED: usize = 64;
-/// How often a session is asked for bodies that are lacking here.
+/// How often a session is asked for bodies that are lacking here, and how long a long one rests after every session was
+/// asked for it.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
+/// Long bodies of which is known who was asked for them: as many more are begun anew with whoever has the turn.
+pub const MAX_ROUNDS: usize = 1024;
 /// Logs that one session may have left out because of their history, or of what they refer to.
 pub const MAX_LEFT_OUT: usize = 4096;
 /// How long a run that refers to other logs may come out wrong before its sender is blamed: time to find out whether

@@ -13,6 +13,7 @@ mod effects;
 mod exchange;
 mod fetch;
 mod forks;
+mod long_bodies;
 mod people;
 mod references;
 mod write;
@@ -150,6 +151,8 @@ pub struct Replica {
     authority_trusted: bool,
     /// Bodies that are lacking here.
     lacking: bodies::Lacking,
+    /// The long ones among them.
+    long_bodies: long_bodies::LongBodies,
     /// Long bodies of which peers were sent a piece, the newest first.
     at_hand: VecDeque<(BodyName, Vec<u8>)>,
     /// Where copying what sites said of their people goes on.
@@ -244,6 +247,7 @@ impl Replica {
             authority_heard: false,
             authority_trusted: false,
             lacking: bodies::Lacking::new(start.now),
+            long_bodies: Default::default(),
             at_hand: VecDeque::new(),
             uncopied_from: Vec::new(),
             disabled_here: Arc::default(),
