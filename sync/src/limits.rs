@@ -50,6 +50,13 @@ pub const MAX_WHOLE_BODY: usize = 16 * 1024;
 /// How long a peer that was asked for the next piece of a body may take before somebody else is asked: twice what a piece
 /// takes on a link of 16 kbit/s.
 pub const PIECE_PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes a second of a long body, beside `PIECE_PATIENCE`, below which others are asked for theirs meanwhile: half of what a
+/// link of 16 kbit/s bears.
+pub const LONG_BODY_RATE: u64 = 1024;
+/// Long bodies of slow peers that are kept as far as they came, while others come; each has 2 MiB at most.
+pub const MAX_PARKED: usize = 4;
+/// How long a session is asked for no long body after it did not answer: a few times what that holds up the others.
+pub const SILENT_REST: Duration = Duration::from_secs(60);
 /// Bytes of bodies sent in one message, beside the last of them.
 pub const BODIES_FRAME_BYTES: usize = 16 * 1024;
 /// Bytes of bodies read for one such message: several times what is read where records promise the lengths that their

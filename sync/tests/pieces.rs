@@ -8,15 +8,15 @@ mod common;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use common::Fleet;
 use common::member::Member;
+use common::{ANA, Fleet};
 use schema::author::Author;
 use schema::doc::{Edits, Value};
-use schema::id::{DocId, GenerationId, SiteId};
-use schema::record::Previous;
+use schema::id::{ChangeHash, DocId, GenerationId, SiteId};
+use schema::record::{CommandName, Entry, Previous, Skeleton};
 use schema::time::Timestamp;
-use sync::limits::WANT_INTERVAL;
-use sync::replica::Output;
+use sync::limits::{FRAME_MIN_BYTES, WANT_INTERVAL};
+use sync::replica::{Alarm, Command, Output};
 use sync::wire::{Message, WantedPiece, decode, encode};
 
 const PARIS: usize = 0;
@@ -57,6 +57,7 @@ struct World {
     peers: Vec<usize>,
     /// The piece that the member was asked for and did not give.
     wanted: Option<WantedPiece>,
+    steps: u64,
     /// Questions of Paris for pieces.
     questions: u32,
     /// What sites told people, and why they ended sessions.
@@ -65,7 +66,15 @@ struct World {
 
 impl World {
     fn new(fleet: Fleet) -> Self {
-        Self { fleet, queue: VecDeque::new(), peers: Vec::new(), wanted: None, questions: 0, told: Vec::new() }
+        Self {
+            fleet,
+            queue: VecDeque::new(),
+            peers: Vec::new(),
+            wanted: None,
+            steps: 0,
+            questions: 0,
+            told: Vec::new(),
+        }
     }
 
     /// The member says hello to Paris, and sends this.
@@ -89,6 +98,18 @@ impl World {
 
     fn take(&mut self, from: usize, outputs: Vec<Output>) {
         self.queue.extend(outputs.into_iter().map(|output| (from, output)));
+    }
+
+    /// Lyon sets a title, and what it wrote goes out.
+    fn title(&mut self, doc: DocId, bytes: usize) {
+        let mut edits = Edits::default();
+        edits.put("title", Value::Text(noise(bytes)));
+        let (scope, now) = (self.fleet.scope(), self.fleet.now);
+        let written = self.fleet.sites[LYON].write(now, |batch| {
+            let work = |command: &mut Command<'_, '_, '_>| command.edit(doc, &edits).map(|_| ());
+            batch.command(Author::User(ANA), CommandName::Place, scope, work)
+        });
+        self.take(LYON, written.unwrap().1);
     }
 
     /// What the member sends to Paris.
@@ -138,6 +159,7 @@ impl World {
                 }
             }
         }
+        self.steps += 1;
         self.fleet.now = Timestamp(self.fleet.now.0 + STEP);
         let now = self.fleet.now;
         for site in [vec![PARIS], self.peers.clone()].concat() {
@@ -155,9 +177,9 @@ impl World {
         (doc, bytes): (DocId, usize),
         gives: impl Fn(&WantedPiece) -> Option<Message>,
     ) -> bool {
-        for step in 1..=seconds * 1000 / STEP {
+        for _ in 0..seconds * 1000 / STEP {
             self.step();
-            if step % 30 == 0 && self.told.is_empty() {
+            if self.steps.is_multiple_of(30) && self.told.is_empty() {
                 self.give(&Message::Ping);
                 let given = self.wanted.as_ref().and_then(&gives);
                 if let Some(piece) = given {
@@ -172,6 +194,12 @@ impl World {
         }
         false
     }
+
+    fn is_blamed(&self, member: SiteId) -> bool {
+        let blames = |one: &Output| matches!(one, Output::Alarm(Alarm::Refused(peer, "bad-body")) if *peer == member);
+        let closes = |one: &Output| matches!(one, Output::Close(HOSTILE, "bad-body"));
+        self.told.iter().any(blames) && self.told.iter().any(closes)
+    }
 }
 
 /// A fleet whose first sites hold two tickets.
@@ -182,6 +210,66 @@ fn fleet() -> (Fleet, [DocId; 2], Member) {
     fleet.meet(PARIS, LYON);
     let member = Member::of(&fleet, DAKAR);
     (fleet, docs, member)
+}
+
+#[test]
+fn r21_who_gives_a_long_body_in_crumbs_is_blamed_and_holds_up_nobody() {
+    let (fleet, [ours, theirs], mut member) = fleet();
+    let (names, body) = long_title(&mut member, &fleet, theirs, 100_000);
+    let mut world = World::new(fleet);
+    world.member(&member, &[names]);
+    world.step();
+    world.fleet.put(LYON, ours, "title", &noise(40_000));
+    world.connect(LYON);
+    let crumb = |wanted: &WantedPiece| {
+        let at = wanted.offset as usize;
+        let bytes = body.get(at..at + 1)?.to_vec();
+        Some(Message::Piece { name: wanted.name, length: body.len() as u32, offset: wanted.offset, bytes })
+    };
+    assert!(world.shows(60, (ours, 40_000), crumb), "what another site has is asked of that one");
+    assert!(world.is_blamed(member.key.public()), "no honest site gives so little at a time: {:?}", world.told);
+}
+
+#[test]
+fn r21_who_gives_a_long_body_slowly_is_waited_for_and_holds_up_nobody() {
+    let (fleet, [ours, theirs], mut member) = fleet();
+    let (names, body) = long_title(&mut member, &fleet, theirs, 200_000);
+    let mut world = World::new(fleet);
+    world.member(&member, &[names]);
+    world.connect(LYON);
+    // As little as may be, as slowly as may be.
+    let slowly = |wanted: &WantedPiece| {
+        let at = wanted.offset as usize;
+        let bytes = body.get(at..body.len().min(at + FRAME_MIN_BYTES))?.to_vec();
+        Some(Message::Piece { name: wanted.name, length: body.len() as u32, offset: wanted.offset, bytes })
+    };
+    assert!(!world.shows(40, (theirs, 200_000), slowly));
+    for bytes in [40_000, 50_000] {
+        world.title(ours, bytes);
+        assert!(world.shows(45, (ours, bytes), slowly), "others make better use of the time");
+    }
+    assert!(world.shows(1_000, (theirs, 200_000), slowly), "and what came of it is kept until the rest is there");
+    assert!(world.told.is_empty(), "{:?}", world.told);
+}
+
+#[test]
+fn r21_who_is_asked_for_long_bodies_and_says_nothing_holds_up_nobody_for_long() {
+    let (fleet, [ours, theirs], mut member) = fleet();
+    let (mut previous, mut records) = (Previous::First, Vec::new());
+    for number in 1..=16 {
+        let entry = Entry { doc: theirs, genesis: None, change: ChangeHash([number; 32]), length: 100_000 };
+        let skeleton = Skeleton { entries: vec![entry], ..Skeleton::new(CommandName::Place, Author::Site) };
+        let (record, end) = member.sealed(HELD, previous, u64::from(number), skeleton, vec![None]);
+        previous = Previous::Record(end.hash);
+        records.push(record);
+    }
+    let names = member.frame(&[member.run(records)]);
+    let mut world = World::new(fleet);
+    world.member(&member, &[names]);
+    world.connect(LYON);
+    assert!(!world.shows(10, (ours, 40_000), |_| None));
+    world.title(ours, 40_000);
+    assert!(world.shows(40, (ours, 40_000), |_| None), "it is not asked again and again");
 }
 
 #[test]
