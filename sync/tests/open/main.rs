@@ -1,5 +1,5 @@
-//! Attacks that are known and not fended off yet: each test fails, is left out by name with what is missing, and belongs
-//! with those of its rule once it passes. `cargo test -p sync --test open -- --ignored` runs them.
+//! Attacks that are known and not fended off yet. Each test says what should hold and is expected to panic, with what is
+//! missing beside it: when it is mended it fails here, and belongs with those of its rule from then on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
