@@ -91,22 +91,13 @@ impl Replica {
         let mut cuts = Vec::new();
         for (scope, _) in index.scopes() {
             let mut chains = Vec::new();
-            for log in index.open_of(site, scope).filter(|log| log.seq >= log.from()) {
-                if log.branch.is_none() || self.was_held_first(log) {
-                    chains.extend(self.chain(&reading, log, until)?);
-                }
+            for log in index.open_of(site, scope).filter(|log| log.seq > 0 && log.branch.is_none()) {
+                chains.extend(self.chain(&reading, log, until)?);
             }
             cuts.extend(chains.into_iter().max().map(|(_, cut)| cut));
         }
         cuts.sort_unstable();
         Ok(cuts)
-    }
-
-    /// Whether a history behind a fork is the one that was held before the proof came, and nothing took the log up: what its
-    /// site issued again stands there.
-    fn was_held_first(&self, log: &LogState) -> bool {
-        let main = self.store.log_index().open(&log.signed_as());
-        main.is_some_and(|main| main.no == log.no && main.successors.is_empty())
     }
 
     /// Where the chain of generations that ends with a log would be cut, and how many records of it would stand.
@@ -126,22 +117,18 @@ impl Replica {
             }
             // From there on only the first record of each log says something new.
             let (first, previous) = match found.is_some() {
-                true => (log.from(), stored(reading, log.no, log.from())?.record.header.previous),
+                true => (1, stored(reading, log.no, 1)?.record.header.previous),
                 false => (seq, header.previous),
             };
             stand += if found.is_some() { seq - first + 1 } else { 0 };
             end = match previous {
-                Previous::Record(_) if first > log.from() => Some((first - 1, log)),
-                // A history goes on before the fork.
-                Previous::Record(_) => {
-                    let main = self.store.log_index().log(reading, &log.signed_as())?;
-                    main.filter(|main| main.branch.is_none() && main.seq >= first - 1).map(|main| (first - 1, main))
-                }
+                Previous::Record(_) => Some((first - 1, log)),
                 // What names itself in a circle leads no further.
                 Previous::After(closing) if passed.insert(closing.generation) => {
                     let id = LogId { generation: closing.generation, ..log.id };
                     let before = self.store.log_index().log(reading, &id)?;
-                    let before = before.filter(|before| (before.from()..=before.seq).contains(&closing.seq));
+                    let before =
+                        before.filter(|before| before.branch.is_none() && (1..=before.seq).contains(&closing.seq));
                     before.map(|log| (closing.seq, log))
                 }
                 Previous::First | Previous::After(_) => None,
