@@ -7,13 +7,12 @@ mod common;
 
 use common::Fleet;
 use common::member::{End, Member};
-use schema::author::Author;
 use schema::fork::{Branch, ForkProof, MAX_BRANCH_HEADERS};
-use schema::id::{CommandId, GenerationId, RecordHash};
+use schema::id::{GenerationId, RecordHash};
 use schema::identity::Purpose;
-use schema::record::{CommandName, Previous, Skeleton};
+use schema::record::Previous;
 use schema::time::Timestamp;
-use sync::admission::{NO_SIGNATURE, RecordWithBodies, Run};
+use sync::admission::{NO_SIGNATURE, Run};
 use sync::limits::{FORKS_TOLD_AT_PACE, FREE_GENERATIONS};
 use sync::replica::Alarm;
 use sync::wire::{Message, encode};
@@ -25,23 +24,11 @@ fn forks(fleet: &Fleet, site: usize) -> usize {
     fleet.sites[site].store().log_index().forks().in_scope(fleet.scope()).count()
 }
 
-/// A record that changes nothing, behind `previous`.
-fn empty(
-    member: &mut Member,
-    generation: GenerationId,
-    previous: Previous,
-    seq: u64,
-    word: u8,
-) -> (RecordWithBodies, End) {
-    let skeleton = Skeleton::new(CommandName::Given(CommandId([word; 8])), Author::Site);
-    member.sealed(generation, previous, seq, skeleton, Vec::new())
-}
-
 /// As many headers behind a record, the last of which alone is signed.
 fn branch(member: &mut Member, after: End, word: u8, length: usize) -> Branch {
     let (mut headers, mut end) = (Vec::new(), after);
     for _ in 0..length {
-        let (record, next) = empty(member, end.generation, Previous::Record(end.hash), end.seq + 1, word);
+        let (record, next) = member.empty(end.generation, Previous::Record(end.hash), end.seq + 1, word);
         headers.push(record.record.header);
         end = next;
     }
@@ -51,7 +38,7 @@ fn branch(member: &mut Member, after: End, word: u8, length: usize) -> Branch {
 /// A history of one record, which its site never signed: it stands where a fork ends the log, whose proof is as long as one
 /// may be. Answers with the proof and the record.
 fn unsigned_history(member: &mut Member, after: End, word: u8) -> [Vec<u8>; 2] {
-    let (record, end) = empty(member, HELD, Previous::Record(after.hash), after.seq + 1, word);
+    let (record, end) = member.empty(HELD, Previous::Record(after.hash), after.seq + 1, word);
     let branches = [1, 2].map(|other| branch(member, end, word + other, MAX_BRANCH_HEADERS));
     let [one, other] = branches;
     let run = Run { signature: NO_SIGNATURE, ..member.run(vec![record]) };
@@ -65,7 +52,7 @@ fn r20_every_history_that_is_admitted_can_be_proven() {
     let mut fleet = Fleet::new(4);
     let mut member = Member::of(&fleet, 2);
     let now = fleet.now;
-    let (first, end) = empty(&mut member, HELD, Previous::First, 1, 1);
+    let (first, end) = member.empty(HELD, Previous::First, 1, 1);
     let common = member.frame(&[member.run(vec![first])]);
     for (site, word) in [(0, 10), (1, 20)] {
         let [proof, run] = unsigned_history(&mut member, end, word);
