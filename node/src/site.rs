@@ -138,7 +138,7 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let mut start = Start {
         key,
         sequencer,
-        draw: Box::new(|| random().ok().map(GenerationId)),
+        draw: Box::new(|| random().ok().map(GenerationId::drawn)),
         store_id: StoreId(random()?),
         copied: false,
         now: now(),

@@ -149,13 +149,13 @@ impl ForkProof {
     }
 }
 
-/// A history behind a fork is a log of its own, called by a generation that its first record fixes.
+/// A history behind a fork is a log of its own, called by a name that its first record fixes and that no generation has.
 pub fn branch_name(log: &LogId, first: &RecordHash) -> LogId {
     let mut hasher = blake3::Hasher::new_derive_key("archipel 2026-11 branch");
     hasher.update(&log.generation.0).update(&first.0);
     let mut name = [0; 16];
     name.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    LogId { generation: GenerationId(name), ..*log }
+    LogId { generation: GenerationId::of_history(name), ..*log }
 }
 
 impl Canonical for Branch {

@@ -185,6 +185,28 @@ pub struct LogId {
     pub scope: ScopeId,
 }
 
+impl GenerationId {
+    /// One that is drawn from random bytes. Its first bit is 0: nobody can call a generation like a history behind a fork.
+    pub fn drawn(mut bytes: [u8; 16]) -> Self {
+        bytes[0] &= !HISTORY_BIT;
+        Self(bytes)
+    }
+
+    /// The name of a history behind a fork, from a hash. Its first bit is 1.
+    pub fn of_history(mut bytes: [u8; 16]) -> Self {
+        bytes[0] |= HISTORY_BIT;
+        Self(bytes)
+    }
+
+    /// Whether this names a history behind a fork, which no record says of itself (R20).
+    pub fn is_history(&self) -> bool {
+        self.0[0] & HISTORY_BIT != 0
+    }
+}
+
+/// In the first byte of a generation's id.
+const HISTORY_BIT: u8 = 0x80;
+
 impl Canonical for LogId {
     fn write(&self, out: &mut Writer) {
         self.site.write(out);

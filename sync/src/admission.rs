@@ -8,19 +8,21 @@ use schema::author::Author;
 use schema::codec::Canonical;
 pub use schema::fork::NO_SIGNATURE;
 use schema::fork::branch_name;
-use schema::id::{ChangeHash, DocId, LogId, RecordHash, ScopeId, SiteId};
+use schema::id::{DocId, LogId, RecordHash, ScopeId, SiteId};
 use schema::identity::{Purpose, Secret, Signature, verify};
 use schema::policy::Policy;
 use schema::record::{
-    BodyName, CommandName, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, actor, body_hash,
+    BodyName, CommandName, MAX_BODY_BYTES, MAX_RUN_BYTES, MAX_RUN_RECORDS, Previous, Record, body_hash,
 };
 use thiserror::Error;
 
-use crate::change::{Outline, chunk_hash, scan};
-use crate::docs::standing::{Cuts, restand};
+use crate::change::chunk_hash;
+use crate::docs::deciders;
+use crate::docs::standing::Cuts;
+use crate::store::log_index::BranchOf;
 use crate::store::rows::{Arrival, StoredRecord, Wait};
-use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
-use crate::store::{LogState, ScopeState, Source, StoreError, Table, Writing};
+use crate::store::tables::{after_prefix, arrival_key, doc_record_key, read_record_key, record_key};
+use crate::store::{LogIndex, LogState, ScopeState, Source, StoreError, Table, Writing};
 
 /// A record with its bodies: of its entries in order, then the opaque one. `None` for one that is named only (R2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,14 +138,32 @@ pub fn admit(writing: &mut Writing<'_>, policy: &Policy, cuts: &mut Cuts, run: &
     if new.is_empty() {
         return Ok(Admitted::Known);
     }
-    if let (Some(next), Some(state)) = (new.first(), &state)
-        && next.record.header.pin.at < state.pin.at
-    {
+    let state = state.map(|state| begun(writing, state)).transpose()?.unwrap_or_else(|| LogState::empty(0, log));
+    if new.first().is_some_and(|next| next.record.header.pin.at < state.pin.at) {
         return Err(Reject::Header { log });
     }
     let signature = (!ends_at_fork).then_some(run.signature);
-    cuts.grow(writing, policy, (&signed_as, have + 1, seq), |writing| append(writing, log, new, signature))?;
+    cuts.grow(writing, policy, (&signed_as, have + 1, seq), |writing| {
+        if state.branch.is_some() {
+            writing.put_log(state)?;
+        }
+        append(writing, log, new, signature)
+    })?;
     Ok(Admitted::Stored(new.len()))
+}
+
+/// A log as it is about to be continued. A history behind a fork goes on from the record before it, which has to be here: it
+/// says what the first may pin, and what stands before the history decides what its records may do (R8).
+fn begun(writing: &Writing<'_>, state: LogState) -> Result<LogState, Reject> {
+    let Some(branch) = state.branch.filter(|branch| branch.from > 1 && branch.on.is_none()) else {
+        return Ok(state);
+    };
+    let (log, last) = (state.id, branch.from - 1);
+    let before = history_at(writing, writing.log_index(), &state.signed_as(), last, &branch.base)?;
+    let before = before.ok_or(Reject::Gap { log, have: 0, from: branch.from })?;
+    let header = stored(writing, before.no, last)?.record.header;
+    let branch = BranchOf { on: Some(before.no), ..branch };
+    Ok(LogState { hlc: header.hlc, pin: header.pin, branch: Some(branch), ..state })
 }
 
 /// Stores records that continue a log, the last one signed unless a fork proves it. The caller has checked them.
@@ -209,12 +229,12 @@ fn store(
     for ((name, _), body) in with.record.bodies().zip(&with.bodies) {
         if let Some(body) = body {
             put_body(writing, &name, body)?;
-            note_name(writing, &with.record, &name, &key, body)?;
+            deciders::note(writing, &with.record, &name, (state.no, header.seq), body)?;
             continue;
         }
         // It may have come with another record.
         match read_body(writing, &name)? {
-            Some(body) => note_name(writing, &with.record, &name, &key, &body)?,
+            Some(body) => deciders::note(writing, &with.record, &name, (state.no, header.seq), &body)?,
             None => writing.put(Table::NamedOnly, &[name.to_bytes().as_slice(), &key].concat(), &[])?,
         }
     }
@@ -245,49 +265,6 @@ pub fn read_body(source: &impl Source, name: &BodyName) -> Result<Option<Vec<u8>
     source.get(Table::Bodies, &name.to_bytes())
 }
 
-/// Notes the record as the one that decides a change, if it is the first in the log of the change's own author. Of
-/// records whose body came later the earliest is asked first.
-fn note_name(
-    writing: &mut Writing<'_>,
-    record: &Record,
-    name: &BodyName,
-    key: &[u8; RECORD_KEY_BYTES],
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let BodyName::Change(change) = name else {
-        return Ok(());
-    };
-    let log = record.header.log;
-    for entry in record.skeleton.entries.iter().filter(|entry| entry.change == *change) {
-        let own = actor(&log.site, &log.generation, &entry.doc);
-        let genuine = scan(body).map_or_else(|_| Outline::read(body).is_none(), |scan| scan.actor == own);
-        if !genuine {
-            continue;
-        }
-        match record_naming(writing, change)? {
-            None => writing.put(Table::Named, &change.0, key)?,
-            Some(known) => {
-                // The histories behind a fork are of one log: what stands decides before them, and of those the one
-                // whose name is smaller, whichever came first.
-                let name_of = |(no, seq)| writing.log_index().forks().name_of(no, seq);
-                let found = read_record_key(key).map(name_of);
-                if found.is_some_and(|found| found < name_of(known)) {
-                    writing.put(Table::Named, &change.0, key)?;
-                    // Its documents are judged again, now by this record.
-                    writing.remove(Table::Beyond, &doc_record_key(&entry.doc, known.0, known.1))?;
-                    restand(writing, &known.0.to_be_bytes())?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The record that decides a change (R8); `None` if it is not held, or only copies of it are.
-pub fn record_naming(source: &impl Source, hash: &ChangeHash) -> Result<Option<(u32, u64)>, StoreError> {
-    Ok(source.get(Table::Named, &hash.0)?.as_deref().and_then(read_record_key))
-}
-
 /// The key under which a command is remembered that may be issued twice: named by its client, or issued again.
 pub fn command_key(record: &Record) -> Option<Vec<u8>> {
     let log = &record.header.log;
@@ -311,14 +288,18 @@ pub fn again(record: &Record) -> CommandName {
 
 /// As [`command_key`], for a command that is not written yet.
 pub fn named_command(scope: &ScopeId, author: &Author, site: &SiteId, name: &CommandName) -> Option<Vec<u8>> {
-    let (is_sites, id) = match name {
-        CommandName::Place => return None,
-        // A user's command is one wherever they issue it.
-        CommandName::Given(id) => (*author == Author::Site, id.0.to_vec()),
-        CommandName::Again { .. } => (true, name.to_bytes()),
-    };
-    let site: &[u8] = if is_sites { &site.0 } else { &[] };
-    Some([scope.0.as_slice(), &author.to_bytes(), site, &id].concat())
+    let anywhere = commands_named(scope, author, name)?;
+    Some([anywhere.as_slice(), &site.0].concat())
+}
+
+/// What the keys of a command begin with that was issued under this name, at whatever site.
+pub fn commands_named(scope: &ScopeId, author: &Author, name: &CommandName) -> Option<Vec<u8>> {
+    match name {
+        CommandName::Place => None,
+        CommandName::Given(_) | CommandName::Again { .. } => {
+            Some([scope.0.as_slice(), &author.to_bytes(), &name.to_bytes()].concat())
+        }
+    }
 }
 
 /// Keeps a body under its name, which fixes its bytes: the first to bring it brings it for all that named it before,
@@ -334,7 +315,7 @@ pub fn put_body(writing: &mut Writing<'_>, name: &BodyName, body: &[u8]) -> Resu
         let place = row.get(key.len()..).and_then(read_record_key);
         let (no, seq) = place.ok_or(StoreError::Damaged { table: Table::NamedOnly.name() })?;
         let record = stored(writing, no, seq)?.record;
-        note_name(writing, &record, name, &record_key(no, seq), body)?;
+        deciders::note(writing, &record, name, (no, seq), body)?;
         writing.remove(Table::NamedOnly, row)?;
     }
     if !rows.is_empty() {
@@ -484,6 +465,26 @@ pub fn hash_at(source: &impl Source, state: &LogState, seq: u64) -> Result<Optio
         seq if seq < state.seq => Some(stored(source, state.no, seq)?.record.hash()),
         _ => None,
     })
+}
+
+/// The history of a log, as its records name it, that holds this record. Linear in the histories of one that forked.
+pub fn history_at(
+    source: &impl Source,
+    index: &LogIndex,
+    log: &LogId,
+    seq: u64,
+    hash: &RecordHash,
+) -> Result<Option<LogState>, StoreError> {
+    let main = index.log(source, log)?;
+    let has_forked = index.forks().of(log).next().is_some();
+    let behind = has_forked.then(|| index.open_of(&log.site, &log.scope)).into_iter().flatten();
+    let behind = behind.filter(|state| state.branch.is_some() && state.signed_as() == *log);
+    for state in main.iter().chain(behind) {
+        if (state.from()..=state.seq).contains(&seq) && hash_at(source, state, seq)? == Some(*hash) {
+            return Ok(Some(state.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// A record that must be in the store.

@@ -8,6 +8,7 @@ mod anew;
 pub mod apply;
 pub mod content;
 pub mod credentials;
+pub mod deciders;
 pub mod edit;
 pub mod enrolments;
 pub mod history;

@@ -332,21 +332,19 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
     let unheld = proof(&mut member, held, Previous::Record(RecordHash([9; 32])), 6);
     let name = unheld.fork().unwrap().names()[0];
     let want = |seq| Message::Want { scope, records: vec![(name.site, name.generation, seq)] };
-    // Named as the generation before another one, before and after it is known.
-    let closing =
-        Previous::After(Closing { generation: name.generation, seq: 1, hash: RecordHash([7; 32]), pin: member.pin });
     let empty = || Skeleton::new(CommandName::Place, Author::Site);
-    let (before, _) = member.sealed(GenerationId([0x44; 16]), closing, 1, empty(), Vec::new());
-    let (after, _) = member.sealed(GenerationId([0x55; 16]), closing, 1, empty(), Vec::new());
-    let frames = [
-        member.frame(&[member.run(vec![before])]),
-        encode(&Message::Fork(unheld)),
-        encode(&want(1)),
-        encode(&want(6)),
-        member.frame(&[member.run(vec![after])]),
-    ];
+    let frames = [encode(&Message::Fork(unheld)), encode(&want(1)), encode(&want(6))];
     let (_, closed) = member.visit(&mut fleet.sites[0], now, &frames);
     assert_eq!(closed, None, "nothing of it ends the session, and nothing the process");
+    // No generation is called like a history, and none says that it follows one.
+    let closing =
+        Previous::After(Closing { generation: name.generation, seq: 1, hash: RecordHash([7; 32]), pin: member.pin });
+    for (generation, previous) in [(GenerationId([0x44; 16]), closing), (name.generation, Previous::First)] {
+        let (record, _) = member.sealed(generation, previous, 1, empty(), Vec::new());
+        let run = member.frame(&[member.run(vec![record])]);
+        let (_, closed) = member.visit(&mut fleet.sites[0], now, &[run]);
+        assert_eq!(closed.as_deref(), Some("bad-header"));
+    }
     // A log that is held, forked in the name of another organisation.
     let held = GenerationId([0x77; 16]);
     let (first, end) = member.sealed(held, Previous::First, 1, empty(), Vec::new());

@@ -38,7 +38,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>)> {
         successors: vec![Successor { seq: 300, hash: RecordHash([4; 32]), generation: GenerationId([6; 16]) }],
         branch: None,
     };
-    let of = BranchOf { of: GenerationId([7; 16]), from: 290, base: RecordHash([8; 32]) };
+    let of = BranchOf { of: GenerationId([7; 16]), from: 290, base: RecordHash([8; 32]), on: Some(5) };
     let branch = LogState { branch: Some(of), follows: None, successors: Vec::new(), ..state.clone() };
     let scope = ScopeState { arrivals: 5, chain: [6; 16], materialized: 4, digest: [7; 32] };
     let record = values::records().swap_remove(0).1;

@@ -415,15 +415,14 @@ fn r18_an_end_that_no_record_is_leads_no_cut_on() {
     let late = member.frame(&[member.run(vec![p2])]);
     member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&late));
     let bogus = member.closing(End { hash: RecordHash([9; 32]), ..p_end });
-    let (g1, _) = edit(&mut member, &fleet, (0x33, bogus, 1), other, ("urgency", "low"));
+    let (g1, g_end) = edit(&mut member, &fleet, (0x33, bogus, 1), other, ("urgency", "low"));
     let g = member.frame(&[member.run(vec![g1])]);
     member.visit(&mut fleet.sites[PARIS], now, std::slice::from_ref(&g));
     // Lyon has all but the record that contradicts the closing.
     member.visit(&mut fleet.sites[LYON], now, &[q, p, g]);
     // Only the third is cut: what comes of the others hangs on where it leads.
-    let mut cuts = fleet.sites[PARIS].cuts_of(&fleet.id(DAKAR), None).unwrap();
-    cuts.retain(|cut| cut.generation == GenerationId([0x33; 16]));
-    revoke_at(&mut fleet, cuts);
+    let cut = Cut { scope: fleet.scope(), generation: g_end.generation, seq: 1, hash: g_end.hash };
+    revoke_at(&mut fleet, vec![cut]);
     // It hears of the revocation and judges; then the record comes.
     let news = fleet.sites[PARIS].statements(0).unwrap();
     fleet.sites[LYON].bootstrap(now, news).unwrap();

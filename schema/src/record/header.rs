@@ -126,7 +126,7 @@ impl Canonical for Header {
         let org = Canonical::read(input)?;
         let scope = Canonical::read(input)?;
         let site = Canonical::read(input)?;
-        let generation = Canonical::read(input)?;
+        let generation = GenerationId::read(input)?;
         let seq = input.u64("seq")?;
         let previous = match input.u8("previous")? {
             0 => Previous::First,
@@ -136,6 +136,10 @@ impl Canonical for Header {
         };
         if seq == 0 || seq > MAX_LOG_SEQ || (seq == 1) == matches!(previous, Previous::Record(_)) {
             return Err(CodecError::Invalid { what: "previous for this seq" });
+        }
+        let follows_history = matches!(&previous, Previous::After(closing) if closing.generation.is_history());
+        if follows_history || generation.is_history() {
+            return Err(CodecError::Invalid { what: "generation" });
         }
         let header = Self {
             format,

@@ -13,10 +13,11 @@ use schema::codec::Canonical;
 use schema::id::{ActorId, ChangeHash, DocId, LogId, RecordHash, SiteId};
 use schema::record::BodyKind;
 
-use super::apply::Materializer;
+use super::apply::{Materializer, forget_needed};
 use super::judge::{SEQ_TAKEN, dependencies};
-use super::{entries, registers, row};
-use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
+use super::standing::{read_restand, restand_row};
+use super::{deciders, entries, entry_by_hash, registers, row};
+use crate::admission::{RecordWithBodies, again_key, command_key, stored, with_bodies};
 use crate::change::scan;
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Beyond, Mark, Verdict, Wait};
@@ -29,7 +30,7 @@ struct Member {
     hash: RecordHash,
     beyond: Option<Beyond>,
     /// What its changes depend on; `None` if they have no place in any document, or cannot be read yet.
-    builds_on: Option<Vec<(LogNo, u64)>>,
+    builds_on: Option<Vec<ChangeHash>>,
 }
 
 type Members = BTreeMap<(LogNo, u64), Member>;
@@ -60,13 +61,13 @@ impl Materializer<'_> {
         &mut self,
         writing: &mut Writing<'_>,
         key: &[u8],
-        from: &[u8],
+        row: &[u8],
         limit: u64,
         docs: &mut BTreeSet<DocId>,
     ) -> Result<u64, StoreError> {
         let damaged = || StoreError::Damaged { table: Table::Restand.name() };
         let no = LogNo::from_be_bytes(key.try_into().map_err(|_| damaged())?);
-        let from = u64::from_be_bytes(from.try_into().map_err(|_| damaged())?);
+        let (from, moved) = read_restand(row).ok_or_else(damaged)?;
         let (first, last) = writing.log_index().bounds(writing, no)?;
         let from = from.max(first);
         let end = from.saturating_add(limit).min(last + 1);
@@ -79,14 +80,14 @@ impl Materializer<'_> {
             }
             for entry in &record.skeleton.entries {
                 let was = writing.get(Table::Beyond, &doc_record_key(&entry.doc, no, seq))?.is_some();
-                if was != beyond {
+                if was != beyond || seq >= moved {
                     docs.insert(entry.doc);
                 }
             }
         }
         match end > last {
             true => writing.remove(Table::Restand, key)?,
-            false => writing.put(Table::Restand, key, &end.to_be_bytes())?,
+            false => writing.put(Table::Restand, key, &restand_row(end, moved))?,
         }
         Ok(end.saturating_sub(from))
     }
@@ -102,21 +103,20 @@ impl Materializer<'_> {
         verdict: Option<&Verdict>,
     ) -> Result<(), StoreError> {
         let mut docs = BTreeSet::new();
-        for entry in &record.record.skeleton.entries {
-            let is_affected = |writing: &Writing<'_>, prefix: &[u8], table| {
-                let end = after_prefix(prefix);
-                writing.range(table, prefix, end.as_deref(), 1).map(|rows| !rows.is_empty())
-            };
+        for (entry, body) in record.record.skeleton.entries.iter().zip(&record.bodies) {
             let touched = match (is_beyond, verdict) {
-                // Something may have waited for it.
+                // Something waits for it, or builds on the change that another history names too.
                 (true, Some(Verdict::Beyond(_))) => {
-                    is_affected(writing, &Wait::earlier_on(&entry.doc), Table::Waiting)?
+                    has_rows(writing, Table::Waiting, &Wait::needed(&entry.change))?
+                        || is_brought_in(writing, &entry.change)?
                 }
                 // It may build on what is beyond.
-                (false, Some(Verdict::Waiting(_))) => is_affected(writing, &entry.doc.0, Table::Beyond)?,
+                (false, Some(Verdict::Waiting(_))) => {
+                    has_rows(writing, Table::Beyond, &entry.doc.0)? && lacks_what_is_held(writing, body.as_ref())?
+                }
                 // What is beyond may hold its place.
                 (false, Some(Verdict::Void(code))) if code == SEQ_TAKEN => {
-                    is_affected(writing, &entry.doc.0, Table::Beyond)?
+                    has_rows(writing, Table::Beyond, &entry.doc.0)?
                 }
                 _ => false,
             };
@@ -127,7 +127,7 @@ impl Materializer<'_> {
                 docs.insert(entry.doc);
             }
         }
-        // What cannot be read yet builds on nothing so far.
+        // What cannot be read yet builds on nothing so far, and nothing on it.
         if docs.is_empty() || dependencies(writing, self.authority, no, record)?.is_none() {
             return Ok(());
         }
@@ -140,17 +140,19 @@ impl Materializer<'_> {
         if docs.is_empty() {
             return Ok(());
         }
-        let (docs, mut members) = self.component(writing, docs)?;
+        let (docs, members) = self.component(writing, docs)?;
         for doc in &docs {
             self.unapply(writing, doc)?;
         }
         for (place, member) in &members {
             forget(writing, *place, member)?;
         }
-        for (place, mark) in self.marks(writing, &mut members)? {
+        for (place, mark) in self.marks(writing, &members)? {
             writing.put(Table::Tainted, &record_key(place.0, place.1), &mark.to_bytes())?;
         }
-        for (place, member) in members {
+        // What stands takes its places in documents first, or waits, and has what does not stand wait for it.
+        let (standing, beyond): (Vec<_>, Vec<_>) = members.into_iter().partition(|(_, member)| member.beyond.is_none());
+        for (place, member) in standing.into_iter().chain(beyond) {
             if member.builds_on.is_some() {
                 self.anew.insert(place);
             }
@@ -159,7 +161,8 @@ impl Materializer<'_> {
         Ok(())
     }
 
-    /// The documents, those that share a record with them that is not void, and so on; and all their records.
+    /// The documents, those that share a record with them which has a place in any, and so on; and all their records. Also
+    /// what is void by what is held beside it: it may be no more.
     fn component(
         &mut self,
         writing: &Writing<'_>,
@@ -176,15 +179,15 @@ impl Materializer<'_> {
                     continue;
                 }
                 let with = with_bodies(writing, stored(writing, place.0, place.1)?)?;
-                let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(place.0, place.1))?;
-                if !matches!(verdict, Some(Verdict::Void(_))) {
+                let builds_on = dependencies(writing, self.authority, place.0, &with)?;
+                if builds_on.is_some() {
                     left.extend(
                         with.record.skeleton.entries.iter().map(|entry| entry.doc).filter(|doc| docs.insert(*doc)),
                     );
                 }
                 let beyond = self.beyond(writing, &with.record.header.log, place)?;
                 let hash = with.record.hash();
-                members.insert(place, Member { with, hash, beyond, builds_on: None });
+                members.insert(place, Member { with, hash, beyond, builds_on });
             }
         }
         Ok((docs, members))
@@ -212,23 +215,17 @@ impl Materializer<'_> {
     }
 
     /// What is tainted: of the records that do not stand, those on which a standing one depends that pins no position
-    /// from the revocation on. Of several that claim one place in a document, in different histories of a log, the one
-    /// with the smallest hash stays, unless something that stands claims it; of one history the first counts. Linear in the members, and in what each depends on.
-    fn marks(
-        &mut self,
-        writing: &Writing<'_>,
-        members: &mut Members,
-    ) -> Result<BTreeMap<(LogNo, u64), Mark>, StoreError> {
-        let standing = made_by_standing(writing, members)?;
-        for (place, member) in members.iter_mut() {
-            let Some(hashes) = dependencies(writing, self.authority, place.0, &member.with)? else {
-                continue;
-            };
-            let named = hashes.iter().map(|hash| match standing.get(hash) {
-                Some(place) => Ok(Some(*place)),
-                None => record_naming(writing, hash),
-            });
-            member.builds_on = Some(named.filter_map(Result::transpose).collect::<Result<_, _>>()?);
+    /// from the revocation on, whatever becomes of that one. Of several that claim one place in a document, in different
+    /// histories of a log, the one with the smallest hash stays; of one history the first counts. Linear in the members, and in
+    /// what each depends on.
+    fn marks(&mut self, writing: &Writing<'_>, members: &Members) -> Result<BTreeMap<(LogNo, u64), Mark>, StoreError> {
+        let forks = writing.log_index().forks();
+        // Every history that names a change may bring it in.
+        let mut makers: BTreeMap<ChangeHash, Vec<(LogNo, u64)>> = BTreeMap::new();
+        for hash in members.values().filter_map(|member| member.builds_on.as_ref()).flatten() {
+            if !makers.contains_key(hash) {
+                makers.insert(*hash, deciders::all(writing, forks, hash)?);
+            }
         }
         // The lowest position that is pinned by a standing record which depends on each.
         let mut lowest: BTreeMap<(LogNo, u64), AuthorityRef> = BTreeMap::new();
@@ -237,7 +234,8 @@ impl Materializer<'_> {
             left.push((*place, member.with.record.header.pin.at));
         }
         while let Some((place, pin)) = left.pop() {
-            for before in members.get(&place).and_then(|member| member.builds_on.as_ref()).into_iter().flatten() {
+            let builds_on = members.get(&place).and_then(|member| member.builds_on.as_ref()).into_iter().flatten();
+            for before in builds_on.filter_map(|hash| makers.get(hash)).flatten() {
                 if lowest.get(before).is_none_or(|known| pin < *known) {
                     lowest.insert(*before, pin);
                     left.push((*before, pin));
@@ -247,7 +245,6 @@ impl Materializer<'_> {
         let mut marks = BTreeMap::new();
         // What each history claims first: of its own records the earlier is judged first anyway. Numbers of logs say
         // nothing here: another site has given others.
-        let forks = writing.log_index().forks();
         let history =
             |(no, seq): (LogNo, u64), member: &Member| forks.name_of(no, seq).unwrap_or(member.with.record.header.log);
         let mut claims: BTreeMap<Seat, BTreeMap<LogId, (u64, RecordHash)>> = BTreeMap::new();
@@ -264,9 +261,6 @@ impl Materializer<'_> {
                 *first = claim.min(*first);
             }
         }
-        // What stands claims its places before anything that does not, whichever can be judged first.
-        let standing = members.values().filter(|member| member.beyond.is_none() && member.builds_on.is_some());
-        let by_standing: BTreeSet<Seat> = standing.flat_map(|member| seats(&member.with)).collect();
         let taken: BTreeMap<Seat, LogId> = claims
             .into_iter()
             .filter_map(|(seat, firsts)| {
@@ -279,7 +273,7 @@ impl Materializer<'_> {
                 continue;
             };
             let own = history(*place, member);
-            let is_taken = |seat| by_standing.contains(seat) || taken.get(seat).is_some_and(|name| *name != own);
+            let is_taken = |seat| taken.get(seat).is_some_and(|name| *name != own);
             if seats(&member.with).iter().any(is_taken) {
                 *mark = Mark::Stranded;
             }
@@ -294,7 +288,7 @@ impl Materializer<'_> {
 }
 
 /// The places in documents that a record's changes claim: each actor's changes are numbered.
-fn seats(with: &RecordWithBodies) -> Vec<Seat> {
+pub(super) fn seats(with: &RecordWithBodies) -> Vec<Seat> {
     let bodies = with.record.skeleton.entries.iter().zip(&with.bodies);
     let seat = |(entry, body): (&schema::record::Entry, &Option<Vec<u8>>)| {
         let scan = scan(body.as_ref()?).ok()?;
@@ -303,25 +297,32 @@ fn seats(with: &RecordWithBodies) -> Vec<Seat> {
     bodies.filter_map(seat).collect()
 }
 
-/// The standing records that make a change of which a copy in another history of their log decides by its name (R8): what
-/// depends on that change builds on these, and on nothing that does not stand. Linear in the members.
-fn made_by_standing(source: &impl Source, members: &Members) -> Result<BTreeMap<ChangeHash, (LogNo, u64)>, StoreError> {
-    let mut made: BTreeMap<ChangeHash, (LogNo, u64)> = BTreeMap::new();
-    for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_none()) {
-        let record = &member.with.record;
-        for entry in &record.skeleton.entries {
-            let decides = record_naming(source, &entry.change)?.and_then(|decider| members.get(&decider));
-            let is_copy = |other: &&Member| other.beyond.is_some() && other.with.record.header.log == record.header.log;
-            if decides.filter(is_copy).is_some() {
-                let first = made.entry(entry.change).or_insert(*place);
-                // What stands of one log is one chain.
-                if place.1 < first.1 {
-                    *first = *place;
-                }
-            }
+fn has_rows(source: &impl Source, table: Table, prefix: &[u8]) -> Result<bool, StoreError> {
+    Ok(!source.range(table, prefix, after_prefix(prefix).as_deref(), 1)?.is_empty())
+}
+
+/// Whether a history brings a change in, or would if another record were not in its way. Linear in the histories that name it.
+fn is_brought_in(writing: &Writing<'_>, change: &ChangeHash) -> Result<bool, StoreError> {
+    for (no, seq) in deciders::all(writing, writing.log_index().forks(), change)? {
+        let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(no, seq))?;
+        if !matches!(verdict, Some(Verdict::Beyond(_))) {
+            return Ok(true);
         }
     }
-    Ok(made)
+    Ok(false)
+}
+
+/// Whether a change builds on one that is not applied although a record is held that decides it. Linear in what it builds on.
+fn lacks_what_is_held(writing: &Writing<'_>, body: Option<&Vec<u8>>) -> Result<bool, StoreError> {
+    let Some(scan) = body.and_then(|body| scan(body).ok()) else {
+        return Ok(false);
+    };
+    for hash in scan.dependencies() {
+        if entry_by_hash(writing, &hash)?.is_none() && deciders::any(writing, &hash)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Forgets what was found of a record.
@@ -329,6 +330,7 @@ fn forget(writing: &mut Writing<'_>, (no, seq): (LogNo, u64), member: &Member) -
     let (key, record) = (record_key(no, seq), &member.with.record);
     if let Some(Verdict::Waiting(wait)) = writing.get_as(Table::Quarantine, &key)? {
         writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
+        forget_needed(writing, (no, seq), &member.with)?;
     }
     writing.remove(Table::Quarantine, &key)?;
     writing.remove(Table::Tainted, &key)?;

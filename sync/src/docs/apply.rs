@@ -15,9 +15,9 @@ use super::credentials;
 use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::standing::{Cuts, Standing, standing};
-use super::{DocChanged, entry_by_hash, load, registers, row};
-use crate::admission::{RecordWithBodies, again_key, command_key, record_naming, stored, with_bodies};
-use crate::change::{Facts, Operation};
+use super::{DocChanged, deciders, entry_by_hash, load, registers, row};
+use crate::admission::{RecordWithBodies, again_key, command_key, stored, with_bodies};
+use crate::change::{Facts, Operation, scan};
 use crate::limits::{WAKE_AT_ONCE, WAKE_QUEUE};
 use crate::store::log_index::digest_sum;
 use crate::store::rows::{Arrival, Beyond, DocRow, IndexEntry, Said, Verdict, Wait};
@@ -99,7 +99,8 @@ impl<'a> Materializer<'a> {
                 continue;
             }
             let standing = self.standing(writing, no, &record)?;
-            let outcome = judge(writing, self.authority, no, &record, standing)?;
+            let beside = self.beside(writing, standing, &record)?;
+            let outcome = judge(writing, self.authority, no, &record, (standing, &beside))?;
             let verdict = match &outcome {
                 Outcome::Quarantined(verdict) => Some(verdict.clone()),
                 Outcome::Edit(_) | Outcome::Enrol(_) | Outcome::Credential(_) => None,
@@ -140,6 +141,22 @@ impl<'a> Materializer<'a> {
         standing(writing, beyond, no, header.seq)
     }
 
+    /// What stands beside a record that does not, in another history of its log: that takes its places in documents first.
+    fn beside(
+        &mut self,
+        writing: &Writing<'_>,
+        standing: Standing,
+        record: &RecordWithBodies,
+    ) -> Result<Vec<(LogNo, u64, u64)>, StoreError> {
+        match standing {
+            Standing::Tainted => {
+                let policy = self.authority.current().map(AsRef::as_ref);
+                self.cuts.covered(writing, policy, &record.record.header.log)
+            }
+            Standing::Stands | Standing::Beyond(_) | Standing::Stranded => Ok(Vec::new()),
+        }
+    }
+
     /// Takes a record made here: judged like any other.
     pub fn own(
         &mut self,
@@ -148,7 +165,7 @@ impl<'a> Materializer<'a> {
         record: &RecordWithBodies,
     ) -> Result<Option<Verdict>, StoreError> {
         let standing = self.standing(writing, no, record)?;
-        let outcome = judge(writing, self.authority, no, record, standing)?;
+        let outcome = judge(writing, self.authority, no, record, (standing, &[]))?;
         if let Outcome::Quarantined(verdict) = outcome {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
@@ -206,6 +223,7 @@ impl<'a> Materializer<'a> {
         let before: Option<Verdict> = writing.get_as(Table::Quarantine, &key)?;
         if let Some(Verdict::Waiting(wait)) = &before {
             writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
+            forget_needed(writing, (no, seq), record)?;
         }
         let mut answered = Vec::new();
         // What is only built on is still to be issued again.
@@ -232,7 +250,7 @@ impl<'a> Materializer<'a> {
                     Verdict::Void(_) => {
                         // A copy of somebody's change is void and says nothing of the change itself.
                         for entry in &record.record.skeleton.entries {
-                            if record_naming(writing, &entry.change)? == Some((no, seq)) {
+                            if deciders::decides(writing, &entry.change, (no, seq))? {
                                 answered.push(Wait::Change(entry.change));
                             }
                         }
@@ -279,16 +297,34 @@ impl<'a> Materializer<'a> {
     fn answer(&mut self, writing: &mut Writing<'_>, wait: &Wait) -> Result<(), StoreError> {
         let key = wait.key();
         let end = after_prefix(&key);
+        let Wait::Earlier(_, no) = wait else {
+            return self.answer_between(writing, (&key, end), (key.len(), WAKE_AT_ONCE));
+        };
         // Of later records of this log only the next is looked at: its settling wakes the one after it.
-        let limit = if matches!(wait, Wait::Earlier(..)) { 1 } else { WAKE_AT_ONCE };
-        let rows = writing.range(Table::Waiting, &key, end.as_deref(), limit)?;
+        let (own, others) = (wait.row_key(*no, 0), wait.row_key(no + 1, 0));
+        self.answer_between(writing, (&own, Some(others.clone())), (key.len(), 1))?;
+        if writing.log_index().forks().is_empty() {
+            return Ok(());
+        }
+        // Of each other history that goes on from this log or stands beside it the first, which waits under its own number too.
+        self.answer_between(writing, (&key, Some(own)), (key.len(), WAKE_AT_ONCE))?;
+        self.answer_between(writing, (&others, end), (key.len(), WAKE_AT_ONCE))
+    }
+
+    fn answer_between(
+        &mut self,
+        writing: &mut Writing<'_>,
+        (from, end): (&[u8], Option<Vec<u8>>),
+        (prefix, limit): (usize, usize),
+    ) -> Result<(), StoreError> {
+        let rows = writing.range(Table::Waiting, from, end.as_deref(), limit)?;
         let more = rows.len() == WAKE_AT_ONCE;
         if more || (!rows.is_empty() && self.woken >= WAKE_QUEUE) {
             self.leaves_due = true;
-            return writing.put(Table::Due, &key, &end.unwrap_or_default());
+            return writing.put(Table::Due, from, &end.unwrap_or_default());
         }
         self.woken += rows.len();
-        self.wake.extend(rows.iter().filter_map(|(row, _)| row.get(key.len()..).and_then(read_record_key)));
+        self.wake.extend(rows.iter().filter_map(|(row, _)| row.get(prefix..).and_then(read_record_key)));
         Ok(())
     }
 
@@ -318,6 +354,9 @@ impl<'a> Materializer<'a> {
             }
             for entry in &record.record.skeleton.entries {
                 writing.put(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq), &[])?;
+            }
+            for needed in needed_by(record) {
+                writing.put(Table::Waiting, &[Wait::needed(&needed).as_slice(), &key].concat(), &[])?;
             }
         }
         Ok(())
@@ -466,6 +505,24 @@ fn not_followed(source: &impl Source, mut last: BTreeSet<ChangeHash>) -> Result<
         left.extend(entry.filter(|entry| Some(entry.order) > first).into_iter().flat_map(|entry| entry.ordered_before));
     }
     Ok(last.into_iter().collect())
+}
+
+/// The changes that a record's changes build on, as far as their bytes can be read. Linear in the record.
+pub(super) fn needed_by(record: &RecordWithBodies) -> Vec<ChangeHash> {
+    let scans = record.bodies.iter().flatten().filter_map(|body| scan(body).ok());
+    scans.flat_map(|scan| scan.dependencies().collect::<Vec<_>>()).collect()
+}
+
+/// Forgets what a record needed while it waited.
+pub(super) fn forget_needed(
+    writing: &mut Writing<'_>,
+    (no, seq): (LogNo, u64),
+    record: &RecordWithBodies,
+) -> Result<(), StoreError> {
+    for needed in needed_by(record) {
+        writing.remove(Table::Waiting, &[Wait::needed(&needed).as_slice(), &record_key(no, seq)].concat())?;
+    }
+    Ok(())
 }
 
 /// Takes commands behind a fork off the list of what has no effect, once they are issued again. Linear in those of one

@@ -2,7 +2,7 @@
 //!
 //! A record is judged as a whole (R4). Order of arrival never matters: a record waits for what it needs, and
 //! for earlier records of its own log on the same document, so that of two changes with one place the
-//! earlier is always judged first.
+//! earlier is always judged first. Earlier is what led to it by hashes, not what a store has under one number.
 
 use std::collections::BTreeSet;
 
@@ -17,17 +17,19 @@ use schema::policy::{AuthorityLog, Pinned, Policy};
 use schema::record::{self, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, item_id};
 use schema::time::Hlc;
 
+use super::anew::seats;
+use super::deciders::{self, is_named_before};
 use super::enrolments::enrolled;
 use super::standing::Standing;
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{RecordWithBodies, read_body, record_naming};
+use crate::admission::{RecordWithBodies, read_body, stored, with_bodies};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, check_place,
     judge as judge_change, parse,
 };
 use crate::store::rows::{Birth, DocRow, Summary, Verdict, Wait};
-use crate::store::tables::{LogNo, record_key};
-use crate::store::{Source, StoreError, Table};
+use crate::store::tables::{LogNo, RECORD_KEY_BYTES, read_record_key, record_key};
+use crate::store::{Source, StoreError, Table, Writing};
 
 /// A change that may be applied.
 #[derive(Debug)]
@@ -109,18 +111,19 @@ fn wait(wait: Wait) -> Stop {
     Stop::Quarantined(Verdict::Waiting(wait))
 }
 
-/// Judges the record at (`no`, seq). Errors are faults of this machine and say nothing of the record.
+/// Judges the record at (`no`, seq); `beside` is what stands of its log in other histories.
+/// Errors are faults of this machine and say nothing of the record.
 pub fn judge(
-    source: &impl Source,
+    writing: &Writing<'_>,
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
-    standing: Standing,
+    (standing, beside): (Standing, &[(LogNo, u64, u64)]),
 ) -> Result<Outcome, StoreError> {
     let judged = match with.record.header.kind {
-        BodyKind::Edit => judge_edit(source, authority, no, with, standing).map(Outcome::Edit),
-        BodyKind::Enrolment => judge_enrolment(source, authority, with).map(Outcome::Enrol),
-        BodyKind::Credential => judge_credential(source, authority, with, standing).map(Outcome::Credential),
+        BodyKind::Edit => judge_edit(writing, authority, no, with, (standing, beside)).map(Outcome::Edit),
+        BodyKind::Enrolment => judge_enrolment(writing, authority, with).map(Outcome::Enrol),
+        BodyKind::Credential => judge_credential(writing, authority, with, standing).map(Outcome::Credential),
         BodyKind::Other(_) => Err(wait(Wait::Version)),
     };
     match judged {
@@ -168,17 +171,17 @@ struct Readable {
     entries: Vec<(Parsed, Option<NewDocument>)>,
 }
 
-fn read(source: &impl Source, authority: &AuthorityLog, no: LogNo, with: &RecordWithBodies) -> Result<Readable, Stop> {
+fn read(writing: &Writing<'_>, authority: &AuthorityLog, no: LogNo, with: &RecordWithBodies) -> Result<Readable, Stop> {
     let (header, skeleton) = (&with.record.header, &with.record.skeleton);
-    let policy = pinned(source, authority, with)?;
+    let policy = pinned(writing, authority, with)?;
     // An edit is changes and what they refer to; an origin comes with records of its own kind.
     if skeleton.entries.is_empty() || skeleton.opaque.is_some() || skeleton.origin.is_some() {
         return Err(void("edit-shape"));
     }
-    let user = speaker(source, &policy, &header.log.site, &skeleton.author)?;
+    let user = speaker(writing, &policy, &header.log.site, &skeleton.author)?;
     let mut entries = Vec::with_capacity(skeleton.entries.len());
     for (index, body) in with.bodies.iter().flatten().enumerate() {
-        entries.push(read_entry(source, no, with, index, body)?);
+        entries.push(read_entry(writing, no, with, index, body)?);
     }
     Ok(Readable { policy, user, entries })
 }
@@ -186,7 +189,7 @@ fn read(source: &impl Source, authority: &AuthorityLog, no: LogNo, with: &Record
 /// What the changes of an edit depend on: the hashes of other changes. `None` for a record whose changes have no
 /// place in any document, whatever is held beside it, or that cannot be read yet.
 pub fn dependencies(
-    source: &impl Source,
+    writing: &Writing<'_>,
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
@@ -194,7 +197,7 @@ pub fn dependencies(
     if with.record.header.kind != BodyKind::Edit {
         return Ok(None);
     }
-    match read(source, authority, no, with) {
+    match read(writing, authority, no, with) {
         Ok(read) => Ok(Some(read.entries.iter().flat_map(|(parsed, _)| parsed.dependencies().to_vec()).collect())),
         Err(Stop::Quarantined(_)) => Ok(None),
         Err(Stop::Store(error)) => Err(error),
@@ -202,27 +205,36 @@ pub fn dependencies(
 }
 
 fn judge_edit(
-    source: &impl Source,
+    writing: &Writing<'_>,
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
-    standing: Standing,
+    (standing, beside): (Standing, &[(LogNo, u64, u64)]),
 ) -> Result<Vec<Accepted>, Stop> {
     let (header, skeleton) = (&with.record.header, &with.record.skeleton);
-    let Readable { policy, user, entries } = read(source, authority, no, with)?;
+    let Readable { policy, user, entries } = read(writing, authority, no, with)?;
     match standing {
         Standing::Stands | Standing::Tainted => {}
         Standing::Beyond(beyond) => return Err(Stop::Quarantined(Verdict::Beyond(beyond))),
         Standing::Stranded => return Err(Stop::Quarantined(Verdict::Stranded)),
     }
     for entry in &skeleton.entries {
-        earlier_first(source, no, header.seq, &entry.doc)?;
+        earlier_first(writing, no, header.seq, &entry.doc)?;
     }
+    // Before anything is said of it, all that it builds on is here: so what is void brings in nothing that does not stand but
+    // what something else brings in as well (R19).
+    let histories = all_dependencies(writing, with, &entries)?;
     let item = item_id(header, skeleton);
     let mut accepted = Vec::with_capacity(skeleton.entries.len());
-    for (entry, (parsed, born)) in skeleton.entries.iter().zip(entries) {
+    for ((entry, (parsed, born)), history) in skeleton.entries.iter().zip(entries).zip(histories) {
         let (birth, number) = born.map(|NewDocument { row, number }| (row, number)).unzip();
-        let one = judge_entry(source, with, entry, parsed, birth)?;
+        let one = judge_entry(writing, with, (entry, parsed, &history), birth).map_err(|stop| match stop {
+            // Its place has something that stands, or came before it.
+            Stop::Quarantined(Verdict::Void(code)) if code == SEQ_TAKEN && standing == Standing::Tainted => {
+                Stop::Quarantined(Verdict::Stranded)
+            }
+            other => other,
+        })?;
         let (keys, replaced) = keys_of(&one.parsed);
         let write = Write {
             site: header.log.site,
@@ -251,14 +263,52 @@ fn judge_edit(
         }
         accepted.push(one);
     }
+    standing_first(writing, with, beside)?;
     Ok(accepted)
 }
 
 /// A record waits while an earlier one of its log on the same document does.
-fn earlier_first(source: &impl Source, no: LogNo, seq: u64, doc: &DocId) -> Result<(), Stop> {
-    let wait_for = Wait::Earlier(*doc, no);
-    let first = source.range(Table::Waiting, &wait_for.key(), Some(&wait_for.row_key(no, seq)), 1)?;
-    if first.is_empty() { Ok(()) } else { Err(wait(wait_for)) }
+fn earlier_first(writing: &Writing<'_>, no: LogNo, seq: u64, doc: &DocId) -> Result<(), Stop> {
+    for (other, first, last) in writing.log_index().forks().past(writing, no, seq - 1)? {
+        if !waiting(writing, doc, (other, first, last), 1)?.is_empty() {
+            return Err(wait(Wait::Earlier(*doc, other)));
+        }
+    }
+    Ok(())
+}
+
+/// What does not stand waits while something of its log that does, in another history, waits for the same place in a document.
+/// Linear in what waits there, at most [`MAX_BESIDE`]: behind more it waits for those as well.
+fn standing_first(writing: &Writing<'_>, with: &RecordWithBodies, beside: &[(LogNo, u64, u64)]) -> Result<(), Stop> {
+    let seats = seats(with);
+    for ((doc, ..), range) in seats.iter().flat_map(|seat| beside.iter().map(move |range| (seat, *range))) {
+        let found = waiting(writing, doc, range, MAX_BESIDE)?;
+        let mut is_claimed = found.len() == MAX_BESIDE;
+        for (no, seq) in found {
+            let other = with_bodies(writing, stored(writing, no, seq)?)?;
+            is_claimed |= self::seats(&other).iter().any(|seat| seats.contains(seat));
+        }
+        if is_claimed {
+            return Err(wait(Wait::Earlier(*doc, range.0)));
+        }
+    }
+    Ok(())
+}
+
+/// Waiting records that are looked at for the places that they claim.
+const MAX_BESIDE: usize = 64;
+
+/// The records between two of a log that wait and name a document, at most `limit`.
+fn waiting(
+    writing: &Writing<'_>,
+    doc: &DocId,
+    (no, first, last): (LogNo, u64, u64),
+    limit: usize,
+) -> Result<Vec<(LogNo, u64)>, StoreError> {
+    let all = Wait::Earlier(*doc, no);
+    let (from, end) = (all.row_key(no, first), all.row_key(no, last.saturating_add(1)));
+    let rows = writing.range(Table::Waiting, &from, Some(&end), limit)?;
+    Ok(rows.iter().filter_map(|(row, _)| row.get(from.len() - RECORD_KEY_BYTES..).and_then(read_record_key)).collect())
 }
 
 /// Somebody as a site may speak for them.
@@ -344,7 +394,7 @@ fn judge_credential(
 
 /// The part of an entry's judgement that looks at no other record but those of its log that name the same change.
 fn read_entry(
-    source: &impl Source,
+    writing: &Writing<'_>,
     no: LogNo,
     with: &RecordWithBodies,
     index: usize,
@@ -352,7 +402,7 @@ fn read_entry(
 ) -> Result<(Parsed, Option<NewDocument>), Stop> {
     let (header, entry) = (&with.record.header, &with.record.skeleton.entries[index]);
     // Of several records of one log that name a change the earliest decides it, whichever came first (R8).
-    if record_naming(source, &entry.change)?.is_some_and(|(log, seq)| log == no && seq < header.seq) {
+    if is_named_before(writing, writing.log_index().forks(), &entry.change, (no, header.seq))? {
         return Err(void("named-before"));
     }
     let parsed = parse(body).map_err(|reason| void(reason.code()))?;
@@ -397,14 +447,12 @@ fn place_of(birth: Option<&DocRow>) -> Genesis {
 fn judge_entry(
     source: &impl Source,
     with: &RecordWithBodies,
-    entry: &Entry,
-    parsed: Parsed,
+    (entry, parsed, history): (&Entry, Parsed, &StoredHistory<'_, impl Source>),
     birth: Option<DocRow>,
 ) -> Result<Accepted, Stop> {
     let header = &with.record.header;
-    let history = StoredHistory::new(source, entry.doc);
     let author = actor(&header.log.site, &header.log.generation, &entry.doc);
-    let judged = match judge_change(&parsed, author, place_of(birth.as_ref()), &history) {
+    let judged = match judge_change(&parsed, author, place_of(birth.as_ref()), history) {
         Ok(judged) => judged,
         Err(JudgeError::History(error)) => return Err(Stop::Store(error)),
         Err(JudgeError::Inconsistent { .. } | JudgeError::Missing { .. }) => {
@@ -414,7 +462,8 @@ fn judge_entry(
     let facts = match judged {
         Judged::Applied(facts) => facts,
         Judged::Void(reason) => return Err(void(reason.code())),
-        Judged::Waiting(missing) => return Err(missing_dependency(source, &header.log.scope, &missing)?),
+        // All were here when the record's entries were looked at together.
+        Judged::Waiting(_) => return Err(Stop::Store(StoreError::Missing { what: "a change that others build on" })),
     };
     // Of two changes with one place the earlier in its log stands (docs/decisions/0003).
     if history.by_seq(&author, facts.seq)?.is_some() {
@@ -487,21 +536,42 @@ fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed, structure
     Ok(())
 }
 
-/// What becomes of a record whose first missing dependency is this: void if the record that made it is void,
-/// otherwise it waits. Only that one is looked at, and only in this scope, so that order and other scopes
-/// held do not matter; when it comes, the next is looked for.
-fn missing_dependency(source: &impl Source, scope: &ScopeId, missing: &[ChangeHash]) -> Result<Stop, StoreError> {
-    let Some(hash) = missing.first() else {
-        return Ok(void("no-dependencies"));
-    };
-    if let Some((no, seq)) = record_naming(source, hash)? {
-        let decided: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
-        let record = crate::admission::stored(source, no, seq)?.record;
-        if matches!(decided, Some(Verdict::Void(_))) && record.header.log.scope == *scope {
-            return Ok(void("depends-on-void"));
+/// The histories in which a record's changes find all that they build on. Where something is not applied the record is void if
+/// all of that is for good, otherwise it waits for the first that is not. Linear in what it builds on.
+fn all_dependencies<'w, 't>(
+    writing: &'w Writing<'t>,
+    with: &RecordWithBodies,
+    entries: &[(Parsed, Option<NewDocument>)],
+) -> Result<Vec<StoredHistory<'w, Writing<'t>>>, Stop> {
+    let scope = &with.record.header.log.scope;
+    let (mut is_void, mut histories) = (false, Vec::with_capacity(entries.len()));
+    for (entry, (parsed, _)) in with.record.skeleton.entries.iter().zip(entries) {
+        let history = StoredHistory::new(writing, entry.doc);
+        for hash in parsed.dependencies() {
+            if history.by_hash(hash)?.is_some() {
+                continue;
+            }
+            if !is_void_for_good(writing, scope, hash)? {
+                return Err(wait(Wait::Change(*hash)));
+            }
+            is_void = true;
+        }
+        histories.push(history);
+    }
+    if is_void { Err(void("depends-on-void")) } else { Ok(histories) }
+}
+
+/// Whether a change is void whatever else comes: the record that decides it is, in this scope, so that other scopes held do
+/// not matter, and stands before any fork of its log. Behind one another history may name the change as well.
+fn is_void_for_good(writing: &Writing<'_>, scope: &ScopeId, change: &ChangeHash) -> Result<bool, StoreError> {
+    let forks = writing.log_index().forks();
+    for (no, seq) in deciders::all(writing, forks, change)? {
+        let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(no, seq))?;
+        if forks.name_of(no, seq).is_none() && matches!(verdict, Some(Verdict::Void(_))) {
+            return Ok(stored(writing, no, seq)?.record.header.log.scope == *scope);
         }
     }
-    Ok(wait(Wait::Change(*hash)))
+    Ok(false)
 }
 
 /// Root keys that a change writes, and those of them under which it replaces something; any edit of a text counts as

@@ -15,7 +15,7 @@ use schema::id::{LogId, RecordHash, ScopeId, SiteId};
 use schema::policy::{Policy, Revocation};
 use schema::record::Previous;
 
-use crate::admission::{hash_at, stored};
+use crate::admission::{history_at, stored};
 use crate::store::rows::{Beyond, Mark};
 use crate::store::tables::{LogNo, record_key};
 use crate::store::{LogState, Source, StoreError, Table, Writing};
@@ -69,6 +69,27 @@ impl Cuts {
         let stands = known.walk.limits.get(&name).is_some_and(|last| seq <= *last);
         // Who knows of the revocation asks the cut alone: what it covers stands whatever else the key signed.
         Ok((!stands).then_some(forked.unwrap_or(Beyond::Cut)))
+    }
+
+    /// What stands of a log that forked because a cut covers it, as its records name it: under which numbers, from which seq to
+    /// which. Nothing of one whose key is not revoked: of that stands what led to both histories. Linear in the generations
+    /// behind the cut.
+    pub fn covered(
+        &mut self,
+        writing: &Writing<'_>,
+        policy: Option<&Policy>,
+        log: &LogId,
+    ) -> Result<Vec<(LogNo, u64, u64)>, StoreError> {
+        let revocation = policy.and_then(|policy| policy.revoked.get(&log.site));
+        let Some(revocation) = revocation.filter(|_| writing.log_index().forks().of(log).next().is_some()) else {
+            return Ok(Vec::new());
+        };
+        let mut covered = Vec::new();
+        for (id, last) in &self.known(writing, cut_in(revocation, log), log)?.walk.limits {
+            let state = writing.log(id)?.filter(|state| state.signed_as() == *log);
+            covered.extend(state.map(|state| (state.no, state.from(), *last)));
+        }
+        Ok(covered)
     }
 
     /// Stores more of a log, as its records name it, by `append`, and has those logs looked at again that end elsewhere then
@@ -148,7 +169,7 @@ impl Walk {
         };
         let main = LogId { generation: cut.generation, ..*log };
         walk.end = Some((main, cut.seq, cut.hash));
-        walk.holds_cut = history_at(writing, &main, cut.seq, &cut.hash)?.is_some();
+        walk.holds_cut = history_at(writing, writing.log_index(), &main, cut.seq, &cut.hash)?.is_some();
         if !walk.holds_cut {
             // The sequencer held that record, so it will come: until then what may lead to it counts as if it did.
             let state = writing.log(&main)?.filter(|state| state.branch.is_none());
@@ -168,7 +189,7 @@ impl Walk {
         let mut passed = Vec::new();
         // Nobody need ever have held what a generation says of the one before: it leads on where that record is held.
         while let Some((log, seq, hash)) = self.end {
-            let Some(state) = history_at(writing, &log, seq, &hash)? else {
+            let Some(state) = history_at(writing, writing.log_index(), &log, seq, &hash)? else {
                 break;
             };
             passed.push(state.id);
@@ -180,28 +201,13 @@ impl Walk {
     }
 }
 
-/// The history of a log, as its records name it, that holds this record.
-fn history_at(writing: &Writing<'_>, log: &LogId, seq: u64, hash: &RecordHash) -> Result<Option<LogState>, StoreError> {
-    let index = writing.log_index();
-    let main = writing.log(log)?.filter(|state| state.branch.is_none());
-    let has_forked = index.forks().of(log).next().is_some();
-    let behind = has_forked.then(|| index.open_of(&log.site, &log.scope)).into_iter().flatten();
-    let behind = behind.filter(|state| state.branch.is_some() && state.signed_as() == *log);
-    for state in main.iter().chain(behind) {
-        if (state.from()..=state.seq).contains(&seq) && hash_at(writing, state, seq)? == Some(*hash) {
-            return Ok(Some(state.clone()));
-        }
-    }
-    Ok(None)
-}
-
 /// The last record before a history of which something is held: of the log that forked, or, as its own first record says,
 /// of the generation that it follows.
-fn before(writing: &Writing<'_>, state: &LogState) -> Result<Option<(LogId, u64, RecordHash)>, StoreError> {
+pub fn before(source: &impl Source, state: &LogState) -> Result<Option<(LogId, u64, RecordHash)>, StoreError> {
     if let Some(branch) = state.branch.filter(|branch| branch.from > 1) {
         return Ok(Some((state.signed_as(), branch.from - 1, branch.base)));
     }
-    Ok(match stored(writing, state.no, 1)?.record.header.previous {
+    Ok(match stored(source, state.no, 1)?.record.header.previous {
         Previous::After(closing) => {
             Some((LogId { generation: closing.generation, ..state.id }, closing.seq, closing.hash))
         }
@@ -224,7 +230,7 @@ pub fn standing(source: &impl Source, beyond: Option<Beyond>, no: LogNo, seq: u6
 /// Has every log of a site looked at again: what stands of it may have changed. Linear in those.
 pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), StoreError> {
     for (_, no) in writing.prefixed(Table::LogNumbers, &site.0)? {
-        restand(writing, &no)?;
+        restand(writing, &no, u64::MAX)?;
     }
     Ok(())
 }
@@ -267,12 +273,28 @@ fn restand_changed(writing: &mut Writing<'_>, before: &Limits, after: &Limits) -
 
 fn restand_log(writing: &mut Writing<'_>, id: &LogId) -> Result<(), StoreError> {
     match writing.log(id)? {
-        Some(state) => restand(writing, &state.no.to_be_bytes()),
+        Some(state) => restand(writing, &state.no.to_be_bytes(), u64::MAX),
         None => Ok(()),
     }
 }
 
-/// Has a log looked at again, by its number.
-pub fn restand(writing: &mut Writing<'_>, no: &[u8]) -> Result<(), StoreError> {
-    writing.put(Table::Restand, no, &1u64.to_be_bytes())
+/// Has a log looked at again, by its number. Of its records from `moved` on the documents are judged anew whether they stand as
+/// before or not: they came behind a fork, where another history may name what they name.
+pub fn restand(writing: &mut Writing<'_>, no: &[u8], moved: u64) -> Result<(), StoreError> {
+    let known = writing.get(Table::Restand, no)?.as_deref().and_then(read_restand).map_or(u64::MAX, |(_, moved)| moved);
+    writing.put(Table::Restand, no, &restand_row(1, moved.min(known)))
+}
+
+/// The row of a log that is to be looked at again: from which seq on, and from which on it moved.
+pub fn restand_row(from: u64, moved: u64) -> [u8; 16] {
+    let mut row = [0; 16];
+    row[..8].copy_from_slice(&from.to_be_bytes());
+    row[8..].copy_from_slice(&moved.to_be_bytes());
+    row
+}
+
+/// Reads such a row.
+pub fn read_restand(row: &[u8]) -> Option<(u64, u64)> {
+    let (from, moved) = row.split_at_checked(8)?;
+    Some((u64::from_be_bytes(from.try_into().ok()?), u64::from_be_bytes(moved.try_into().ok()?)))
 }

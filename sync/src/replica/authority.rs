@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 
 use schema::authority::{AuthorityRef, Body, Cut, Signed};
 use schema::codec::Canonical;
-use schema::id::{LogId, SiteId};
+use schema::id::SiteId;
 use schema::identity::Secret;
-use schema::record::Previous;
 use schema::time::Timestamp;
 
 use super::{Alarm, Output, Replica, ReplicaError, forget_derived};
-use crate::admission::stored;
+use crate::admission::{history_at, stored};
 use crate::docs::credentials;
 use crate::docs::enrolments::note_uncopied;
-use crate::docs::standing::restand_site;
+use crate::docs::standing::{before, restand_site};
 use crate::docs::{all_docs, row};
 use crate::engine::Event;
 use crate::store::log_index::LogState;
@@ -91,7 +90,7 @@ impl Replica {
         let mut cuts = Vec::new();
         for (scope, _) in index.scopes() {
             let mut chains = Vec::new();
-            for log in index.open_of(site, scope).filter(|log| log.seq > 0 && log.branch.is_none()) {
+            for log in index.open_of(site, scope).filter(|log| log.seq >= log.from()) {
                 chains.extend(self.chain(&reading, log, until)?);
             }
             cuts.extend(chains.into_iter().max().map(|(_, cut)| cut));
@@ -100,39 +99,33 @@ impl Replica {
         Ok(cuts)
     }
 
-    /// Where the chain of generations that ends with a log would be cut, and how many records of it would stand.
+    /// Where the chain of generations that ends with a log would be cut, and how many records of it would stand: back along the
+    /// histories that hold the records, as R18 has it.
     fn chain(
         &self,
         reading: &Reading,
         log: &LogState,
         until: Option<Timestamp>,
     ) -> Result<Option<(u64, Cut)>, StoreError> {
-        let (mut end, mut found, mut stand) = (Some((log.seq, log.clone())), None, 0u64);
-        let mut passed = BTreeSet::new();
-        while let Some((seq, log)) = end {
-            let header = stored(reading, log.no, seq)?.record.header;
-            if found.is_none() && until.is_none_or(|until| header.hlc.timestamp() <= until) {
-                let generation = header.log.generation;
-                found = Some(Cut { scope: log.id.scope, generation, seq, hash: header.hash() });
-            }
-            // From there on only the first record of each log says something new.
-            let (first, previous) = match found.is_some() {
-                true => (1, stored(reading, log.no, 1)?.record.header.previous),
-                false => (seq, header.previous),
-            };
-            stand += if found.is_some() { seq - first + 1 } else { 0 };
-            end = match previous {
-                Previous::Record(_) => Some((first - 1, log)),
-                // What names itself in a circle leads no further.
-                Previous::After(closing) if passed.insert(closing.generation) => {
-                    let id = LogId { generation: closing.generation, ..log.id };
-                    let before = self.store.log_index().log(reading, &id)?;
-                    let before =
-                        before.filter(|before| before.branch.is_none() && (1..=before.seq).contains(&closing.seq));
-                    before.map(|log| (closing.seq, log))
+        let (index, mut found, mut stand) = (self.store.log_index(), None, 0u64);
+        let (mut end, mut passed) = (Some((log.seq, log.clone())), BTreeSet::new());
+        // What names itself in a circle leads no further.
+        while let Some((last, log)) = end.take().filter(|(_, log)| passed.insert(log.id)) {
+            let mut seq = last;
+            while found.is_none() && seq >= log.from() {
+                let header = stored(reading, log.no, seq)?.record.header;
+                if until.is_none_or(|until| header.hlc.timestamp() <= until) {
+                    let generation = header.log.generation;
+                    found = Some(Cut { scope: log.id.scope, generation, seq, hash: header.hash() });
+                } else {
+                    seq -= 1;
                 }
-                Previous::First | Previous::After(_) => None,
-            };
+            }
+            // Once it is, only the first record of each history says something new.
+            stand += found.map_or(0, |_| seq + 1 - log.from());
+            if let Some((log, seq, hash)) = before(reading, &log)? {
+                end = history_at(reading, index, &log, seq, &hash)?.map(|log| (seq, log));
+            }
         }
         Ok(found.map(|cut| (stand, cut)))
     }

@@ -223,7 +223,8 @@ impl Replica {
                     }
                     // It goes on from what was left out here, or what this site lost.
                     Err(Reject::Gap { .. }) => {
-                        received.lacking = true;
+                        // A history behind a fork may go on from what was left out of this very frame.
+                        received.lacking |= !received.partly || !head.is_behind_fork;
                         received.partly = true;
                         continue;
                     }

@@ -331,7 +331,7 @@ impl Replica {
         let written = self.write(now, |batch| {
             Ok(match record.header.kind {
                 BodyKind::Edit => {
-                    batch.command(author, name, scope, |command| command.take_over(&record, |_, _| ())).map(drop)
+                    batch.command_again(author, name, scope, |command| command.take_over(&record, |_, _| ())).map(drop)
                 }
                 BodyKind::Credential => batch.reissue_credential(&record),
                 // What a site says of its people is judged wherever it stands.
@@ -396,7 +396,7 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
         let behind = writing.end_at(&proof, &fork, |writing, no, seq| Ok(stored(writing, no, seq)?.record.header))?;
         news.push(fork);
         for part in &behind {
-            restand(writing, &part.no.to_be_bytes())?;
+            restand(writing, &part.no.to_be_bytes(), part.from())?;
             if !fork.names().contains(&part.id)
                 && let Some(ours) = branch(writing, writing.log_index().forks(), part, part.from())?
             {

@@ -2,7 +2,8 @@
 
 use schema::id::{ActorId, ChangeHash, DocId, LogId, ScopeId};
 
-use crate::admission::{record_naming, stored};
+use crate::admission::stored;
+use crate::docs::deciders;
 use crate::store::log_index::LogName;
 use crate::store::rows::IndexEntry;
 use crate::store::tables::after_prefix;
@@ -28,7 +29,7 @@ impl References<'_> {
 
 impl Sender for References<'_> {
     fn place(&self, change: &ChangeHash) -> Result<Option<(LogName, u64, u32, DocId)>, StoreError> {
-        let Some((no, seq)) = record_naming(self.reading, change)? else {
+        let Some((no, seq)) = deciders::any(self.reading, change)? else {
             return Ok(None);
         };
         let named = self.index.forks().name_of(no, seq);

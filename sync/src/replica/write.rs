@@ -24,14 +24,14 @@ use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
 
 use super::{Output, Replica, ReplicaError, forget_projected};
-use crate::admission::{RecordWithBodies, append_one, named_command, sign, stored};
+use crate::admission::{RecordWithBodies, append_one, commands_named, named_command, sign, stored};
 use crate::docs::apply::Materializer;
 use crate::docs::{edit, load, row, view};
 use crate::engine::Event;
 use crate::limits::MAX_UNSIGNED_BYTES;
 use crate::quarantine::{self, Quarantined, RecordKey};
 use crate::store::rows::{Beyond, Verdict};
-use crate::store::tables::read_record_key;
+use crate::store::tables::{after_prefix, read_record_key};
 use crate::store::{Durability, Source, StoreError, Table, Writing};
 
 /// Why a command was not written. Nothing of it is.
@@ -169,7 +169,8 @@ impl<'b, 't> Batch<'b, 't> {
     }
 
     /// Runs one command in one scope. `work` reads and edits through [`Command`]; if it errs, nothing of the
-    /// command is written and the error comes back. A command named before is not run again.
+    /// command is written and the error comes back. A command named before is not run again: a person's is one at whatever
+    /// site they issue it.
     pub fn command<E: From<WriteError>>(
         &mut self,
         author: Author,
@@ -177,9 +178,38 @@ impl<'b, 't> Batch<'b, 't> {
         scope: ScopeId,
         work: impl FnOnce(&mut Command<'_, 'b, 't>) -> Result<(), E>,
     ) -> Result<Written, E> {
-        if let Some(docs) = self.written_before(author, name, scope).map_err(WriteError::from)? {
-            return Ok(Written { docs, repeated: true });
+        let known = match self.written_here(author, name, scope).map_err(WriteError::from)? {
+            Some(docs) => Some(docs),
+            None => self.written_elsewhere(author, name, scope).map_err(WriteError::from)?,
+        };
+        match known {
+            Some(docs) => Ok(Written { docs, repeated: true }),
+            None => self.issue(author, name, scope, work),
         }
+    }
+
+    /// As [`Batch::command`], for what this site says again (R20). Somebody who speaks for the same person may have written
+    /// anything under that name: it stands in nobody's way.
+    pub(super) fn command_again(
+        &mut self,
+        author: Author,
+        name: CommandName,
+        scope: ScopeId,
+        work: impl FnOnce(&mut Command<'_, 'b, 't>) -> Result<(), WriteError>,
+    ) -> Result<Written, WriteError> {
+        match self.written_here(author, name, scope)? {
+            Some(docs) => Ok(Written { docs, repeated: true }),
+            None => self.issue(author, name, scope, work),
+        }
+    }
+
+    fn issue<E: From<WriteError>>(
+        &mut self,
+        author: Author,
+        name: CommandName,
+        scope: ScopeId,
+        work: impl FnOnce(&mut Command<'_, 'b, 't>) -> Result<(), E>,
+    ) -> Result<Written, E> {
         let header = self.next_header(scope, BodyKind::Edit).map_err(E::from)?;
         let skeleton = Skeleton::new(name, author);
         let mut command = Command { batch: self, header, skeleton, bodies: Vec::new() };
@@ -227,7 +257,7 @@ impl<'b, 't> Batch<'b, 't> {
         self.record(header, skeleton, vec![body])
     }
 
-    fn written_before(
+    fn written_here(
         &self,
         author: Author,
         name: CommandName,
@@ -235,7 +265,23 @@ impl<'b, 't> Batch<'b, 't> {
     ) -> Result<Option<Vec<DocId>>, StoreError> {
         let key = named_command(&scope, &author, &self.key.public(), &name);
         let record = key.map(|key| record_of(self.writing, &key)).transpose()?.flatten();
-        Ok(record.map(|record| record.skeleton.entries.iter().map(|entry| entry.doc).collect()))
+        Ok(record.map(docs_of))
+    }
+
+    /// A person's command that another site wrote; what a site says in its own name is nobody else's.
+    fn written_elsewhere(
+        &self,
+        author: Author,
+        name: CommandName,
+        scope: ScopeId,
+    ) -> Result<Option<Vec<DocId>>, StoreError> {
+        let is_a_persons = matches!(name, CommandName::Given(_)) && author != Author::Site;
+        let Some(prefix) = commands_named(&scope, &author, &name).filter(|_| is_a_persons) else {
+            return Ok(None);
+        };
+        let rows = self.writing.range(Table::Commands, &prefix, after_prefix(&prefix).as_deref(), 1)?;
+        let record = rows.first().map(|(key, _)| record_of(self.writing, key)).transpose()?.flatten();
+        Ok(record.map(docs_of))
     }
 
     /// The header of the next record of this generation in a scope, its skeleton's hash left open.
@@ -346,6 +392,10 @@ impl<'b, 't> Batch<'b, 't> {
         }
         Ok(())
     }
+}
+
+fn docs_of(record: Record) -> Vec<DocId> {
+    record.skeleton.entries.iter().map(|entry| entry.doc).collect()
 }
 
 /// The applied record of a command that may be issued twice.

@@ -17,6 +17,7 @@ const AUTHORITY: u8 = 2;
 const VERSION: u8 = 3;
 const EARLIER: u8 = 5;
 const BODY: u8 = 6;
+const NEEDED: u8 = 7;
 
 /// Items, or bytes, of one list in a stored value. What others may make long is bounded where it is judged; what is
 /// stored here must always be read again.
@@ -334,6 +335,11 @@ impl Wait {
     /// What the keys of all waiting records begin with that name a document.
     pub fn earlier_on(doc: &DocId) -> Vec<u8> {
         [&[EARLIER], doc.0.as_slice()].concat()
+    }
+
+    /// What the keys of all waiting records begin with that build on a change, whatever else they wait for first.
+    pub fn needed(change: &ChangeHash) -> Vec<u8> {
+        [&[NEEDED], change.0.as_slice()].concat()
     }
 
     /// Every stable code.

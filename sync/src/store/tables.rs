@@ -3,7 +3,7 @@
 //! Keys are big-endian bytes, so that ranges follow numbers. Every value is sealed with a hash of its own
 //! (`seal`), because redb alone returns wrong bytes silently.
 
-use schema::id::{ActorId, DocId, ScopeId, SiteId};
+use schema::id::{ActorId, ChangeHash, DocId, ScopeId, SiteId};
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub enum Table {
     Bodies,
     /// `BodyName` 33, log number u32, seq u64 -> nothing: records held here whose body is not (R2).
     NamedOnly,
-    /// Change hash 32 -> log number u32, seq u64: the earliest record of its own author's log that names it, which
-    /// decides it (R8). Copies in other logs decide nothing and are not listed.
+    /// Change hash 32, log number u32, seq u64 -> nothing: the records of its own author's log that name it, of which the
+    /// earliest decides it (R8). Copies in other logs decide nothing and are not listed.
     Named,
     /// Document 32, log number u32, seq u64 -> nothing: every record that names it, to judge it again.
     DocRecords,
@@ -202,6 +202,11 @@ pub fn record_key(log: LogNo, seq: u64) -> [u8; RECORD_KEY_BYTES] {
     key[..4].copy_from_slice(&log.to_be_bytes());
     key[4..].copy_from_slice(&seq.to_be_bytes());
     key
+}
+
+/// Key of a record that names a change.
+pub fn named_key(change: &ChangeHash, (log, seq): (LogNo, u64)) -> Vec<u8> {
+    [change.0.as_slice(), &record_key(log, seq)].concat()
 }
 
 /// Reads a record key.

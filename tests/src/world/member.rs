@@ -122,7 +122,8 @@ impl HostileMember {
         let opaque = b"nothing".to_vec();
         let skeleton =
             Skeleton { opaque: Some(OpaqueRef::of(&opaque)), ..Skeleton::new(CommandName::Place, Author::Site) };
-        let (record, end) = self.raw.sealed(GenerationId(rng.bytes()), previous, 1, skeleton, vec![Some(opaque)]);
+        let (record, end) =
+            self.raw.sealed(GenerationId::drawn(rng.bytes()), previous, 1, skeleton, vec![Some(opaque)]);
         self.ends.push(end);
         self.run_to(record)
     }
@@ -382,7 +383,7 @@ impl HostileMember {
         let mut branch = |value: u8| {
             let skeleton =
                 Skeleton { opaque: Some(OpaqueRef::of(&[value])), ..Skeleton::new(CommandName::Place, Author::Site) };
-            let generation = GenerationId([value / 2 + 100; 16]);
+            let generation = GenerationId::drawn([value / 2 + 100; 16]);
             let (record, _) = self.raw.sealed(generation, Previous::First, 1, skeleton, vec![None]);
             let header = record.record.header;
             let signature = self.raw.key.sign(Purpose::Record, &header.hash().0);

@@ -96,7 +96,7 @@ impl World {
 
     /// Starts an instance on its disk; `copied` if the disk is a copy of another.
     pub(super) fn start(&mut self, at: usize, copied: bool) {
-        let generation = GenerationId(self.rng.bytes());
+        let generation = GenerationId::drawn(self.rng.bytes());
         self.start_in(at, copied, generation);
     }
 
@@ -106,7 +106,7 @@ impl World {
         let marked = self.sites[at].copied.then_some(generation);
         let mut next = Some(generation);
         let mut later = crate::rng::Rng::new(self.rng.number());
-        let draw = move || Some(next.take().unwrap_or_else(|| GenerationId(later.bytes())));
+        let draw = move || Some(next.take().unwrap_or_else(|| GenerationId::drawn(later.bytes())));
         let start = Start {
             key: self.sites[at].key.clone(),
             sequencer: self.sequencers.get(&self.sites[at].place).cloned(),

@@ -38,7 +38,7 @@ impl Batch<'_, '_> {
     /// that was issued again before is found by its name.
     pub(in crate::replica) fn reissue_credential(&mut self, record: &Record) -> Result<(), WriteError> {
         let (name, me) = (again(record), self.key.public());
-        if self.written_before(Author::Site, name, record.header.log.scope)?.is_some() {
+        if self.written_here(Author::Site, name, record.header.log.scope)?.is_some() {
             return Ok(());
         }
         let with = with_bodies(self.writing, StoredRecord { record: record.clone(), signature: None })?;

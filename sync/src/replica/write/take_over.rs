@@ -8,9 +8,10 @@ use schema::id::{ChangeHash, DocId};
 use schema::record::{BodyName, Entry, Genesis, Record, actor, item_id};
 
 use super::{Command, WriteError, record_of};
-use crate::admission::{again_key, read_body, record_naming, stored};
+use crate::admission::{again_key, read_body, stored};
 use crate::change::{History as _, scan};
 use crate::docs::content::{Content, content};
+use crate::docs::deciders;
 use crate::docs::judge::OF_BIRTH;
 use crate::docs::{StoredHistory, edit, entry_by_hash, load, row};
 use crate::store::{Source, StoreError};
@@ -143,16 +144,17 @@ impl Command<'_, '_, '_> {
         if applied.is_some_and(|entry| !entry.tainted || entry.facts.dependencies.is_empty()) {
             return Ok(Some(*hash));
         }
-        let Some((no, seq)) = record_naming(source, hash)? else {
-            return Ok(None);
-        };
-        let key = again_key(&stored(source, no, seq)?.record);
-        let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
-        let change = issued.into_iter().flat_map(|issued| issued.skeleton.entries).find(|entry| entry.doc == *doc);
-        match change {
-            Some(Entry { change, .. }) if entry_by_hash(source, &change)?.is_some() => Ok(Some(change)),
-            Some(_) | None => Ok(None),
+        for (no, seq) in deciders::all(source, source.log_index().forks(), hash)? {
+            let key = again_key(&stored(source, no, seq)?.record);
+            let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
+            let change = issued.into_iter().flat_map(|issued| issued.skeleton.entries).find(|entry| entry.doc == *doc);
+            if let Some(Entry { change, .. }) = change
+                && entry_by_hash(source, &change)?.is_some()
+            {
+                return Ok(Some(change));
+            }
         }
+        Ok(None)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct BranchOf {
     pub from: u64,
     /// The hash of the last record before it; zeros for none.
     pub base: RecordHash,
+    /// The number under which that one is held; `None` for none, and as long as nothing of the history is held.
+    pub on: Option<LogNo>,
 }
 
 impl Canonical for BranchOf {
@@ -31,9 +33,15 @@ impl Canonical for BranchOf {
         self.of.write(out);
         out.u64(self.from);
         self.base.write(out);
+        out.option(self.on.as_ref(), |out, no| out.u32(*no));
     }
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { of: Canonical::read(input)?, from: input.u64("first seq")?, base: Canonical::read(input)? })
+        Ok(Self {
+            of: Canonical::read(input)?,
+            from: input.u64("first seq")?,
+            base: Canonical::read(input)?,
+            on: input.option("number of the log before", |input| input.u32("number of a log"))?,
+        })
     }
 }
 
@@ -80,6 +88,36 @@ impl ForkIndex {
     /// The history behind a fork to which a record belongs; `None` for one before any fork.
     pub fn name_of(&self, no: LogNo, seq: u64) -> Option<LogId> {
         self.branches.get(&no)?.range(..=seq).next_back().map(|(_, id)| *id)
+    }
+
+    /// Whether any record that is held under a number stands behind a fork.
+    fn holds_behind(&self, no: LogNo) -> bool {
+        self.branches.contains_key(&no)
+    }
+
+    /// Where the history begins that follows a record under the same number; `None` if there is none.
+    pub fn next_of(&self, no: LogNo, seq: u64) -> Option<u64> {
+        self.branches.get(&no)?.range(seq + 1..).next().map(|(from, _)| *from)
+    }
+
+    /// The records from the first of a log up to one of them, as they follow one another by their hashes: under which numbers,
+    /// from which seq to which, the last ones first. What a store calls them hangs on the order in which it heard of forks;
+    /// this does not. Linear in the forks that they come through.
+    pub fn past(&self, source: &impl Source, no: LogNo, seq: u64) -> Result<Vec<(LogNo, u64, u64)>, StoreError> {
+        let (mut past, mut no, mut seq) = (Vec::new(), no, seq);
+        loop {
+            let begun: Option<LogState> = match self.holds_behind(no) {
+                true => source.get_as(Table::Logs, &no.to_be_bytes())?,
+                false => None,
+            };
+            let branch = begun.and_then(|state| state.branch);
+            let first = branch.map_or(1, |branch| branch.from);
+            past.push((no, first, seq));
+            let Some(on) = branch.and_then(|branch| branch.on) else {
+                return Ok(past);
+            };
+            (no, seq) = (on, first - 1);
+        }
     }
 
     /// Names of all histories behind forks.
@@ -197,7 +235,7 @@ impl Writing<'_> {
         parts.push(main);
         // Behind the whole log the fork may be its very first record; a history does not fork before its own.
         parts.retain(|part| part.seq > fork.last && (part.branch.is_none() || part.from() <= fork.last));
-        let branch = BranchOf { of: fork.log.generation, from: fork.last + 1, base: fork.hash };
+        let branch = BranchOf { of: fork.log.generation, from: fork.last + 1, base: fork.hash, on: None };
         let mut behind = Vec::new();
         for part in parts {
             let before = match fork.last {
@@ -208,7 +246,7 @@ impl Writing<'_> {
                 continue;
             }
             let id = branch_name(&fork.log, &header_at(self, part.no, fork.last + 1)?.hash());
-            let (hlc, pin) = before.map(|before| (before.hlc, before.pin)).unwrap_or_default();
+            let (hlc, pin) = before.as_ref().map(|before| (before.hlc, before.pin)).unwrap_or_default();
             let mut left = LogState { seq: fork.last, hash: fork.hash, hlc, pin, ..part.clone() };
             // Its first record lies behind the fork, and with it what that says of the generation before.
             if let Some(closing) = left.follows.take_if(|_| fork.last == 0) {
@@ -217,6 +255,8 @@ impl Writing<'_> {
             self.put_log(left)?;
             self.put(Table::LogNumbers, &id.to_bytes(), &part.no.to_be_bytes())?;
             let (follows, successors) = (None, Vec::new());
+            // What stands before it is held under the same number.
+            let branch = BranchOf { on: before.map(|_| part.no), ..branch };
             behind.push(LogState { id, branch: Some(branch), follows, successors, ..part });
         }
         self.forget_closings_behind(fork)?;

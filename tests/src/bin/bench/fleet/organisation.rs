@@ -48,7 +48,7 @@ fn sixteen(what: &str, number: usize) -> [u8; 16] {
 
 /// The generation that a site began with its so-manieth start.
 fn generation(site: usize, start: usize) -> GenerationId {
-    GenerationId(sixteen(&format!("generation of {site}"), start))
+    GenerationId::drawn(sixteen(&format!("generation of {site}"), start))
 }
 
 impl Organisation {

@@ -1,5 +1,6 @@
-//! Attacks that are known and not fended off yet. Each test says what should hold and is expected to panic, with what is
-//! missing beside it: when it is mended it fails here, and belongs with those of its rule from then on.
+//! Histories of a log that forked, and of a key that is revoked, as a member makes them: honest sites that hear the same in
+//! another order agree (R8, R18 to R20), and nothing that was acknowledged is lost. What is known and not fended off yet is
+//! expected to panic, with what is missing beside it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

@@ -11,10 +11,9 @@ use schema::id::DocId;
 use schema::record::Previous;
 use sync::admission::RecordWithBodies;
 
-/// Who decides a change is compared when it arrives, with the names that were known then.
+/// Two forks give one history two names, one after the other: which copy of a change decides may not be asked once for all.
 #[test]
-#[should_panic] // Open: which copy decides a change hangs on the names that were known when it came.
-fn two_forks_and_a_name() {
+fn r8_who_decides_a_change_hangs_on_no_order_of_forks() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -44,10 +43,9 @@ fn two_forks_and_a_name() {
     assert!(live && made);
 }
 
-/// A history behind a fork waits for an earlier record of the same *number*: only where it is held under that of its log.
+/// A history behind a fork waits for an earlier record of its log, under whatever number either is held.
 #[test]
-#[should_panic] // Open: earlier records of a log are found by the number of a store, which differs behind a fork.
-fn earlier_by_number() {
+fn r8_what_comes_earlier_is_asked_along_the_chain() {
     let (mut fleet, docs) = fleet_of(1);
     let d = docs[0];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -72,10 +70,9 @@ fn earlier_by_number() {
     assert!(live && made);
 }
 
-/// "named-before" is asked by number.
+/// The same for "named-before".
 #[test]
-#[should_panic] // Open: earlier records of a log are found by the number of a store, which differs behind a fork.
-fn named_before_by_number() {
+fn r8_what_was_named_before_is_asked_along_the_chain() {
     let (mut fleet, docs) = fleet_of(3);
     let [d, e, f] = [docs[0], docs[1], docs[2]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -99,11 +96,10 @@ fn named_before_by_number() {
     assert!(live && made);
 }
 
-/// A standing record that is void for one of its entries counts as building on what its other entry depends on, but only
-/// where the document is judged as a whole after it.
+/// A standing record that is void for one of its entries counts as building on what its other entry depends on, whether the
+/// document is judged as a whole after it or not.
 #[test]
-#[should_panic] // Open: a void record counts for what is tainted, only where something else has the document judged anew.
-fn void_builder_counts_by_order() {
+fn r19_a_void_record_brings_in_nothing_by_order() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -126,10 +122,9 @@ fn void_builder_counts_by_order() {
     assert!(live && made);
 }
 
-/// The same for the place that such a record claims.
+/// Nor does such a record keep a place in a document from what honest work builds on.
 #[test]
-#[should_panic] // Open: a void record claims a place in a document.
-fn void_claim_counts_by_order() {
+fn r19_a_void_record_that_stands_takes_no_place() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -189,10 +184,9 @@ fn twins(
     }
 }
 
-/// A cut covers P. Q decides the change by its name. Who hears Q and an honest edit first finds that one void for ever.
+/// A cut covers P, and Q names the same change. Who hears Q and an honest edit first finds that one void until P comes.
 #[test]
-#[should_panic] // Open: a void record behind a fork decides a change that a standing one names too.
-fn void_copy_beyond_a_cut() {
+fn r19_a_void_copy_voids_nothing_that_builds_on_the_change() {
     let (mut fleet, docs) = fleet_of(2);
     let [d, e] = [docs[0], docs[1]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
@@ -214,11 +208,9 @@ fn void_copy_beyond_a_cut() {
     assert!(live && made);
 }
 
-/// An honest record of two documents is void until a history with a smaller name comes; what builds on its other document
-/// stays void.
+/// An honest record of two documents is void until another history comes, and so is what builds on it in the other document.
 #[test]
-#[should_panic] // Open: documents of a record that is void through another are not judged anew with it.
-fn void_of_two_documents() {
+fn r19_what_is_void_through_another_record_may_be_void_no_more() {
     let (mut fleet, docs) = fleet_of(3);
     let [d, e, f] = [docs[0], docs[1], docs[2]];
     let (mut m, now) = (Member::of(&fleet, DAKAR), fleet.now);
