@@ -16,9 +16,10 @@ pub mod judge;
 pub mod registers;
 pub mod standing;
 pub mod view;
+mod walks;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::store::rows::{DocRow, IndexEntry};
 use crate::store::tables::change_key;
 use crate::store::{LogNo, LogState, Source, StoreError, Table, decode};
 use schema::record::BodyName;
+use walks::Walks;
 
 /// A document changed: what, not how. Whoever cares reads again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,12 +155,18 @@ pub struct StoredHistory<'s, S> {
     doc: DocId,
     facts: RefCell<HashMap<ChangeHash, Arc<Facts>>>,
     operations: RefCell<HashMap<ChangeHash, Arc<[Operation]>>>,
+    walks: Option<&'s Walks>,
 }
 
 impl<'s, S: Source> StoredHistory<'s, S> {
     /// The history of `doc` in `source`.
     pub fn new(source: &'s S, doc: DocId) -> Self {
-        Self { source, doc, facts: RefCell::default(), operations: RefCell::default() }
+        Self { source, doc, facts: RefCell::default(), operations: RefCell::default(), walks: None }
+    }
+
+    /// The same with what this pass remembers of its documents.
+    pub fn with(source: &'s S, doc: DocId, walks: &'s Walks) -> Self {
+        Self { walks: Some(walks), ..Self::new(source, doc) }
     }
 }
 
@@ -202,5 +210,15 @@ impl<S: Source> History for StoredHistory<'_, S> {
         let operations = operations(&body).map_err(|_| StoreError::Damaged { table: Table::Bodies.name() })?;
         self.operations.borrow_mut().insert(facts.hash, operations.clone());
         Ok(operations)
+    }
+
+    fn concurrent(&self, dependencies: &[Arc<Facts>]) -> Option<Arc<HashSet<ChangeHash>>> {
+        self.walks.and_then(|walks| walks.find(&self.doc, dependencies))
+    }
+
+    fn note_concurrent(&self, dependencies: &[Arc<Facts>], concurrent: Arc<HashSet<ChangeHash>>) {
+        if let Some(walks) = self.walks {
+            walks.note(self.doc, dependencies, concurrent);
+        }
     }
 }

@@ -336,14 +336,20 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
     let frames = [encode(&Message::Fork(unheld)), encode(&want(1)), encode(&want(6))];
     let (_, closed) = member.visit(&mut fleet.sites[0], now, &frames);
     assert_eq!(closed, None, "nothing of it ends the session, and nothing the process");
-    // No generation is called like a history, and none says that it follows one.
+    // None says that it follows one, and none is called like one: under that name it would be the history.
     let closing =
         Previous::After(Closing { generation: name.generation, seq: 1, hash: RecordHash([7; 32]), pin: member.pin });
-    for (generation, previous) in [(GenerationId([0x44; 16]), closing), (name.generation, Previous::First)] {
+    let follows = (GenerationId([0x44; 16]), closing, Some("bad-header"));
+    for (generation, previous, ends) in [follows, (name.generation, Previous::First, None)] {
         let (record, _) = member.sealed(generation, previous, 1, empty(), Vec::new());
         let run = member.frame(&[member.run(vec![record])]);
         let (_, closed) = member.visit(&mut fleet.sites[0], now, &[run]);
-        assert_eq!(closed.as_deref(), Some("bad-header"));
+        assert_eq!(closed.as_deref(), ends);
+        assert_eq!(
+            fleet.sites[0].store().log_index().open(&name).map_or(5, |log| log.seq),
+            5,
+            "nothing of it is taken"
+        );
     }
     // A log that is held, forked in the name of another organisation.
     let held = GenerationId([0x77; 16]);

@@ -1,7 +1,8 @@
 //! The ancestors of a change: which of the changes held are, and the operations that they made.
 //!
 //! No clock is kept per change. A change on the document's frontier, the usual case, has every change held for an
-//! ancestor; for any other the graph is walked from the frontier down to where its own ancestors begin (R25).
+//! ancestor; for any other the graph is walked from the frontier down to where its own ancestors begin (R25). Of changes that
+//! follow one another, or stand beside one another, a history may remember what that gave.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub(super) struct Ancestors<'h, H> {
     history: &'h H,
     dependencies: &'h [Arc<Facts>],
     /// Changes held that are no ancestors, once they were asked for.
-    concurrent: Option<HashSet<Hash>>,
+    concurrent: Option<Arc<HashSet<Hash>>>,
     /// The last ancestor of each actor that was asked for.
     last: BTreeMap<Actor, Option<Arc<Facts>>>,
     /// By (actor, first operation): ranges of one actor never overlap.
@@ -71,7 +72,12 @@ impl<'h, H: History> Ancestors<'h, H> {
 
     fn is_ancestor(&mut self, facts: &Facts) -> Result<bool, JudgeError<H::Error>> {
         if self.concurrent.is_none() {
-            self.concurrent = Some(self.work_out()?);
+            self.concurrent = self.history.concurrent(self.dependencies);
+        }
+        if self.concurrent.is_none() {
+            let concurrent = Arc::new(self.work_out()?);
+            self.history.note_concurrent(self.dependencies, Arc::clone(&concurrent));
+            self.concurrent = Some(concurrent);
         }
         Ok(self.concurrent.as_ref().is_some_and(|concurrent| !concurrent.contains(&facts.hash)))
     }

@@ -1,6 +1,6 @@
 //! Where ancestors are found: the store's index, or memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -32,6 +32,14 @@ pub trait History {
 
     /// The operations of a change that this history answered, in order.
     fn operations(&self, facts: &Facts) -> Result<Arc<[Operation]>, Self::Error>;
+
+    /// The changes here that are neither one of these nor an ancestor of one, if that is remembered.
+    fn concurrent(&self, _dependencies: &[Arc<Facts>]) -> Option<Arc<HashSet<Hash>>> {
+        None
+    }
+
+    /// Remembers them, if this history does such a thing.
+    fn note_concurrent(&self, _dependencies: &[Arc<Facts>], _concurrent: Arc<HashSet<Hash>>) {}
 }
 
 /// A document's changes in memory, for one pass over a document and for tests.

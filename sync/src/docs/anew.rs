@@ -197,6 +197,7 @@ impl Materializer<'_> {
     fn unapply(&mut self, writing: &mut Writing<'_>, doc: &DocId) -> Result<(), StoreError> {
         self.touched.remove(doc);
         self.texts.remove(doc);
+        self.walks.forget(doc);
         registers::remove(writing, doc)?;
         for entry in entries(writing, doc)? {
             writing.remove(Table::Changes, &change_key(doc, &entry.facts.actor, entry.facts.seq))?;

@@ -15,6 +15,7 @@ use super::credentials;
 use super::enrolments::note_uncopied;
 use super::judge::{Accepted, Outcome, judge};
 use super::standing::{Cuts, Standing, standing};
+use super::walks::Walks;
 use super::{DocChanged, deciders, entry_by_hash, load, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, stored, with_bodies};
 use crate::change::{Facts, Operation, scan};
@@ -35,6 +36,8 @@ pub struct Materializer<'a> {
     pub(super) texts: BTreeSet<DocId>,
     pub(super) wake: VecDeque<(LogNo, u64)>,
     cuts: &'a mut Cuts,
+    /// What was walked of documents in this pass.
+    pub(super) walks: Walks,
     /// Records of documents that were judged anew in this pass: what is tainted of those is known.
     pub(super) anew: BTreeSet<(LogNo, u64)>,
     /// Documents that were taken apart in this pass, and what they were.
@@ -57,6 +60,7 @@ impl<'a> Materializer<'a> {
             texts: BTreeSet::new(),
             wake: VecDeque::new(),
             cuts,
+            walks: Walks::default(),
             anew: BTreeSet::new(),
             emptied: BTreeMap::new(),
             woken: 0,
@@ -100,7 +104,7 @@ impl<'a> Materializer<'a> {
             }
             let standing = self.standing(writing, no, &record)?;
             let beside = self.beside(writing, standing, &record)?;
-            let outcome = judge(writing, self.authority, no, &record, (standing, &beside))?;
+            let outcome = judge((writing, &self.walks), self.authority, no, &record, (standing, &beside))?;
             let verdict = match &outcome {
                 Outcome::Quarantined(verdict) => Some(verdict.clone()),
                 Outcome::Edit(_) | Outcome::Enrol(_) | Outcome::Credential(_) => None,
@@ -165,7 +169,7 @@ impl<'a> Materializer<'a> {
         record: &RecordWithBodies,
     ) -> Result<Option<Verdict>, StoreError> {
         let standing = self.standing(writing, no, record)?;
-        let outcome = judge(writing, self.authority, no, record, (standing, &[]))?;
+        let outcome = judge((writing, &self.walks), self.authority, no, record, (standing, &[]))?;
         if let Outcome::Quarantined(verdict) = outcome {
             *self.verdicts.entry(verdict.code().to_owned()).or_default() += 1;
             return Ok(Some(verdict));
@@ -404,6 +408,7 @@ impl<'a> Materializer<'a> {
         row.summary.add(&entry, imports);
         writing.put(Table::Docs, &doc.0, &row.to_bytes())?;
         writing.put(Table::Applied, &entry.facts.hash.0, &key)?;
+        self.walks.applied(&doc, entry.facts.hash);
         let mut scope = writing.log_index().scope(&row.scope);
         if let Some(before) = before {
             digest_sum(&mut scope.digest, &before, false);

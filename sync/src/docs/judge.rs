@@ -21,6 +21,7 @@ use super::anew::seats;
 use super::deciders::{self, is_named_before};
 use super::enrolments::enrolled;
 use super::standing::Standing;
+use super::walks::Walks;
 use super::{StoredHistory, entry_by_hash, row};
 use crate::admission::{RecordWithBodies, read_body, stored, with_bodies};
 use crate::change::{
@@ -114,14 +115,14 @@ fn wait(wait: Wait) -> Stop {
 /// Judges the record at (`no`, seq); `beside` is what stands of its log in other histories.
 /// Errors are faults of this machine and say nothing of the record.
 pub fn judge(
-    writing: &Writing<'_>,
+    (writing, walks): (&Writing<'_>, &Walks),
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
     (standing, beside): (Standing, &[(LogNo, u64, u64)]),
 ) -> Result<Outcome, StoreError> {
     let judged = match with.record.header.kind {
-        BodyKind::Edit => judge_edit(writing, authority, no, with, (standing, beside)).map(Outcome::Edit),
+        BodyKind::Edit => judge_edit((writing, walks), authority, no, with, (standing, beside)).map(Outcome::Edit),
         BodyKind::Enrolment => judge_enrolment(writing, authority, with).map(Outcome::Enrol),
         BodyKind::Credential => judge_credential(writing, authority, with, standing).map(Outcome::Credential),
         BodyKind::Other(_) => Err(wait(Wait::Version)),
@@ -205,7 +206,7 @@ pub fn dependencies(
 }
 
 fn judge_edit(
-    writing: &Writing<'_>,
+    (writing, walks): (&Writing<'_>, &Walks),
     authority: &AuthorityLog,
     no: LogNo,
     with: &RecordWithBodies,
@@ -223,7 +224,7 @@ fn judge_edit(
     }
     // Before anything is said of it, all that it builds on is here: so what is void brings in nothing that does not stand but
     // what something else brings in as well (R19).
-    let histories = all_dependencies(writing, with, &entries)?;
+    let histories = all_dependencies((writing, walks), with, &entries)?;
     let item = item_id(header, skeleton);
     let mut accepted = Vec::with_capacity(skeleton.entries.len());
     for ((entry, (parsed, born)), history) in skeleton.entries.iter().zip(entries).zip(histories) {
@@ -539,14 +540,14 @@ fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed, structure
 /// The histories in which a record's changes find all that they build on. Where something is not applied the record is void if
 /// all of that is for good, otherwise it waits for the first that is not. Linear in what it builds on.
 fn all_dependencies<'w, 't>(
-    writing: &'w Writing<'t>,
+    (writing, walks): (&'w Writing<'t>, &'w Walks),
     with: &RecordWithBodies,
     entries: &[(Parsed, Option<NewDocument>)],
 ) -> Result<Vec<StoredHistory<'w, Writing<'t>>>, Stop> {
     let scope = &with.record.header.log.scope;
     let (mut is_void, mut histories) = (false, Vec::with_capacity(entries.len()));
     for (entry, (parsed, _)) in with.record.skeleton.entries.iter().zip(entries) {
-        let history = StoredHistory::new(writing, entry.doc);
+        let history = StoredHistory::with(writing, entry.doc, walks);
         for hash in parsed.dependencies() {
             if history.by_hash(hash)?.is_some() {
                 continue;

@@ -11,7 +11,7 @@ use schema::id::{DocId, ScopeId, UserId};
 use schema::record::{BodyKind, CommandName, Genesis, enrolled_user};
 use schema::ticket::Field;
 use schema::ticket::command::{NewTicket, create};
-use sync::change::mutation::{bomb, forge, onto_key, twice_put};
+use sync::change::mutation::{bomb, forge, late, onto_key, twice_put, without_a_dependency};
 use sync::replica::{Batch, WriteError};
 
 use super::{HR, IT, World, requester, technician};
@@ -177,6 +177,7 @@ impl Forgery {
             10 => self.misshapen(batch, doc),
             11 => self.doubled_key(batch),
             12 => self.named_again(batch, doc),
+            13 => self.without_a_dependency(batch, doc),
             _ => self.mutant(batch, doc),
         }
     }
@@ -188,6 +189,12 @@ impl Forgery {
         };
         let mutant = forge(self.rng.number(), &document, &(honest, sync::change::Genesis::No));
         self.forged(batch, self.scope, doc, None, mutant)
+    }
+
+    fn without_a_dependency(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let which = self.rng.below(2) as usize;
+        let honest = batch.honest(&doc, &self.edits(), &[])?;
+        self.forged(batch, self.scope, doc, None, honest.and_then(|honest| without_a_dependency(&honest, which)))
     }
 
     /// Two changes in one place: the second has none.
@@ -271,7 +278,7 @@ impl Forgery {
         let natural: Option<[u8; 16]> = Some(self.rng.bytes());
         let mut person = Edits::default();
         person.put("name", Value::Text("Personne".into()));
-        let (scope, kind, natural, edits, mutated) = match self.rng.below(9) {
+        let (scope, kind, natural, edits, mutated) = match self.rng.below(10) {
             0 => (self.scope, DocKind::Ticket, natural, self.ticket(IT), false),
             1 => (self.scope, DocKind::Ticket, None, self.ticket(HR), false),
             2 => (self.scope, DocKind::Person, natural, person, false),
@@ -288,7 +295,14 @@ impl Forgery {
                 ticket.put("number", Value::Text(format!("AUTRE-{}", self.rng.below(100))));
                 (self.scope, DocKind::Ticket, None, ticket, false)
             }
-            _ => (self.scope, DocKind::Ticket, None, self.ticket(IT), true),
+            8 => (self.scope, DocKind::Ticket, None, self.ticket(IT), true),
+            _ => {
+                let born = batch.born(self.scope, DocKind::Ticket, None, &self.ticket(IT));
+                let Some((doc, Some(body))) = born.map(|(doc, body)| (doc, late(&body))) else {
+                    return Ok(false);
+                };
+                return self.forged(batch, self.scope, doc, Some(Genesis::of(DocKind::Ticket, None)), Some(body));
+            }
         };
         let Some((doc, mut body)) = batch.born(scope, kind, natural, &edits) else {
             return Ok(false);

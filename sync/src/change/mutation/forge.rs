@@ -53,6 +53,24 @@ pub fn twice_put(honest: &[u8], key: &str) -> Option<Vec<u8>> {
     Some(Change::from(change).raw_bytes().to_vec())
 }
 
+/// The change that begins one operation late.
+pub fn late(honest: &[u8]) -> Option<Vec<u8>> {
+    let mut change = Change::try_from(honest).ok()?.decode();
+    change.start_op = change.start_op.checked_add(1)?;
+    Some(Change::from(change).raw_bytes().to_vec())
+}
+
+/// The change without one of the changes that it builds on, of which it has several: perhaps its own actor's last one.
+pub fn without_a_dependency(honest: &[u8], which: usize) -> Option<Vec<u8>> {
+    let mut change = Change::try_from(honest).ok()?.decode();
+    let count = change.deps.len();
+    if count < 2 {
+        return None;
+    }
+    change.deps.remove(which % count);
+    Some(Change::from(change).raw_bytes().to_vec())
+}
+
 /// The change with a value that says it has 5 MiB.
 pub fn bomb(honest: &[u8]) -> Option<Vec<u8>> {
     let mut raw = raw::Raw::read(honest)?;
