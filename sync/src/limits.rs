@@ -50,12 +50,27 @@ pub const MAX_WHOLE_BODY: usize = 16 * 1024;
 /// How long a peer that was asked for the next piece of a body may take before somebody else is asked: twice what a piece
 /// takes on a link of 16 kbit/s.
 pub const PIECE_PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes a second of a long body, beside `PIECE_PATIENCE`, below which others are asked for theirs meanwhile: half of what a
+/// link of 16 kbit/s bears.
+pub const LONG_BODY_RATE: u64 = 1024;
+/// Long bodies of slow peers that are kept as far as they came, while others come; each has 2 MiB at most.
+pub const MAX_PARKED: usize = 4;
+/// How long a session is asked for no long body after it did not answer: a few times what that holds up the others.
+pub const SILENT_REST: Duration = Duration::from_secs(60);
 /// Bytes of bodies sent in one message, beside the last of them.
 pub const BODIES_FRAME_BYTES: usize = 16 * 1024;
+/// Bytes of bodies read for one such message: several times what is read where records promise the lengths that their
+/// bodies have. Others are read for nothing.
+pub const WANT_READ_BYTES: usize = 4 * 1024 * 1024;
+/// Long bodies kept in memory while peers ask for one piece of them after the other; each has 2 MiB at most.
+pub const MAX_BODIES_AT_HAND: usize = 4;
 /// Records whose bodies are asked for, and bodies sent, in one message.
 pub const MAX_WANTED: usize = 64;
-/// How often a session is asked for bodies that are lacking here.
+/// How often a session is asked for bodies that are lacking here, and how long a long one rests after every session was
+/// asked for it.
 pub const WANT_INTERVAL: Duration = Duration::from_secs(5);
+/// Long bodies of which is known who was asked for them: as many more are begun anew with whoever has the turn.
+pub const MAX_ROUNDS: usize = 1024;
 /// Logs that one session may have left out because of their history, or of what they refer to.
 pub const MAX_LEFT_OUT: usize = 4096;
 /// How long a run that refers to other logs may come out wrong before its sender is blamed: time to find out whether

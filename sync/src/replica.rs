@@ -13,6 +13,7 @@ mod effects;
 mod exchange;
 mod fetch;
 mod forks;
+mod long_bodies;
 mod people;
 mod references;
 mod write;
@@ -25,6 +26,7 @@ use schema::codec::CodecError;
 use schema::id::{DocId, GenerationId, LogId, ScopeId, SiteId, StoreId, UserId};
 use schema::identity::Secret;
 use schema::policy::{AuthorityError, AuthorityLog, Policy};
+use schema::record::BodyName;
 use schema::time::{Hlc, Timestamp};
 use thiserror::Error;
 
@@ -149,6 +151,10 @@ pub struct Replica {
     authority_trusted: bool,
     /// Bodies that are lacking here.
     lacking: bodies::Lacking,
+    /// The long ones among them.
+    long_bodies: long_bodies::LongBodies,
+    /// Long bodies of which peers were sent a piece, the newest first.
+    at_hand: VecDeque<(BodyName, Vec<u8>)>,
     /// Where copying what sites said of their people goes on.
     uncopied_from: Vec<u8>,
     /// People whom this site disabled in its own log, which the authority log does not say yet.
@@ -241,6 +247,8 @@ impl Replica {
             authority_heard: false,
             authority_trusted: false,
             lacking: bodies::Lacking::new(start.now),
+            long_bodies: Default::default(),
+            at_hand: VecDeque::new(),
             uncopied_from: Vec::new(),
             disabled_here: Arc::default(),
             changed: Vec::new(),

@@ -4,15 +4,19 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::member::Member;
 use common::{Fleet, NOW};
 use schema::author::Author;
 use schema::authority::{Body, Grant, Role, SiteSelector, Standing, UserEntry};
 use schema::doc::{Edits, Value};
-use schema::id::{ChangeHash, DocId, GenerationId, UserId};
-use schema::record::{CommandName, Entry, Previous, Skeleton, body_hash};
+use schema::id::{ChangeHash, DocId, GenerationId, SiteId, UserId};
+use schema::record::{BodyName, CommandName, Entry, Previous, Skeleton, body_hash};
 use sync::admission::RecordWithBodies;
-use sync::wire::{Message, encode};
+use sync::limits::MAX_WANTED;
+use sync::replica::Output;
+use sync::wire::{Message, WantedPiece, decode, encode};
 
 const GENERATION: GenerationId = GenerationId([0x33; 16]);
 
@@ -174,4 +178,58 @@ fn what_nobody_gives_holds_up_nothing_else() {
     fleet.meet(0, 1);
     fleet.meet(0, 1);
     assert_eq!(fleet.view(0, &ticket).unwrap().text("title"), Some("given"), "every one is asked for in its turn");
+}
+
+/// The last record of a site, as one asks for it, and its body.
+fn last(fleet: &Fleet, site: usize) -> ((SiteId, GenerationId, u64), BodyName, u32) {
+    let (scope, me) = (fleet.scope(), fleet.sites[site].me());
+    let log = fleet.sites[site].store().log_index().open_in(&scope).find(|log| log.id.site == me).unwrap().clone();
+    let stored = sync::admission::stored(&fleet.sites[site].read().unwrap(), log.no, log.seq).unwrap();
+    let (name, length) = stored.record.bodies().next().unwrap();
+    ((log.id.site, log.id.generation, log.seq), name, length)
+}
+
+#[test]
+fn r2_asking_for_the_same_body_often_costs_what_asking_once_does() {
+    let (mut fleet, ticket, member) = fleet();
+    let (now, scope) = (fleet.now, fleet.scope());
+    fleet.sites[0].connected(now, 77, member.key.public()).unwrap();
+    for frame in member.opening() {
+        fleet.sites[0].received(now, 77, &frame).unwrap();
+    }
+    let (place, _, length) = last(&fleet, 0);
+    let often = |place| encode(&Message::Want { scope, records: vec![place; MAX_WANTED] });
+    let outputs = fleet.sites[0].received(now, 77, &often(place)).unwrap();
+    let given = |output: &Output| match output {
+        Output::Send(_, frame) => match decode(frame) {
+            Ok(Message::Bodies { bodies, .. }) => bodies.iter().map(Vec::len).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    assert_eq!(outputs.iter().flat_map(given).collect::<Vec<_>>(), [length as usize], "it is given once");
+    // One that is too long to travel whole is not even read.
+    let hash = |number: u32| blake3::hash(&number.to_be_bytes()).to_hex().to_string();
+    let long: String = (0..30_000).map(hash).collect();
+    fleet.put(0, ticket, "title", &long);
+    let (place, name, length) = last(&fleet, 0);
+    let piece = encode(&Message::WantPiece { scope, wanted: WantedPiece { record: place, name, offset: 100_000 } });
+    let often = often(place);
+    let timed = |work: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        work();
+        begun.elapsed()
+    };
+    let mut fastest = [Duration::MAX; 3];
+    for _ in 0..5 {
+        let read = timed(&mut || {
+            let body = sync::admission::read_body(&fleet.sites[0].read().unwrap(), &name).unwrap();
+            assert_eq!(body.map(|body| body.len() as u32), Some(length));
+        });
+        let asked = timed(&mut || drop(fleet.sites[0].received(now, 77, &often).unwrap()));
+        let piece = timed(&mut || drop(fleet.sites[0].received(now, 77, &piece).unwrap()));
+        fastest = [fastest[0].min(read), fastest[1].min(asked), fastest[2].min(piece)];
+    }
+    assert!(fastest[1] < 8 * fastest[0], "read once, or asked for {MAX_WANTED} times: {fastest:?}");
+    assert!(fastest[2] < fastest[0], "read once, or one piece of many: {fastest:?}");
 }

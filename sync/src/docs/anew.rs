@@ -20,7 +20,7 @@ use super::{deciders, entries, entry_by_hash, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, stored, with_bodies};
 use crate::change::scan;
 use crate::store::log_index::digest_sum;
-use crate::store::rows::{Beyond, Mark, Verdict, Wait};
+use crate::store::rows::{Beyond, IndexEntry, Mark, Verdict, Wait};
 use crate::store::tables::{LogNo, after_prefix, change_key, doc_record_key, read_record_key, record_key};
 use crate::store::{Source, StoreError, Table, Writing};
 
@@ -99,7 +99,7 @@ impl Materializer<'_> {
         writing: &mut Writing<'_>,
         (no, seq): (LogNo, u64),
         record: &RecordWithBodies,
-        is_beyond: bool,
+        (is_beyond, has_waited): (bool, bool),
         verdict: Option<&Verdict>,
     ) -> Result<(), StoreError> {
         let mut docs = BTreeSet::new();
@@ -110,13 +110,15 @@ impl Materializer<'_> {
                     has_rows(writing, Table::Waiting, &Wait::needed(&entry.change))?
                         || is_brought_in(writing, &entry.change)?
                 }
-                // It may build on what is beyond.
-                (false, Some(Verdict::Waiting(_))) => {
+                // It may build on what is beyond. What stands and has waited for other changes counts from then on: to judge its
+                // documents as a whole once more would put back what later portions have still to judge, and that leads here
+                // again, for ever.
+                (false, Some(Verdict::Waiting(_))) if !has_waited => {
                     has_rows(writing, Table::Beyond, &entry.doc.0)? && lacks_what_is_held(writing, body.as_ref())?
                 }
-                // What is beyond may hold its place.
+                // What is beyond may hold its place; judged as a whole that waits for it.
                 (false, Some(Verdict::Void(code))) if code == SEQ_TAKEN => {
-                    has_rows(writing, Table::Beyond, &entry.doc.0)?
+                    is_held_by_tainted(writing, &entry.doc, body.as_ref())?
                 }
                 _ => false,
             };
@@ -311,6 +313,15 @@ fn is_brought_in(writing: &Writing<'_>, change: &ChangeHash) -> Result<bool, Sto
         }
     }
     Ok(false)
+}
+
+/// Whether a change that is only built on has the place of this one.
+fn is_held_by_tainted(writing: &Writing<'_>, doc: &DocId, body: Option<&Vec<u8>>) -> Result<bool, StoreError> {
+    let Some(scan) = body.and_then(|body| scan(body).ok()) else {
+        return Ok(false);
+    };
+    let held: Option<IndexEntry> = writing.get_as(Table::Changes, &change_key(doc, &scan.actor, scan.seq))?;
+    Ok(held.is_some_and(|entry| entry.tainted))
 }
 
 /// Whether a change builds on one that is not applied although a record is held that decides it. Linear in what it builds on.

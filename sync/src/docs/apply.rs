@@ -109,10 +109,12 @@ impl<'a> Materializer<'a> {
                 Outcome::Quarantined(verdict) => Some(verdict.clone()),
                 Outcome::Edit(_) | Outcome::Enrol(_) | Outcome::Credential(_) => None,
             };
+            let is_beyond = standing != Standing::Stands;
+            let is_checked = self.may_end(writing) && record.record.header.kind == BodyKind::Edit;
+            let has_waited = is_checked && waits_in_documents(writing, no, seq)?;
             self.settle(writing, no, &record, outcome, standing)?;
-            if self.may_end(writing) && record.record.header.kind == BodyKind::Edit {
-                let is_beyond = standing != Standing::Stands;
-                self.check_standing(writing, (no, seq), &record, is_beyond, verdict.as_ref())?;
+            if is_checked {
+                self.check_standing(writing, (no, seq), &record, (is_beyond, has_waited), verdict.as_ref())?;
             }
         }
         Ok(())
@@ -543,6 +545,12 @@ fn issued(writing: &mut Writing<'_>, name: &[u8]) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether a record was read and has waited since for other changes: what it depends on, and which places it claims, is known.
+fn waits_in_documents(source: &impl Source, no: LogNo, seq: u64) -> Result<bool, StoreError> {
+    let before: Option<Verdict> = source.get_as(Table::Quarantine, &record_key(no, seq))?;
+    Ok(matches!(before, Some(Verdict::Waiting(Wait::Change(_) | Wait::Earlier(..)))))
 }
 
 fn already_applied(source: &impl Source, no: LogNo, seq: u64, record: &RecordWithBodies) -> Result<bool, StoreError> {

@@ -1,10 +1,10 @@
 //! Bodies that records name and that are not here: asking for them, giving them, taking them (R2, R21).
 //!
 //! What is short comes whole, several at a time, from whoever has it. What is longer than `MAX_WHOLE_BODY` never travels
-//! with its record: it comes in pieces, one after the other, so that it holds up nothing else on a thin link. One body at
-//! a time is fetched so, from one peer, whose pieces are put together with nobody else's: a wrong one is that peer's fault.
+//! with its record: it comes in pieces, one after the other, so that it holds up nothing else on a thin link
+//! ([`super::long_bodies`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::codec::Canonical;
 use schema::id::{GenerationId, LogId, ScopeId, SiteId};
@@ -12,42 +12,28 @@ use schema::record::{BodyName, Record};
 use schema::time::Timestamp;
 
 use super::effects::is_due;
-use super::{Alarm, Output, Replica, ReplicaError};
-use crate::admission::{names_of, put_body, read_body, stored, with_bodies};
-use crate::engine::{ReceivedPiece, SessionId, SyncSession};
-use crate::limits::{BODIES_FRAME_BYTES, MAX_WANTED, MAX_WHOLE_BODY, PIECE_PATIENCE, WANT_INTERVAL};
+use super::{Replica, ReplicaError};
+use crate::admission::{names_of, put_body, read_body, stored};
+use crate::engine::{SessionId, SyncSession};
+use crate::limits::{
+    BODIES_FRAME_BYTES, MAX_BODIES_AT_HAND, MAX_WANTED, MAX_WHOLE_BODY, WANT_INTERVAL, WANT_READ_BYTES,
+};
 use crate::store::tables::{RECORD_KEY_BYTES, after_prefix, read_record_key};
 use crate::store::{Durability, Source, StoreError, Table};
 use crate::wire::{Message, WantedPiece};
 
 /// A record by site, generation and seq, as peers name it.
-type RecordPlace = (SiteId, GenerationId, u64);
+pub(super) type RecordPlace = (SiteId, GenerationId, u64);
 
 /// A row of what is lacking.
-struct LackingRow {
-    key: Vec<u8>,
-    scope: ScopeId,
+pub(super) struct LackingRow {
+    pub(super) key: Vec<u8>,
+    pub(super) scope: ScopeId,
     /// As it is held: a history behind a fork goes by its own name.
-    record: RecordPlace,
-    name: BodyName,
+    pub(super) record: RecordPlace,
+    pub(super) name: BodyName,
     /// What the record promises of it.
-    length: usize,
-}
-
-/// A long body on its way.
-#[derive(Debug)]
-pub(super) struct LongBody {
-    session: SessionId,
-    peer: SiteId,
-    scope: ScopeId,
-    /// A record that names it.
-    record: RecordPlace,
-    name: BodyName,
-    length: u32,
-    /// What came so far.
-    bytes: Vec<u8>,
-    /// When the next piece was asked for.
-    asked: Timestamp,
+    pub(super) length: usize,
 }
 
 /// What is known of bodies that are lacking here.
@@ -55,19 +41,15 @@ pub(super) struct LongBody {
 pub(super) struct Lacking {
     /// Whether there may be any: documents are not what records make of them until those come.
     pub(super) any: bool,
-    /// Where the next question goes on among them, and the search for a long one.
-    from: [Vec<u8>; 2],
+    /// Where the next question goes on among them.
+    from: Vec<u8>,
     /// When a session was last asked.
     asked: Timestamp,
-    /// The long one on its way.
-    long: Option<LongBody>,
-    /// Which of the sessions that carry a scope is asked for the next long one.
-    turn: usize,
 }
 
 impl Lacking {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { any: true, from: Default::default(), asked: now, long: None, turn: 0 }
+        Self { any: true, from: Vec::new(), asked: now }
     }
 }
 
@@ -81,17 +63,26 @@ impl Replica {
         wanted: &[RecordPlace],
     ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
-        let (mut bodies, mut bytes) = (Vec::new(), 0);
-        for place in wanted.iter().take(MAX_WANTED) {
+        let (mut bodies, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let (mut places, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for place in wanted.iter().take(MAX_WANTED).filter(|place| places.insert(**place)) {
             let Some((log, seq)) = self.held_at(&reading, scope, place)? else {
                 continue;
             };
-            let held = with_bodies(&reading, stored(&reading, log, seq)?)?.bodies.into_iter().flatten();
-            for body in held.filter(|body| body.len() <= MAX_WHOLE_BODY).take(MAX_WANTED - bodies.len()) {
-                bytes += body.len();
-                bodies.push(body);
+            // What is too long is not even read, nor is anything twice.
+            for (name, length) in stored(&reading, log, seq)?.record.bodies() {
+                let is_full = bodies.len() == MAX_WANTED || read >= WANT_READ_BYTES;
+                if is_full || length as usize > MAX_WHOLE_BODY || !names.insert((name, length)) {
+                    continue;
+                }
+                let body = read_body(&reading, &name)?.unwrap_or_default();
+                read += body.len();
+                if body.len() == length as usize {
+                    bytes += body.len();
+                    bodies.push(body);
+                }
             }
-            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED {
+            if bytes >= BODIES_FRAME_BYTES || bodies.len() == MAX_WANTED || read >= WANT_READ_BYTES {
                 break;
             }
         }
@@ -111,15 +102,25 @@ impl Replica {
     ) -> Result<(), StoreError> {
         let reading = self.store.read()?;
         let WantedPiece { record, name, offset } = wanted;
+        let is_its = |(of, length): (BodyName, u32)| of == *name && *offset < length;
         let is_its = match self.held_at(&reading, scope, record)? {
-            Some((log, seq)) => stored(&reading, log, seq)?.record.bodies().any(|(of, _)| of == *name),
+            Some((log, seq)) => stored(&reading, log, seq)?.record.bodies().any(is_its),
             None => false,
         };
-        let body = if is_its { read_body(&reading, name)? } else { None };
-        let body = body.unwrap_or_default();
+        // Whoever asks for one piece asks for the next.
+        let at_hand = self.at_hand.iter().position(|(of, _)| is_its && of == name);
+        let body = match at_hand.and_then(|at| self.at_hand.remove(at)) {
+            Some((_, body)) => body,
+            None if is_its => read_body(&reading, name)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
         let rest = body.get(*offset as usize..).unwrap_or_default();
         let bytes = rest[..rest.len().min(*most)].to_vec();
         let length = body.len() as u32;
+        if bytes.len() < rest.len() {
+            self.at_hand.truncate(MAX_BODIES_AT_HAND - 1);
+            self.at_hand.push_front((*name, body));
+        }
         self.send(session, &Message::Piece { name: *name, length, offset: *offset, bytes });
         Ok(())
     }
@@ -151,44 +152,6 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes the next piece of the long body that is on its way, and keeps the body when it is whole.
-    pub(super) fn admit_piece(
-        &mut self,
-        now: Timestamp,
-        session: SessionId,
-        piece: ReceivedPiece,
-    ) -> Result<(), ReplicaError> {
-        // What nobody asked for, or came twice, is passed over.
-        let is_next = |long: &&mut LongBody| {
-            (long.session, long.name, long.bytes.len()) == (session, piece.name, piece.offset as usize)
-        };
-        let Some(long) = self.lacking.long.as_mut().filter(is_next) else {
-            return Ok(());
-        };
-        if piece.length != long.length || piece.bytes.is_empty() {
-            // The peer lacks it too, or the record promises another length than the body has: that is its author's fault.
-            self.lacking.long = None;
-            return Ok(self.fetch_long(now)?);
-        }
-        long.bytes.extend_from_slice(&piece.bytes);
-        long.asked = now;
-        if long.bytes.len() < long.length as usize {
-            self.want_piece();
-            return Ok(());
-        }
-        let Some(LongBody { scope, name, length, bytes, peer, .. }) = self.lacking.long.take() else {
-            return Ok(());
-        };
-        if bytes.len() != length as usize || !names_of(&bytes).any(|of| of == name) {
-            tracing::warn!(session, "a peer's pieces are not the body that it says they are");
-            self.alarm(now, Alarm::Refused(peer, "bad-body"));
-            self.out.push_back(Output::Close(session, "bad-body"));
-            return Ok(());
-        }
-        self.admit_bodies(&scope, &[bytes])?;
-        Ok(self.fetch_long(now)?)
-    }
-
     /// Asks for bodies that are lacking here, others each time: what nobody gives holds up nothing else. Linear in
     /// `MAX_WANTED`.
     pub(super) fn want_bodies(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
@@ -200,10 +163,10 @@ impl Replica {
             return Ok(());
         }
         self.lacking.asked = now;
-        let begun_anew = self.lacking.from[0].is_empty();
-        let (records, next) = self.next_lacking(0)?;
+        let begun_anew = self.lacking.from.is_empty();
+        let (records, next) = self.next_lacking(&self.lacking.from)?;
         self.lacking.any = !(records.is_empty() && begun_anew);
-        self.lacking.from[0] = next;
+        self.lacking.from = next;
         let mut wanted: BTreeMap<ScopeId, Vec<RecordPlace>> = BTreeMap::new();
         for row in records.into_iter().filter(|row| row.length <= MAX_WHOLE_BODY) {
             wanted.entry(row.scope).or_default().push(row.record);
@@ -216,57 +179,10 @@ impl Replica {
         Ok(())
     }
 
-    /// Sees to it that one long body is on its way if one is lacking and somebody may have it. One whose peer is gone or
-    /// says nothing makes room for the next. Linear in `MAX_WANTED`.
-    fn fetch_long(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if let Some(long) = &mut self.lacking.long {
-            long.asked = long.asked.min(now);
-            let is_here = self.engine.sessions().contains_key(&long.session);
-            if is_here && now.since(long.asked) < PIECE_PATIENCE {
-                return Ok(());
-            }
-            self.lacking.long = None;
-        }
-        let (records, next) = self.next_lacking(1)?;
-        self.lacking.from[1] = next;
-        for LackingRow { key, scope, record, name, length } in records {
-            let sessions = self.carrying(&scope);
-            if length <= MAX_WHOLE_BODY || sessions.is_empty() {
-                continue;
-            }
-            // The others come after this one, also if nobody gives it.
-            self.lacking.from[1] = [key.as_slice(), &[0]].concat();
-            self.lacking.turn = self.lacking.turn.wrapping_add(1);
-            let (session, peer) = sessions[self.lacking.turn % sessions.len()];
-            self.lacking.long = Some(LongBody {
-                session,
-                peer,
-                scope,
-                record,
-                name,
-                length: length as u32,
-                bytes: Vec::new(),
-                asked: now,
-            });
-            self.want_piece();
-            break;
-        }
-        Ok(())
-    }
-
-    fn want_piece(&mut self) {
-        let Some(long) = &self.lacking.long else {
-            return;
-        };
-        let wanted = WantedPiece { record: long.record, name: long.name, offset: long.bytes.len() as u32 };
-        let (session, message) = (long.session, Message::WantPiece { scope: long.scope, wanted });
-        self.send(session, &message);
-    }
-
     /// The next rows of records that lack a body, with that body's name, and where the ones after them begin.
-    fn next_lacking(&self, list: usize) -> Result<(Vec<LackingRow>, Vec<u8>), StoreError> {
+    pub(super) fn next_lacking(&self, from: &[u8]) -> Result<(Vec<LackingRow>, Vec<u8>), StoreError> {
         let reading = self.store.read()?;
-        let rows = reading.range(Table::NamedOnly, &self.lacking.from[list], None, MAX_WANTED)?;
+        let rows = reading.range(Table::NamedOnly, from, None, MAX_WANTED)?;
         let next = match rows.last().filter(|_| rows.len() == MAX_WANTED) {
             Some((last, _)) => [last.as_slice(), &[0]].concat(),
             None => Vec::new(),
@@ -286,8 +202,8 @@ impl Replica {
         Ok((records, next))
     }
 
-    /// Sessions that carry a scope, and their peers.
-    fn carrying(&self, scope: &ScopeId) -> Vec<(SessionId, SiteId)> {
+    /// Sessions that carry a scope, in order, and their peers.
+    pub(super) fn carrying(&self, scope: &ScopeId) -> Vec<(SessionId, SiteId)> {
         let carries = |(id, session): (&SessionId, &SyncSession)| {
             session.scope(scope).is_some_and(|sync| sync.begun).then_some((*id, session.peer))
         };

@@ -1,6 +1,5 @@
 //! Histories of a log that forked, and of a key that is revoked, as a member makes them: honest sites that hear the same in
-//! another order agree (R8, R18 to R20), and nothing that was acknowledged is lost. What is known and not fended off yet is
-//! expected to panic, with what is missing beside it.
+//! another order agree (R8, R18 to R20), and nothing that was acknowledged is lost.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

@@ -173,7 +173,7 @@ fn concurrent(count: u32) -> u64 {
 }
 
 #[test]
-fn concurrent_edits_cost_what_they_bring() {
+fn r6_concurrent_edits_cost_what_they_bring() {
     let (few, many) = (concurrent(100), concurrent(400));
     assert!(many < few * 6, "reads");
 }
