@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Node, PASSWORD, TestFolder, run};
+use common::{HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, log_in, log_in_with, run};
 use schema::author::Author;
 use schema::doc::DocKind;
 use schema::id::scope_of;
@@ -21,41 +21,6 @@ use sync::replica::WriteError;
 
 /// How soon a disabled account is out (R16).
 const OUT: Duration = Duration::from_secs(1);
-
-/// How long the sites of a test may take to hear of one another.
-const HEARD: Duration = Duration::from_secs(30);
-
-fn done(folder: &Path, arguments: &str, input: &str) -> String {
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    let output = run(folder, &arguments, input.as_bytes());
-    assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.err);
-    output.out.trim().to_owned()
-}
-
-/// The status of a request, and its answer.
-fn ask(node: &Node, method: &str, path: &str, cookie: Option<&str>, body: Option<&Value>) -> (u16, Value, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", node.address));
-    if let Some(cookie) = cookie {
-        request = request.header("cookie", cookie);
-    }
-    let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-    let request = request.header("content-type", "application/json").body(bytes).unwrap();
-    let mut answer = agent.run(request).unwrap();
-    let set = answer.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-    let cookie = set.split(';').next().unwrap_or_default().to_owned();
-    (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null), cookie)
-}
-
-fn log_in(node: &Node, login: &str) -> (u16, String) {
-    log_in_with(node, login, PASSWORD)
-}
-
-fn log_in_with(node: &Node, login: &str, password: &str) -> (u16, String) {
-    let given = json!({ "login": login, "password": password });
-    let (status, _, cookie) = ask(node, "POST", "/api/v1/sessions", None, Some(&given));
-    (status, cookie)
-}
 
 fn is_in(node: &Node, cookie: &str) -> bool {
     ask(node, "GET", "/api/v1/session", Some(cookie), None).0 == 200
@@ -354,15 +319,6 @@ fn the_rules_move_to_another_site_while_both_run() {
     eventually("dakar may say something after it heard paris", || {
         run(&dakar, &["structure", "add", "--name", "Neuf"], b"").code == Some(0)
     });
-}
-
-/// Waits until something holds.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < HEARD, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ use crate::wire::{Cursor, Lane};
 pub use alarm::Alarm;
 pub use credentials::login_secrets;
 pub use exchange::Exchange;
+pub(crate) use write::record_of;
 pub use write::{Batch, Command, WriteError, Written};
 
 /// What the owner of a replica must do or know.

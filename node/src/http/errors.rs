@@ -150,6 +150,15 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SITE-REVOKED", words)
     }
+    /// A held change goes on with `ticket`, or with notes beside it, and that is not here.
+    pub fn not_here(ticket: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "The ticket or note that this change goes on with has no effect here: it is held too, or was adopted at another site.",
+            "Adopt that one first, at this site.",
+        ];
+        Self::new(StatusCode::CONFLICT, "HELD-FIRST", words).with(serde_json::json!({ "ticket": ticket }))
+    }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {
         let words = ["Nothing was changed.", "The rules of the organisation do not allow it.", "Read the detail."];
@@ -227,6 +236,7 @@ impl From<Failure> for Problem {
                 Self::new(StatusCode::CONFLICT, "TICKET-TRANSITION", words).with(params)
             }
             Failure::Unknown | Failure::Write(WriteError::Unknown) => Self::unknown(),
+            Failure::Write(WriteError::NotHere(doc)) => Self::not_here(&doc.short()),
             Failure::Forbidden => Self::forbidden(),
             Failure::Structure => Self::field("structure", "Unknown"),
             Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use schema::authority::{Body, Standing};
-use schema::doc::{DocKind, View};
+use schema::doc::{DocKind, NOTES_OF, View};
 use schema::id::DocId;
 use schema::time::Timestamp;
 use sync::docs::DocChanged;
@@ -252,7 +252,7 @@ impl Core {
             self.numbers.seen(&code.unwrap_or_default(), number);
         }
         let notes_of =
-            view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text("ticket"));
+            view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text(NOTES_OF));
         let internal = changed.kind == DocKind::TicketNotes;
         let (kind, id) = match notes_of {
             Some(ticket) => ("ticket", ticket.to_owned()),

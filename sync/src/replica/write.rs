@@ -52,6 +52,9 @@ pub enum WriteError {
     /// There is no such document here.
     #[error("there is no such document here")]
     Unknown,
+    /// A record builds on this document, or stands beside it, which is neither here nor adopted.
+    #[error("document {0} is not here")]
+    NotHere(DocId),
     /// A text that was not made at birth.
     #[error("the document has no such text")]
     NoSuchText,

@@ -369,6 +369,11 @@ export const en = {
       happened: 'The key of this site is revoked: what is written here counts nowhere any more.',
       todo: 'Copy what you typed, work at another site, and tell your administrator.',
     }),
+    'HELD-FIRST': (p: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: `This change goes on with the ticket ${p.ticket ?? ''}, or with one of its notes, which has no effect here: it is held too, or was adopted at another site.`,
+      todo: 'Adopt that one first, at this site.',
+    }),
     'SEQUENCER-UNHEARD': (_: Params) => ({
       safe: 'Nothing was changed.',
       happened: 'This site has just started and has heard no other site yet; others may know more.',

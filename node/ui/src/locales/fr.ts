@@ -368,6 +368,11 @@ export const fr: typeof en = {
       happened: 'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part.',
       todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
     }),
+    'HELD-FIRST': (p) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: `Cette modification fait suite au ticket ${p.ticket ?? ''}, ou à l’une de ses notes, qui n’a pas d’effet ici\u00a0: retenu lui aussi, ou adopté sur un autre site.`,
+      todo: 'Adoptez d’abord ce qui précède, sur ce site.',
+    }),
     'SEQUENCER-UNHEARD': (_) => ({
       safe: 'Rien n’a été modifié.',
       happened: 'Ce site vient de démarrer et n’a encore eu de nouvelles d’aucun autre\u00a0; les autres en savent peut-être plus.',

@@ -1,0 +1,98 @@
+//! What the page and the command line say of changes that have no effect, and what becomes of those that are adopted.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Node, PASSWORD, TestFolder, ask, done, eventually, log_in, run};
+use serde_json::{Value, json};
+
+/// Paris, after it revoked Dakar as of a time after which Dakar wrote several things that Paris had heard of.
+struct Revoked {
+    paris: PathBuf,
+    first: Node,
+    cookie: String,
+    /// A ticket of Paris whose title Dakar changed, before Paris raised its impact.
+    built_on: String,
+    _temp: TestFolder,
+}
+
+impl Revoked {
+    fn new(name: &str) -> Self {
+        let temp = TestFolder::new(name);
+        let paris = temp.founded("paris");
+        let first = Node::start(&paris);
+        let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+        let dakar = temp.configured("dakar");
+        done(&dakar, &format!("join {line}"), "");
+        done(&dakar, "password --login ana", PASSWORD);
+        let second = Node::start(&dakar);
+        let [(_, here), (_, there)] = [log_in(&first, "ana"), log_in(&second, "ana")];
+        let say = |node: &Node, cookie: &str, method: &str, path: &str, body: Value| {
+            let (status, made, _) = ask(node, method, &format!("/api/v1/tickets{path}"), Some(cookie), Some(&body));
+            assert!((200..300).contains(&status), "{method} {path}: {made}");
+            made["id"].as_str().unwrap().to_owned()
+        };
+        let built_on = say(&first, &here, "POST", "", json!({ "title": "lampe" }));
+        let shows = |node: &Node, cookie: &str, id: &str| {
+            ask(node, "GET", &format!("/api/v1/tickets/{id}"), Some(cookie), None)
+        };
+        eventually("dakar hears of the ticket", || shows(&second, &there, &built_on).0 == 200);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let until = node::clock::rfc3339(node::clock::now());
+
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let say_there = |method: &str, path: &str, body: Value| say(&second, &there, method, path, body);
+        let born = say_there("POST", "", json!({ "title": "née trop tard", "description": "Il fait noir." }));
+        for (visibility, body) in [("internal", "une note"), ("internal", "une autre"), ("public", "une réponse")] {
+            say_there("POST", &format!("/{born}/comments"), json!({ "body": body, "visibility": visibility }));
+        }
+        say_there("PATCH", &format!("/{built_on}"), json!({ "title": "lampe volée" }));
+        say_there("POST", &format!("/{built_on}/comments"), json!({ "body": "volée hier", "visibility": "public" }));
+        eventually("paris hears of it", || {
+            let seen = shows(&first, &here, &built_on).1;
+            seen["comments"].as_array().is_some_and(|comments| comments.len() == 1)
+        });
+        say(&first, &here, "PATCH", &format!("/{built_on}"), json!({ "impact": "high" }));
+        done(&paris, "sequencer confirm", "");
+        done(&paris, &format!("site revoke --code DAK --until {until}"), "");
+        eventually("what was born later is not there", || shows(&first, &here, &born).0 == 404);
+        drop(second);
+        Self { paris, first, cookie: here, built_on, _temp: temp }
+    }
+
+    fn read(&self, path: &str) -> Value {
+        let (status, seen, _) = ask(&self.first, "GET", &format!("/api/v1/{path}"), Some(&self.cookie), None);
+        assert_eq!(status, 200, "{path}: {seen}");
+        seen
+    }
+}
+
+#[test]
+fn a_note_is_adopted_with_its_ticket_or_not_at_all() {
+    let story = Revoked::new("held-notes");
+    let plain = story.read(&format!("tickets/{}", story.built_on));
+    assert_eq!(plain["tainted"][0]["field"], "title", "what an edit of Paris builds on is not held");
+    let held = story.read("quarantine");
+    let ids: Vec<String> =
+        held["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+    let [ticket, note, other, reply] = &ids[..] else { panic!("four are held: {held}") };
+    for early in [note, other, reply] {
+        let refused = run(&story.paris, &["held", "adopt", early], b"");
+        refused.refused("HELD-FIRST", "its ticket is held itself");
+        assert!(refused.err.contains("DAK-1 (née trop tard)"), "and it is named: {}", refused.err);
+    }
+    let adopted = done(&story.paris, &format!("held adopt {ticket}"), "");
+    for later in [note, other] {
+        done(&story.paris, &format!("held adopt {later}"), "");
+    }
+    assert_eq!(done(&story.paris, &format!("held adopt {reply}"), ""), adopted, "a reply goes into the ticket");
+    let seen = story.read(&format!("tickets/{adopted}"));
+    let comments = seen["comments"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        comments.iter().map(|one| (one["visibility"].as_str().unwrap(), one["body"].as_str().unwrap())).collect();
+    assert_eq!(told, [("internal", "une note"), ("internal", "une autre"), ("public", "une réponse")]);
+    assert_eq!(done(&story.paris, "held list", ""), "No change is held.");
+}
