@@ -141,6 +141,32 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
     assert!(is_out(), "what the cut site said of its people holds everywhere");
 }
 
+#[test]
+fn a_site_that_was_retired_while_it_was_away_hears_of_it_and_says_so() {
+    let temp = TestFolder::new("retired");
+    let [paris, dakar] = with_dakar(&temp);
+    let (first, second) = (Node::start(&paris), Node::start(&dakar));
+    eventually("they have met", || log_in(&second, "ana").0 == 201);
+    let (_, cookie) = log_in(&second, "ana");
+    drop(second);
+    done(&paris, "sequencer confirm", "");
+    assert!(done(&paris, "site retire --code DAK", "").starts_with("DAK (Dakar) is given up"));
+
+    let second = Node::start(&dakar);
+    let alarms = || ask(&second, "GET", "/api/v1/sync", Some(&cookie), None).1;
+    eventually("the page says so", || alarms()["ended"] == "retired");
+    let seen = alarms();
+    assert_eq!(seen["alarms"][0]["code"], "SITE-RETIRED", "with what to do: {seen}");
+    assert!(!seen["alarms"][0]["at"].as_str().unwrap().starts_with("1970"), "since when: {seen}");
+    let told = done(&dakar, "alarms", "");
+    assert!(told.contains("Work at another site") && told.contains("[SITE-RETIRED]"), "{told}");
+    let ticket = json!({ "title": "encore" });
+    let (status, refused, _) = ask(&second, "POST", "/api/v1/tickets", Some(&cookie), Some(&ticket));
+    assert_eq!((status, &refused["code"]), (409, &json!("SITE-RETIRED")), "{refused}");
+    assert!(done(&paris, "alarms", "").contains("[KIT-UNCONFIRMED]"), "each site tells its own");
+    drop(first);
+}
+
 /// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
 fn with_dakar(temp: &TestFolder) -> [std::path::PathBuf; 2] {
     let paris = temp.founded("paris");

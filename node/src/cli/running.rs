@@ -23,6 +23,8 @@ use crate::site;
 
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 20;
+/// What `alarms` says where there is none.
+const NO_ALARM: &str = "There is nothing to look at.";
 /// What `held list` says of an empty list.
 const NOTHING_HELD: &str = "No change is held.";
 
@@ -323,6 +325,25 @@ pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> a
     let path = format!("/api/v1/sites/{}/revocation", encoded(code));
     let (code, name) = code_and_name(&Running::read(folder)?.call("POST", &path, Some(&body))?);
     println!("The key of {code} ({name}) is revoked: what it wrote beyond the cut has no effect.");
+    Ok(())
+}
+
+/// Prints every alarm: since when, what it means, what to do, its code; or that there is none.
+pub(super) fn list_alarms(folder: &Folder) -> anyhow::Result<()> {
+    let sync = Running::read(folder)?.call("GET", "/api/v1/sync", None)?;
+    let alarms = sync["alarms"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if alarms.is_empty() {
+        println!("{NO_ALARM}");
+    }
+    for alarm in alarms {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let named = alarm["params"].as_object().into_iter().flatten();
+        let named: Vec<String> = named.map(|(name, value)| format!("{name}: {}", text(value))).collect();
+        println!(
+            "{}",
+            shown([&text(&alarm["at"]), &text(&alarm["words"])], &text(&alarm["code"]), Some(&named.join("\n")))
+        );
+    }
     Ok(())
 }
 

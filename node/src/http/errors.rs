@@ -150,6 +150,15 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SITE-REVOKED", words)
     }
+    /// This site is retired.
+    pub fn retired() -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site was given up, or another machine took its place: nothing can be written here any more.",
+            "Work at another site, and tell your administrator.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SITE-RETIRED", words)
+    }
     /// A held change goes on with `ticket`, or with notes beside it, and that is not here.
     pub fn not_here(ticket: &str) -> Self {
         let words = [
@@ -240,6 +249,7 @@ impl From<Failure> for Problem {
             Failure::Forbidden => Self::forbidden(),
             Failure::Structure => Self::field("structure", "Unknown"),
             Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),
+            Failure::Write(WriteError::Retired) => Self::retired(),
             Failure::Write(WriteError::Refused(code)) => Self::forbidden().with(serde_json::json!({ "rule": code })),
             Failure::Write(WriteError::TooLarge) => Self::field("body", "TooLong"),
             Failure::Write(WriteError::NotJoined) => Self::unavailable(),

@@ -159,6 +159,13 @@ async fn shown(
             "The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at \
              another site. If the machine is yours, invite its code again and join in an empty folder.",
         ),
+        status::Alarm::SiteRetired => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            at,
+            "This site was given up, or another machine took its place: nothing can be written here any more, and nothing is \
+             sent. Work at another site; what was written here last and is missing there has to be copied by hand. To use \
+             this machine again, invite a code and join in an empty folder.",
+        ),
     };
     Ok(Some(AlarmRow { code: alarm.code(), params, at: rfc3339(at), words }))
 }

@@ -105,7 +105,7 @@ impl Core {
     /// be true any more.
     pub(super) fn run(mut self, site: &Site, inputs: &Receiver<Input>, net: Option<(Net, Receiver<()>)>) {
         let net = net.as_ref();
-        site.gate.allow(peers_of(&self.replica), self.replica.revoked());
+        site.gate.allow(peers_of(&self.replica), self.replica.ended());
         let mut last_tick = now();
         loop {
             let mut turn = Vec::new();
@@ -271,7 +271,7 @@ impl Core {
                 (Output::Close(session, _), Some((net, _))) => net.close(session),
                 (Output::Send(..) | Output::Close(..), None) | (Output::Alarm(_), _) => {}
                 (Output::Authority, _) => {
-                    site.gate.allow(peers_of(&self.replica), self.replica.revoked());
+                    site.gate.allow(peers_of(&self.replica), self.replica.ended());
                     self.end_what_is_open()?;
                 }
             }

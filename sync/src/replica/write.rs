@@ -15,7 +15,7 @@ use schema::codec::Canonical;
 use schema::doc::{DocKind, Edits, View};
 use schema::id::{ChangeHash, DocId, GenerationId, LogId, RecordHash, ScopeId, SiteId, UserId};
 use schema::identity::Secret;
-use schema::policy::{AuthorityLog, Policy};
+use schema::policy::{AuthorityLog, Ended, Policy};
 use schema::record::{
     BodyKind, Closing, CommandName, Entry, FORMAT, Genesis, Header, MAX_BODY_BYTES, MAX_RUN_RECORDS, OpaqueRef,
     Previous, Record, SCHEMA_VERSION, Skeleton, actor, enrolled_user, item_id, nonce,
@@ -52,6 +52,9 @@ pub enum WriteError {
     /// There is no such document here.
     #[error("there is no such document here")]
     Unknown,
+    /// This site has heard that it is retired.
+    #[error("this site is in the organisation no more")]
+    Retired,
     /// A record builds on this document, or stands beside it, which is neither here nor adopted.
     #[error("document {0} is not here")]
     NotHere(DocId),
@@ -242,12 +245,16 @@ impl<'b, 't> Batch<'b, 't> {
     }
 
     /// The header of the next record of this generation in a scope, its skeleton's hash left open.
-    /// Errors: `NotJoined`; `Refused` at a site that heard that its key is revoked.
+    /// Errors: `NotJoined`; `Refused` at a site that heard that its key is revoked, `Retired` at one that heard that of itself.
     fn next_header(&self, scope: ScopeId, kind: BodyKind) -> Result<Header, WriteError> {
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
         // Whose key is revoked writes no more, also where this disk holds less than the cut covers (R18).
-        if self.policy.revoked.contains_key(&log.site) {
-            return Err(WriteError::Refused(Verdict::Beyond(Beyond::Cut).code().to_owned()));
+        match self.policy.ended(&log.site) {
+            Some((Ended::Revoked, _)) => {
+                return Err(WriteError::Refused(Verdict::Beyond(Beyond::Cut).code().to_owned()));
+            }
+            Some((Ended::Retired, _)) => return Err(WriteError::Retired),
+            None => {}
         }
         // A copy of this site may have closed the log of this very process (R1): it goes on all the same.
         let held = self.writing.log(&log)?.filter(|state| state.seq > 0);

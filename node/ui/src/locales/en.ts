@@ -57,7 +57,7 @@ export const en = {
     alone: (time: string) => `Alone since ${time}. Everything goes on here; it is sent when a link is back.`,
     ended: {
       revoked: 'The key of this site is revoked. What is written here counts nowhere, and nothing is sent or received any more.',
-      retired: 'This site was given up, or another took its place. Nothing is sent or received here any more.',
+      retired: 'This site was given up, or another machine took its place. Nothing can be written here, and nothing is sent or received any more.',
     },
     all_well: 'Everything is sent and received.',
     direct: 'Linked directly',
@@ -118,6 +118,8 @@ export const en = {
       'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Once it is printed, on the first site’s machine run the command archipel kit confirm followed by the fingerprint that stands on it.',
     'SITE-REVOKED': (_: Params) =>
       'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
+    'SITE-RETIRED': (_: Params) =>
+      'This site was given up, or another machine took its place: nothing can be written here any more, and nothing is sent. Work at another site and tell your administrator. What was written here last and is missing there has to be copied by hand.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>
@@ -367,6 +369,11 @@ export const en = {
     'SITE-REVOKED': (_: Params) => ({
       safe: 'Nothing was changed.',
       happened: 'The key of this site is revoked: what is written here counts nowhere any more.',
+      todo: 'Copy what you typed, work at another site, and tell your administrator.',
+    }),
+    'SITE-RETIRED': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This site was given up, or another machine took its place: nothing can be written here any more.',
       todo: 'Copy what you typed, work at another site, and tell your administrator.',
     }),
     'HELD-FIRST': (p: Params) => ({

@@ -58,7 +58,7 @@ export const fr: typeof en = {
     alone: (time) => `Seul depuis ${time}. Tout continue ici\u00a0; l’envoi se fera au retour d’une liaison.`,
     ended: {
       revoked: 'La clé de ce site est révoquée. Ce qui s’écrit ici ne compte nulle part, et plus rien n’est envoyé ni reçu.',
-      retired: 'Ce site a été abandonné, ou un autre a pris sa place. Plus rien n’est envoyé ni reçu ici.',
+      retired: 'Ce site a été abandonné, ou une autre machine a pris sa place. Plus rien ne s’écrit ici, et plus rien n’est envoyé ni reçu.',
     },
     all_well: 'Tout est envoyé et reçu.',
     direct: 'Liaison directe',
@@ -120,6 +120,8 @@ export const fr: typeof en = {
       'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Quand il est imprimé, lancez sur la machine du premier site la commande archipel kit confirm suivie de l’empreinte qui figure dessus.',
     'SITE-REVOKED': (_) =>
       'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
+    'SITE-RETIRED': (_) =>
+      'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
@@ -366,6 +368,11 @@ export const fr: typeof en = {
     'SITE-REVOKED': (_) => ({
       safe: 'Rien n’a été modifié.',
       happened: 'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part.',
+      todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'SITE-RETIRED': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici.',
       todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
     }),
     'HELD-FIRST': (p) => ({
