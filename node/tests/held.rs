@@ -96,3 +96,36 @@ fn a_note_is_adopted_with_its_ticket_or_not_at_all() {
     assert_eq!(told, [("internal", "une note"), ("internal", "une autre"), ("public", "une réponse")]);
     assert_eq!(done(&story.paris, "held list", ""), "No change is held.");
 }
+
+#[test]
+fn what_is_held_is_listed_by_its_ticket_and_what_it_would_change() {
+    let story = Revoked::new("held-list");
+    let listed = done(&story.paris, "held list", "");
+    let lines: Vec<&str> = listed.lines().map(|line| line.split_once(" | ").unwrap().1).collect();
+    let born = "DAK-1 (née trop tard)";
+    assert!(lines[0].starts_with(&format!("{born} | created: DAK-1; ")), "{listed}");
+    for part in ["title: née trop tard", "description: Il fait noir.", "requester: Ana", "impact: medium"] {
+        assert!(lines[0].contains(part), "{part}: {listed}");
+    }
+    assert_eq!(
+        lines[1..],
+        [
+            format!("{born} | comment/internal: une note"),
+            format!("{born} | comment/internal: une autre"),
+            format!("{born} | comment: une réponse"),
+        ]
+    );
+    let held = || story.read("quarantine")["items"].clone();
+    let item = &held()[1];
+    assert_eq!(item["ticket"], json!({ "id": null, "number": "DAK-1", "title": "née trop tard" }), "held itself");
+    assert_eq!(item["changes"], json!([{ "field": "comment/internal", "value": "une note", "label": "une note" }]));
+
+    let id = held()[0]["id"].as_str().unwrap().to_owned();
+    let adopted = done(&story.paris, &format!("held adopt {id}"), "");
+    let ticket = &held()[0]["ticket"];
+    assert_eq!(
+        (&ticket["id"], &ticket["number"]),
+        (&json!(adopted), &json!("PAR-2")),
+        "as it is called here from then on"
+    );
+}

@@ -1,28 +1,32 @@
 //! The list of held changes (records without effect), and what people do about one (R12).
 
-use std::fmt;
+mod told;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
+use rusqlite::Connection;
+use schema::access::Reach;
 use schema::author::Author;
-use schema::doc::{DocKind, NOTES_OF};
-use schema::id::DocId;
+use schema::policy::Policy;
 use serde::{Deserialize, Serialize};
 use sync::quarantine::{self, Page, Quarantined};
 use sync::replica::WriteError;
+use sync::store::StoreError;
 use sync::store::rows::Verdict;
-use sync::store::{Source, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Principal;
 use super::errors::{Path, Query};
 use super::sessions::SiteRef;
+use super::tickets::value_label;
 use super::{App, Problem};
 use crate::clock::rfc3339;
 use crate::commands::{self, Failure, held::Held};
 use crate::read_model::directory::{Labels, Ref};
+use crate::read_model::query::{self, TicketRow};
+use told::{Name, Told, name_of, shortened, told};
 
 /// Held changes in one answer.
 const MAX_HELD: usize = 500;
@@ -54,6 +58,29 @@ struct HeldRow {
     at: String,
     state: &'static str,
     reason: String,
+    /// The structure.
+    label: Option<String>,
+    /// The ticket that it concerns; absent: none, or nothing is known of it.
+    ticket: Option<HeldTicket>,
+    /// What it would change.
+    changes: Vec<HeldChange>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct HeldTicket {
+    /// Of the ticket as it stands here; absent: it is held itself.
+    id: Option<String>,
+    number: String,
+    title: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct HeldChange {
+    /// As in a ticket's history.
+    field: String,
+    /// The beginning of the value; absent: it is cleared.
+    value: Option<String>,
+    /// How that is shown.
     label: Option<String>,
 }
 
@@ -67,20 +94,28 @@ pub(super) async fn quarantine(
     let key = |text: String| HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
     let from = page.from.map(|text| key(text).ok_or_else(|| Problem::field("from", "Unknown"))).transpose()?;
     let limit = page.limit.unwrap_or(USUAL_HELD).clamp(1, MAX_HELD);
-    let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
+    let (policy, reach, author) = (asker.policy.clone(), asker.reach.clone(), Author::User(asker.actor.user));
     let governs = schema::access::may_govern(&asker.actor.entry);
     let reader = app.site.reader.clone();
     let held = tokio::task::spawn_blocking(move || {
-        quarantine::list(&reader.read()?, from.as_ref(), limit, |scope| match policy.structure_of(scope) {
+        let reading = reader.read()?;
+        let page = quarantine::list(&reading, from.as_ref(), limit, |scope| match policy.structure_of(scope) {
             Some(structure) => reach.notes(&structure),
             None => governs,
-        })
+        })?;
+        let told =
+            page.items.iter().map(|held| told(&reading, &held.record, &author)).collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, StoreError>((page, told))
     });
-    let Page { items: held, next } = held.await.map_err(|_| Problem::internal())??;
-    let policy = asker.policy;
+    let (Page { items: held, next }, told) = held.await.map_err(|_| Problem::internal())??;
+    let (policy, reach) = (asker.policy, asker.reach);
     let items = app.site.views.read(move |conn| {
         let mut labels = Labels::new(conn);
-        held.iter().map(|held| row(&policy, &mut labels, held)).collect::<rusqlite::Result<Vec<_>>>()
+        let rows = held.iter().zip(told).map(|(held, told)| {
+            let ticket = ticket(conn, &reach, &told)?;
+            row(&policy, &mut labels, held, (ticket, told))
+        });
+        rows.collect::<rusqlite::Result<Vec<_>>>()
     });
     let next = next.map(|key| HEXLOWER.encode(&key));
     Ok(Json(Quarantine { items: items.await?, next }))
@@ -133,7 +168,27 @@ pub(super) async fn discard(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn row(policy: &schema::policy::Policy, labels: &mut Labels<'_>, held: &Quarantined) -> rusqlite::Result<HeldRow> {
+/// The ticket that a change concerns: as it stands here, or else as its birth calls it.
+fn ticket(conn: &Connection, reach: &Reach, told: &Told) -> rusqlite::Result<Option<HeldTicket>> {
+    let found = told.here.map(|id| query::find(conn, reach, &id.to_string())).transpose()?.flatten();
+    Ok(match (found, &told.name) {
+        (Some(found), _) => {
+            let TicketRow { id, number, title, .. } = found.row;
+            Some(HeldTicket { id: Some(id), number, title })
+        }
+        (None, Some(Name { number, title })) => {
+            Some(HeldTicket { id: None, number: number.clone(), title: title.clone() })
+        }
+        (None, None) => None,
+    })
+}
+
+fn row(
+    policy: &Policy,
+    labels: &mut Labels<'_>,
+    held: &Quarantined,
+    (ticket, told): (Option<HeldTicket>, Told),
+) -> rusqlite::Result<HeldRow> {
     let header = &held.record.header;
     let author = match held.record.skeleton.author {
         Author::User(user) => Some(labels.of(&policy.person_of(&user).to_string())?),
@@ -142,6 +197,11 @@ fn row(policy: &schema::policy::Policy, labels: &mut Labels<'_>, held: &Quaranti
         }
         Author::Site | Author::Other(_) => None,
     };
+    let changes = told.changes.into_iter().map(|(field, value)| {
+        let label = value.as_ref().map(|value| value_label(labels, &field, value)).transpose()?;
+        Ok(HeldChange { label: label.map(shortened), value: value.map(shortened), field })
+    });
+    let changes = changes.collect::<rusqlite::Result<_>>()?;
     let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
     Ok(HeldRow {
         id: HEXLOWER.encode(&[held.key.as_slice(), &held.record.hash().head()].concat()),
@@ -155,35 +215,7 @@ fn row(policy: &schema::policy::Policy, labels: &mut Labels<'_>, held: &Quaranti
         },
         reason: held.verdict.code().to_owned(),
         label: structure.map(|structure| structure.name.clone()),
+        ticket,
+        changes,
     })
-}
-
-/// A ticket as its birth calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Name {
-    number: String,
-    title: String,
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.number, self.title)
-    }
-}
-
-/// The name of the ticket that a document is, or stands beside, whether it stands or not; `None` if nothing is known of it.
-fn name_of(source: &impl Source, doc: &DocId) -> Result<Option<Name>, StoreError> {
-    let Some((kind, said)) = quarantine::birth(source, doc)? else {
-        return Ok(None);
-    };
-    let text =
-        |key: &str| said.puts.get(key).and_then(|value| value.as_ref()?.as_text()).unwrap_or_default().to_owned();
-    match kind {
-        DocKind::Ticket => Ok(Some(Name { number: text("number"), title: text("title") })),
-        DocKind::TicketNotes => match text(NOTES_OF).parse() {
-            Ok(ticket) if ticket != *doc => name_of(source, &ticket),
-            Ok(_) | Err(_) => Ok(None),
-        },
-        DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location | DocKind::Other(_) => Ok(None),
-    }
 }

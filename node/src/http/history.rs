@@ -132,7 +132,7 @@ fn entry(
 }
 
 /// The field that a key is to people; `None` for bookkeeping.
-fn field_of(kind: DocKind, key: &str) -> Option<&str> {
+pub(super) fn field_of(kind: DocKind, key: &str) -> Option<&str> {
     let (head, rest) = key.split_once('/').unwrap_or((key, ""));
     match head {
         "comment" if kind == DocKind::TicketNotes => Some("comment/internal"),

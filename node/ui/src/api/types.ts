@@ -90,7 +90,18 @@ export interface Sync {
   catching_up: number;
 }
 
-export interface Held { id: string; site: Place; author?: Ref | null; at: string; state: string; reason: string; label?: string | null }
+export interface Held {
+  id: string;
+  site: Place;
+  author?: Ref | null;
+  at: string;
+  state: string;
+  reason: string;
+  label?: string | null;
+  /** `id`: the ticket as it stands here; without one it is held itself. */
+  ticket?: { id?: string | null; number: string; title: string } | null;
+  changes: { field: string; value?: string | null; label?: string | null }[];
+}
 export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;

@@ -79,6 +79,7 @@ export const en = {
     held_none: 'No change is held.',
     held_count: (n: number) => count(n, 'change', 'changes'),
     by: (who: string, site: string) => `${who}, ${site}`,
+    change: (field: string, value: string) => `${field}: ${value}`,
     waiting: 'Waiting for what comes before it',
     void: 'Not taken over',
     beyond: 'Does not count any more',

@@ -80,6 +80,7 @@ export const fr: typeof en = {
     held_none: 'Aucune modification retenue.',
     held_count: (n) => count(n, 'modification', 'modifications'),
     by: (who, site) => `${who}, ${site}`,
+    change: (field, value) => `${field}\u00a0: ${value}`,
     waiting: 'En attente de ce qui précède',
     void: 'Non reprise',
     beyond: 'Ne compte plus',
