@@ -16,6 +16,8 @@ struct Revoked {
     cookie: String,
     /// A ticket of Paris whose title Dakar changed, before Paris raised its impact.
     built_on: String,
+    /// A ticket of Dakar's, opened too late, whose urgency Paris raised.
+    doubtful: String,
     _temp: TestFolder,
 }
 
@@ -49,6 +51,8 @@ impl Revoked {
         for (visibility, body) in [("internal", "une note"), ("internal", "une autre"), ("public", "une réponse")] {
             say_there("POST", &format!("/{born}/comments"), json!({ "body": body, "visibility": visibility }));
         }
+        let doubtful = say_there("POST", "", json!({ "title": "écran", "description": "Il est noir." }));
+        say_there("POST", &format!("/{doubtful}/comments"), json!({ "body": "sous clé", "visibility": "internal" }));
         say_there("PATCH", &format!("/{built_on}"), json!({ "title": "lampe volée" }));
         say_there("POST", &format!("/{built_on}/comments"), json!({ "body": "volée hier", "visibility": "public" }));
         eventually("paris hears of it", || {
@@ -56,11 +60,14 @@ impl Revoked {
             seen["comments"].as_array().is_some_and(|comments| comments.len() == 1)
         });
         say(&first, &here, "PATCH", &format!("/{built_on}"), json!({ "impact": "high" }));
+        say(&first, &here, "PATCH", &format!("/{doubtful}"), json!({ "urgency": "high" }));
+        let note = json!({ "body": "vu", "visibility": "internal" });
+        say(&first, &here, "POST", &format!("/{doubtful}/comments"), note);
         done(&paris, "sequencer confirm", "");
         done(&paris, &format!("site revoke --code DAK --until {until}"), "");
         eventually("what was born later is not there", || shows(&first, &here, &born).0 == 404);
         drop(second);
-        Self { paris, first, cookie: here, built_on, _temp: temp }
+        Self { paris, first, cookie: here, built_on, doubtful, _temp: temp }
     }
 
     fn read(&self, path: &str) -> Value {
@@ -128,4 +135,55 @@ fn what_is_held_is_listed_by_its_ticket_and_what_it_would_change() {
         (&json!(adopted), &json!("PAR-2")),
         "as it is called here from then on"
     );
+}
+
+#[test]
+fn what_is_in_doubt_is_found_marked_and_told_once() {
+    let story = Revoked::new("held-doubt");
+    for title in ["chaise", "porte"] {
+        let made = ask(&story.first, "POST", "/api/v1/tickets", Some(&story.cookie), Some(&json!({ "title": title })));
+        assert_eq!(made.0, 201);
+    }
+    let listed = story.read("tickets?tainted=true&sort=number");
+    let found: Vec<(&str, i64)> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["title"].as_str().unwrap(), item["taints"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(found, [("écran", 2), ("lampe volée", 2)], "the opening and a note; a title and a reply");
+    assert_eq!((&listed["total"], &story.read("tickets")["total"]), (&json!(2), &json!(4)), "of all there are");
+
+    let seen = story.read(&format!("tickets/{}", story.doubtful));
+    assert_eq!(
+        seen["tainted"],
+        json!([{ "field": "created", "before": null, "label": null }]),
+        "once, not for each field"
+    );
+    let marks = |seen: &Value| -> Vec<(String, bool)> {
+        let comments = seen["comments"].as_array().unwrap();
+        comments.iter().map(|one| (one["body"].as_str().unwrap().to_owned(), one["tainted"] == true)).collect()
+    };
+    assert_eq!(marks(&seen), [("sous clé".to_owned(), true), ("vu".to_owned(), false)]);
+    let seen = story.read(&format!("tickets/{}", story.built_on));
+    assert_eq!(marks(&seen), [("volée hier".to_owned(), true)]);
+    let history = story.read(&format!("tickets/{}/history", story.built_on));
+    let doubtful: Vec<&str> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["tainted"] == true)
+        .map(|step| step["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(doubtful, ["title", "comment"]);
+
+    // Whoever may not read notes is told nothing of one.
+    let path = format!("/api/v1/tickets/{}", story.doubtful);
+    done(&story.paris, "user add --login tom --name Tom --role user --structure IT", PASSWORD);
+    let (_, tom) = log_in(&story.first, "tom");
+    let (_, people, _) = ask(&story.first, "GET", "/api/v1/people?q=Tom", Some(&story.cookie), None);
+    let requester = json!({ "requester": people["items"][0]["id"], "title": "écran", "impact": "low" });
+    assert_eq!(ask(&story.first, "PATCH", &path, Some(&story.cookie), Some(&requester)).0, 200);
+    let (_, seen, _) = ask(&story.first, "GET", "/api/v1/tickets?tainted=true", Some(&tom), None);
+    assert_eq!((&seen["total"], &seen["items"][0]["taints"]), (&json!(1), &json!(1)), "the opening alone: {seen}");
 }

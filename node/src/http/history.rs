@@ -32,6 +32,8 @@ pub struct Entry {
     after: Option<String>,
     /// What the source of an import says: shown first.
     source: Option<Source>,
+    /// Whether the change does not stand, and shows because one that does builds on it.
+    tainted: bool,
 }
 
 /// Time and author by the source of an import.
@@ -128,6 +130,7 @@ fn entry(
         before,
         after,
         source: attribution.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
+        tainted: attribution.tainted,
     })
 }
 

@@ -27,9 +27,11 @@ export interface Summary {
   created_at: string;
   updated_at: string;
   conflicts: number;
+  /** Fields, replies and notes that come from changes that do not stand. */
+  taints: number;
 }
 
-export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string }
+export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string; tainted: boolean }
 export interface OneValue { value: unknown; label: string | null; author: Ref | null; site: Place; at: string; working: boolean }
 export interface TwoValues { field: string; values: OneValue[] }
 
@@ -45,7 +47,7 @@ export interface Ticket extends Summary {
   transitions_allowed: string[];
 }
 
-/** A field that shows what a change put there that does not stand. */
+/** A field that shows what a change put there that does not stand; `created`: all that the opening of the ticket filled. */
 export interface TaintedValue { field: string; before: string | null; label: string | null }
 
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
@@ -59,6 +61,7 @@ export interface HistoryItem {
   before?: string | null;
   after?: string | null;
   source?: { at: string; author: Ref | string | null } | null;
+  tainted?: boolean;
 }
 
 export interface Replication {

@@ -141,6 +141,7 @@ export const en = {
     mine: 'Mine',
     unassigned: 'Unassigned',
     to_settle: 'To settle',
+    in_doubt: 'In doubt',
     every_site: 'Every site',
     site: 'Site',
     sort: 'Sort',
@@ -234,6 +235,9 @@ export const en = {
   },
 
   tainted: {
+    mark: 'From a site whose key was revoked, or that was set back: it does not count any more, and stays because somebody has built on it.',
+    birth: 'Opened by a change that does not count any more',
+    birth_text: 'The key of the site where this ticket was opened was revoked, or that site was set back. Somebody has worked on the ticket since, so it stays. Check what it says with its requester; change what is wrong, or cancel it.',
     title: (field: string) => `${field}: from a change that does not count any more`,
     text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays until you change it.',
     before: (value: string) => `Before: ${value}`,

@@ -143,6 +143,7 @@ export const fr: typeof en = {
     mine: 'À moi',
     unassigned: 'Non attribués',
     to_settle: 'À trancher',
+    in_doubt: 'En doute',
     every_site: 'Tous les sites',
     site: 'Site',
     sort: 'Trier',
@@ -236,6 +237,9 @@ export const fr: typeof en = {
   },
 
   tainted: {
+    mark: 'Venu d’un site dont la clé a été révoquée, ou qui a été ramené en arrière\u00a0: ne compte plus, mais reste, car quelqu’un s’en est servi depuis.',
+    birth: 'Ouvert par une modification qui ne compte plus',
+    birth_text: 'La clé du site où ce ticket a été ouvert a été révoquée, ou ce site a été ramené en arrière. Quelqu’un y a travaillé depuis, donc le ticket reste. Vérifiez ce qu’il dit avec son demandeur\u00a0; changez ce qui est faux, ou annulez-le.',
     title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
     text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis. Cette valeur reste jusqu’à ce que vous la changiez.',
     before: (value) => `Avant\u00a0: ${value}`,
