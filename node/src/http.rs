@@ -83,6 +83,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(users::enrol))
         .routes(routes!(users::user, users::change))
         .routes(routes!(sync_status::sync))
+        .routes(routes!(sync_status::acknowledge))
         .routes(routes!(held::quarantine))
         .routes(routes!(held::adopt))
         .routes(routes!(held::discard))

@@ -501,6 +501,32 @@ fn the_page_and_the_metrics_name_every_alarm() {
     let by_code = ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1", "archipel_alarms{code=\"NUMBER-TWICE\"} 1"];
     assert_eq!(counted(&node), by_code, "whoever watches the metrics alone hears of them too");
 
+    // One that somebody has acknowledged stays, for everybody, and they are told again once it says something else.
+    let (_, ana) = log_in(&node, "ana");
+    let acknowledge = |id: &str| {
+        let path = format!("/api/v1/alarms/{id}/acknowledgement");
+        ask(&node, "POST", &path, Some(&ana), Some(&json!({}))).0
+    };
+    let acknowledged = |node: &Node, cookie: &str| -> Vec<(String, bool)> {
+        let (_, seen, _) = ask(node, "GET", "/api/v1/sync", Some(cookie), None);
+        let alarms = seen["alarms"].as_array().unwrap();
+        let told = |alarm: &Value| (alarm["code"].as_str().unwrap().to_owned(), alarm["acknowledged"] == true);
+        alarms.iter().map(told).collect()
+    };
+    let expected = |twice: bool, kit: bool| [("NUMBER-TWICE".to_owned(), twice), ("KIT-UNCONFIRMED".to_owned(), kit)];
+    assert_eq!(acknowledge("00"), 404, "no such alarm");
+    for alarm in all["alarms"].as_array().unwrap() {
+        assert_eq!(acknowledge(alarm["id"].as_str().unwrap()), 204);
+    }
+    assert_eq!(acknowledged(&node, &ana), expected(true, true));
+    done(&paris, "user add --login tom --name Tom --role admin", PASSWORD);
+    assert_eq!(acknowledged(&node, &log_in(&node, "tom").1), expected(false, false), "each for themselves");
+    assert_eq!(counted(&node), by_code, "whoever watches the metrics still hears of them");
+    drop(node);
+    open_under_one_number(&paris, "PAR-7", &["table"]);
+    let node = Node::start(&paris);
+    assert_eq!(acknowledged(&node, &ana), expected(false, true), "a third number is news, also after a start");
+
     let confirmed = done(&paris, &format!("kit confirm {}", temp.kit("paris").1), "");
     assert!(confirmed.contains("is confirmed"), "whoever typed it back reads so: {confirmed}");
     eventually("nobody is asked for it any more", || seen(&node).1 == ["\"NUMBER-TWICE\""]);

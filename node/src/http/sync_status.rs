@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
 use schema::time::Timestamp;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use sync::replica::Alarm;
 use utoipa::ToSchema;
 
 use super::auth::Principal;
+use super::errors::Path;
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
@@ -53,6 +55,10 @@ struct Scope {
 
 #[derive(Serialize, ToSchema)]
 struct AlarmRow {
+    /// Names it by what it says: an alarm that says something else is another one.
+    id: String,
+    /// Whether the asker has acknowledged it.
+    acknowledged: bool,
     code: &'static str,
     params: serde_json::Value,
     at: String,
@@ -68,10 +74,7 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
     let held = app.site.reader.read()?;
     let held = sync::quarantine::count(&held)?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
-    let mut alarms = Vec::with_capacity(status.sync.alarms.len());
-    for (alarm, at) in &status.sync.alarms {
-        alarms.extend(shown(&app, &status, &asker, alarm, *at).await?);
-    }
+    let alarms = alarms(&app, &status, &asker).await?;
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
         alone_since: status.sync.alone_since.map(rfc3339),
@@ -82,6 +85,33 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
         catching_up: status.sync.catching_up,
         scopes,
     }))
+}
+
+/// Acknowledges an alarm, for the asker alone: it stays, and is new again once it says something else or comes back.
+#[utoipa::path(post, path = "/api/v1/alarms/{id}/acknowledgement", responses((status = 204)))]
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    asker: Principal,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let alarms = alarms(&app, &app.site.status(), &asker).await?;
+    let current: Vec<String> = alarms.into_iter().map(|alarm| alarm.id).collect();
+    if !current.contains(&id) {
+        return Err(Problem::no_route());
+    }
+    app.site.credentials.acknowledge(&asker.actor.user, &id, &current)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The alarms as the asker may see them.
+async fn alarms(app: &App, status: &Status, asker: &Principal) -> Result<Vec<AlarmRow>, Problem> {
+    let acknowledged = app.site.credentials.acknowledged(&asker.actor.user)?;
+    let mut rows = Vec::with_capacity(status.sync.alarms.len());
+    for (alarm, at) in &status.sync.alarms {
+        let row = shown(app, status, asker, alarm, *at).await?;
+        rows.extend(row.map(|row| AlarmRow { acknowledged: acknowledged.contains(&row.id), ..row }));
+    }
+    Ok(rows)
 }
 
 fn site_of(status: &Status, id: &schema::id::SiteId) -> SiteRef {
@@ -167,7 +197,10 @@ async fn shown(
              this machine again, invite a code and join in an empty folder.",
         ),
     };
-    Ok(Some(AlarmRow { code: alarm.code(), params, at: rfc3339(at), words }))
+    let code = alarm.code();
+    let said = blake3::hash(format!("{code} {params}").as_bytes());
+    let id = HEXLOWER.encode(&said.as_bytes()[..16]);
+    Ok(Some(AlarmRow { id, acknowledged: false, code, params, at: rfc3339(at), words }))
 }
 
 /// Parameters and words of what the replica noticed.

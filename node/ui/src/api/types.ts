@@ -82,7 +82,7 @@ export interface Peer {
   to_receive: number;
   scopes: PeerShare[];
 }
-export interface Alarm { code: string; params: Params; at: string; words?: string }
+export interface Alarm { id: string; acknowledged: boolean; code: string; params: Params; at: string; words?: string }
 export interface Sync {
   site: Place;
   alone_since?: string | null;

@@ -74,6 +74,8 @@ export const en = {
     records: (n: number) => count(n, 'record', 'records'),
     fingerprint: 'fingerprint',
     alarms: 'To look at',
+    acknowledge: 'Acknowledge',
+    acknowledged: (n: number) => `Acknowledged by you: ${num(n)}`,
     held: 'Held changes',
     held_text: 'These changes were received and are kept aside. Nothing is lost, and nothing was changed here by them.',
     held_none: 'No change is held.',

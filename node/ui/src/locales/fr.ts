@@ -75,6 +75,8 @@ export const fr: typeof en = {
     records: (n) => count(n, 'enregistrement', 'enregistrements'),
     fingerprint: 'empreinte',
     alarms: 'À regarder',
+    acknowledge: 'J’en ai pris connaissance',
+    acknowledged: (n) => `Dont vous avez pris connaissance\u00a0: ${num(n)}`,
     held: 'Modifications retenues',
     held_text: 'Ces modifications ont été reçues et mises de côté. Rien n’est perdu, et elles n’ont rien changé ici.',
     held_none: 'Aucune modification retenue.',
