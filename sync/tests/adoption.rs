@@ -114,6 +114,26 @@ fn r12_nothing_is_adopted_beside_what_is_not_here() {
 }
 
 #[test]
+fn r12_notes_that_name_another_ticket_than_their_own_are_nobodys_to_adopt() {
+    let mut fleet = Fleet::new(2);
+    let lamp = fleet.ticket(PARIS, "lampe");
+    fleet.meet_all();
+    let (cuts, dakar) = (fleet.sites[PARIS].cuts_of(&fleet.id(DAKAR), None).unwrap(), fleet.id(DAKAR));
+    let other = DocId([9; 32]);
+    let birth = create_notes(&lamp);
+    fleet
+        .write(DAKAR, |command| command.create(DocKind::TicketNotes, Some(notes_key(&other)), &birth).map(drop))
+        .unwrap();
+    fleet.meet_all();
+    let now = fleet.now;
+    fleet.sites[PARIS].say(now, &Body::Revoke { site: dakar, cuts }).unwrap();
+    while fleet.sites[PARIS].catch_up(now).unwrap() {}
+    let page = quarantine::list(&fleet.sites[PARIS].read().unwrap(), None, 500, |_| true).unwrap();
+    let refused = adopt(&mut fleet, &page.items[0].record);
+    assert!(matches!(refused, Err(WriteError::NotHere(doc)) if doc == page.items[0].record.skeleton.entries[0].doc));
+}
+
+#[test]
 fn r12_a_note_is_adopted_beside_notes_that_this_site_wrote() {
     let mut fleet = Fleet::new(2);
     let [ticket, first, second, _] = &held(&mut fleet)[..] else { panic!("four are held") };

@@ -25,7 +25,7 @@ impl Command<'_, '_, '_> {
         for entry in &record.skeleton.entries {
             let meant = match entry.genesis.map(|genesis| genesis.kind()) {
                 None => Some(entry.doc),
-                Some(Some(DocKind::TicketNotes)) => self.beside(record, entry)?,
+                Some(Some(DocKind::TicketNotes)) => Some(self.beside(record, entry)?),
                 Some(_) => None,
             };
             let is_born =
@@ -42,12 +42,14 @@ impl Command<'_, '_, '_> {
         self.say_again(record, renamed, as_new)
     }
 
-    /// The document beside which a birth puts another one; `None` if it names none, or another than its id says.
-    fn beside(&self, record: &Record, entry: &Entry) -> Result<Option<DocId>, StoreError> {
-        let content = content(self.batch.writing, &entry.change)?;
-        let named = content.as_ref().and_then(|content| content.edits.puts.get(NOTES_OF)?.as_ref()?.as_text());
-        let parent = named.and_then(|text| text.parse().ok());
-        Ok(parent.filter(|parent| doc_id_of_notes(&record.header.org, &record.header.log.scope, parent) == entry.doc))
+    /// The document beside which a birth puts another one. Errors: `Unknown` if that is not held whole; `NotHere` if it names
+    /// none, or another than its id says.
+    fn beside(&self, record: &Record, entry: &Entry) -> Result<DocId, WriteError> {
+        let content = content(self.batch.writing, &entry.change)?.ok_or(WriteError::Unknown)?;
+        let named = content.edits.puts.get(NOTES_OF).and_then(|named| named.as_ref()?.as_text()?.parse().ok());
+        let is_parent =
+            |parent: &DocId| doc_id_of_notes(&record.header.org, &record.header.log.scope, parent) == entry.doc;
+        named.filter(is_parent).ok_or(WriteError::NotHere(entry.doc))
     }
 
     /// Says again what a record says. Each change is made where its author had seen the document, as far as that stands,
