@@ -7,7 +7,7 @@ use schema::doc::{DocKind, Edits, NOTES_OF};
 use schema::id::DocId;
 use schema::record::{Entry, Record};
 use schema::ticket::command::DESCRIPTION;
-use sync::docs::{said, view};
+use sync::docs::{self, said};
 use sync::quarantine;
 use sync::store::{Source, StoreError};
 
@@ -51,7 +51,7 @@ pub(super) fn told(source: &impl Source, record: &Record, asker: &Author) -> Res
             continue;
         };
         if let Some(ticket) = ticket_of(source, kind, entry, &edits)? {
-            told.here = match view::view(source, &ticket)? {
+            told.here = match docs::row(source, &ticket)? {
                 Some(_) => Some(ticket),
                 None => quarantine::adopted_as(source, &ticket, asker)?,
             };
@@ -66,7 +66,7 @@ fn kind_of(source: &impl Source, entry: &Entry) -> Result<Option<DocKind>, Store
     if let Some(genesis) = entry.genesis {
         return Ok(genesis.kind());
     }
-    match sync::docs::row(source, &entry.doc)? {
+    match docs::row(source, &entry.doc)? {
         Some(row) => Ok(Some(row.kind)),
         None => Ok(quarantine::birth(source, &entry.doc)?.map(|(kind, _)| kind)),
     }
