@@ -122,7 +122,7 @@ export const en = {
     'SITE-REVOKED': (_: Params) =>
       'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
     'SITE-RETIRED': (_: Params) =>
-      'This site was given up, or another machine took its place: nothing can be written here any more, and nothing is sent. Work at another site and tell your administrator. What was written here last and is missing there has to be copied by hand.',
+      'This site was given up, or another machine took its place: nothing can be written here any more, and nothing is sent. Work at another site and tell your administrator. What was written here last and is missing there has to be copied by hand. To use this machine again, invite it and join in an empty folder.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>

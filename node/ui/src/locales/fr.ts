@@ -124,7 +124,7 @@ export const fr: typeof en = {
     'SITE-REVOKED': (_) =>
       'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
     'SITE-RETIRED': (_) =>
-      'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main.',
+      'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main. Pour réutiliser cette machine, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
