@@ -53,6 +53,7 @@ fn r17_a_retired_site_hears_it_and_writes_no_more() {
     assert!(fleet.sites[LYON].ended().contains(&fleet.id(DAKAR)), "and may come in to hear it");
     let refused = fleet.try_put(DAKAR, lamp, "urgency", "high");
     assert!(matches!(refused, Err(WriteError::Retired)), "{refused:?}");
+    assert!(fleet.alarms.is_empty(), "nobody is blamed for not having heard of it: {:?}", fleet.alarms);
 
     // It is taken in again by the same key, and then its key is revoked.
     say(&mut fleet, &Body::Site(site_entry(DAKAR)));
