@@ -103,6 +103,8 @@ enum Command {
     },
     /// List the statements of the organisation's rules that this site holds: position, hash, what it says.
     Rules,
+    /// List what somebody should look at, as the page does. The node must be running.
+    Alarms,
     /// The recovery kit.
     #[command(subcommand)]
     Kit(Kit),
@@ -360,6 +362,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => runtime()?.block_on(serve(&cli.data, config()?)),
+        Command::Alarms => running::list_alarms(&folder),
         Command::Rules => membership::list_rules(&cli.data),
         Command::Recover { kit, login, base } => {
             let root = crate::kit::open(&kit, &read_secret("Passphrase of the kit: ")?)?;

@@ -1,8 +1,9 @@
-//! What belongs to this site alone: sessions, tokens, invitations (R16). None of it is replicated; passwords are
+//! What belongs to this site alone: sessions, tokens, invitations, alarms that somebody has acknowledged (R16). None of it is replicated; passwords are
 //! (`crate::passwords`).
 //!
 //! Tokens are stored as hashes; a copied file lets nobody in. Times are milliseconds.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +59,10 @@ impl Credentials {
              CREATE INDEX IF NOT EXISTS tokens_of ON tokens (user);
              CREATE TABLE IF NOT EXISTS invitations (token BLOB PRIMARY KEY, content TEXT NOT NULL,
                expires INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE TABLE IF NOT EXISTS admitted (site TEXT PRIMARY KEY, token BLOB NOT NULL) WITHOUT ROWID;",
+             CREATE TABLE IF NOT EXISTS admitted (site TEXT PRIMARY KEY, token BLOB NOT NULL) WITHOUT ROWID;
+             -- Alarms that somebody has acknowledged, by what they say.
+             CREATE TABLE IF NOT EXISTS acknowledged (user TEXT NOT NULL, alarm TEXT NOT NULL,
+               PRIMARY KEY (user, alarm)) WITHOUT ROWID;",
         )?;
         #[cfg(unix)]
         {
@@ -108,6 +112,28 @@ impl Credentials {
     pub fn end_all(&self, user: &UserId) -> anyhow::Result<()> {
         self.lock().execute("DELETE FROM tokens WHERE user = ?", [user.to_string()])?;
         Ok(())
+    }
+
+    /// Notes that somebody has acknowledged an alarm. Of what they acknowledged before, only what is among `current` stays:
+    /// an alarm that comes again is new.
+    pub fn acknowledge(&self, user: &UserId, alarm: &str, current: &[String]) -> anyhow::Result<()> {
+        let mut conn = self.lock();
+        let tx = conn.transaction()?;
+        let user = user.to_string();
+        tx.execute(
+            "DELETE FROM acknowledged WHERE user = ? AND alarm NOT IN (SELECT value FROM json_each(?))",
+            params![user, serde_json::to_string(current)?],
+        )?;
+        tx.execute("INSERT OR IGNORE INTO acknowledged (user, alarm) VALUES (?, ?)", params![user, alarm])?;
+        Ok(tx.commit()?)
+    }
+
+    /// The alarms that somebody has acknowledged.
+    pub fn acknowledged(&self, user: &UserId) -> anyhow::Result<BTreeSet<String>> {
+        let conn = self.lock();
+        let mut found = conn.prepare_cached("SELECT alarm FROM acknowledged WHERE user = ?")?;
+        let rows = found.query_map([user.to_string()], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Keeps an invitation until it is used or expires. One that stands open for the same site code ends, so that

@@ -9,6 +9,7 @@ mod body;
 mod control;
 mod directory;
 mod errors;
+mod held;
 mod history;
 mod links;
 mod live;
@@ -82,9 +83,10 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(users::enrol))
         .routes(routes!(users::user, users::change))
         .routes(routes!(sync_status::sync))
-        .routes(routes!(sync_status::quarantine))
-        .routes(routes!(sync_status::adopt))
-        .routes(routes!(sync_status::discard))
+        .routes(routes!(sync_status::acknowledge))
+        .routes(routes!(held::quarantine))
+        .routes(routes!(held::adopt))
+        .routes(routes!(held::discard))
         .routes(routes!(control::revoke))
         .routes(routes!(links::list))
         .routes(routes!(links::set))

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
 use schema::authority::Signed;
-use schema::doc::{DocKind, doc_id_of_notes};
+use schema::doc::{DocKind, NOTES_OF, doc_id_of_notes};
 use schema::id::DocId;
 use sync::docs::{DocChanged, view};
 use sync::store::{LogIndex, Source, StoreError, Table};
@@ -138,7 +138,7 @@ fn row_of(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<Vec<Do
         DocKind::TicketNotes => {
             // Whoever may write notes may write any ticket's id into them: the document's own id proves it.
             let founded: Option<Signed> = source.get_as(Table::Authority, &0u64.to_be_bytes())?;
-            let ticket = view.text("ticket").and_then(|text| text.parse::<DocId>().ok());
+            let ticket = view.text(NOTES_OF).and_then(|text| text.parse::<DocId>().ok());
             if let (Some(founded), Some(ticket)) = (founded, ticket)
                 && doc_id_of_notes(&founded.statement.org, &view.scope, &ticket) == view.id
             {

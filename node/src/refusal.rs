@@ -53,7 +53,7 @@ impl std::error::Error for Refusal {}
 
 /// The one shape: words and code on the first line, detail indented below. What steers a terminal is left out,
 /// since a detail may come from a file or from another site.
-pub fn shown(words: [&str; 3], code: &str, detail: Option<&str>) -> String {
+pub fn shown<const N: usize>(words: [&str; N], code: &str, detail: Option<&str>) -> String {
     let mut text = format!("{} [{code}]", words.join(" "));
     let lines = detail.unwrap_or_default().lines().filter(|line| !line.trim().is_empty());
     for line in lines.take(MAX_DETAIL_LINES) {

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schema::authority::Standing;
 use schema::id::{ScopeId, SiteId, UserId};
-use schema::policy::Policy;
+use schema::policy::{self, Policy};
 use schema::time::{Hlc, Timestamp};
 use sync::net::{Gate, Path};
 use sync::replica::{self, Exchange, Replica};
@@ -58,6 +57,8 @@ pub enum Alarm {
     KitUnconfirmed,
     /// This site's own key is revoked, as far as it knows (R18): what is written here counts nowhere.
     SiteRevoked,
+    /// This site is retired, as far as it knows (R17): it writes nothing any more.
+    SiteRetired,
 }
 
 impl Alarm {
@@ -68,6 +69,7 @@ impl Alarm {
             Self::NumberTwice => "NUMBER-TWICE",
             Self::KitUnconfirmed => "KIT-UNCONFIRMED",
             Self::SiteRevoked => "SITE-REVOKED",
+            Self::SiteRetired => "SITE-RETIRED",
         }
     }
 }
@@ -80,6 +82,15 @@ pub enum Ended {
     Revoked,
     /// It was given up, or another took its place.
     Retired,
+}
+
+impl From<policy::Ended> for Ended {
+    fn from(why: policy::Ended) -> Self {
+        match why {
+            policy::Ended::Revoked => Self::Revoked,
+            policy::Ended::Retired => Self::Retired,
+        }
+    }
 }
 
 /// One scope as held here.
@@ -142,7 +153,7 @@ impl Status {
         });
         let sync = SyncStatus {
             alone_since,
-            ended: ended(replica),
+            ended: ended(replica).map(|(why, _)| why.into()),
             peers: replica.peers().iter().map(|entry| peer(replica, gate, entry.site)).collect(),
             alarms: alarms(replica, number_twice),
             catching_up: replica.backlog(),
@@ -163,26 +174,20 @@ fn alarms(replica: &Replica, number_twice: Option<Timestamp>) -> Vec<(Alarm, Tim
     let noticed = replica.alarms.iter().map(|(alarm, at)| (Alarm::Replica(alarm.clone()), *at));
     let twice = number_twice.map(|at| (Alarm::NumberTwice, at));
     let kit = kit_unconfirmed(replica).map(|at| (Alarm::KitUnconfirmed, at));
-    let revoked = revoked(replica).map(|at| (Alarm::SiteRevoked, at));
-    noticed.chain(twice).chain(kit).chain(revoked).collect()
+    let ended = ended(replica).map(|(why, at)| match why {
+        policy::Ended::Revoked => (Alarm::SiteRevoked, at),
+        policy::Ended::Retired => (Alarm::SiteRetired, at),
+    });
+    noticed.chain(twice).chain(kit).chain(ended).collect()
 }
 
-fn ended(replica: &Replica) -> Option<Ended> {
-    let (policy, me) = (replica.policy()?, replica.me());
-    let is_retired = policy.sites.get(&me)?.standing == Standing::Ended;
-    match policy.revoked.contains_key(&me) {
-        true => Some(Ended::Revoked),
-        false => is_retired.then_some(Ended::Retired),
-    }
-}
-
-/// When this site's own key was revoked; `None` while it is not, as far as this site knows.
-fn revoked(replica: &Replica) -> Option<Timestamp> {
-    let at = replica.policy()?.revoked.get(&replica.me())?.at;
+/// Why this site is in the organisation no more, and since when; `None` while it is, as far as it knows.
+fn ended(replica: &Replica) -> Option<(policy::Ended, Timestamp)> {
+    let (why, at) = replica.policy()?.ended(&replica.me())?;
     let stated = replica.stated_at(at.position);
     let stated = stated.inspect_err(|error| tracing::warn!(%error, "a statement cannot be read"));
     // Whoever works here hears of it also where the time cannot be read.
-    Some(stated.ok().flatten().unwrap_or_default())
+    Some((why, stated.ok().flatten().unwrap_or_default()))
 }
 
 fn kit_unconfirmed(replica: &Replica) -> Option<Timestamp> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Node, PASSWORD, TestFolder, run};
+use common::{HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, log_in, log_in_with, run};
 use schema::author::Author;
 use schema::doc::DocKind;
 use schema::id::scope_of;
@@ -21,41 +21,6 @@ use sync::replica::WriteError;
 
 /// How soon a disabled account is out (R16).
 const OUT: Duration = Duration::from_secs(1);
-
-/// How long the sites of a test may take to hear of one another.
-const HEARD: Duration = Duration::from_secs(30);
-
-fn done(folder: &Path, arguments: &str, input: &str) -> String {
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    let output = run(folder, &arguments, input.as_bytes());
-    assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.err);
-    output.out.trim().to_owned()
-}
-
-/// The status of a request, and its answer.
-fn ask(node: &Node, method: &str, path: &str, cookie: Option<&str>, body: Option<&Value>) -> (u16, Value, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", node.address));
-    if let Some(cookie) = cookie {
-        request = request.header("cookie", cookie);
-    }
-    let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-    let request = request.header("content-type", "application/json").body(bytes).unwrap();
-    let mut answer = agent.run(request).unwrap();
-    let set = answer.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-    let cookie = set.split(';').next().unwrap_or_default().to_owned();
-    (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null), cookie)
-}
-
-fn log_in(node: &Node, login: &str) -> (u16, String) {
-    log_in_with(node, login, PASSWORD)
-}
-
-fn log_in_with(node: &Node, login: &str, password: &str) -> (u16, String) {
-    let given = json!({ "login": login, "password": password });
-    let (status, _, cookie) = ask(node, "POST", "/api/v1/sessions", None, Some(&given));
-    (status, cookie)
-}
 
 fn is_in(node: &Node, cookie: &str) -> bool {
     ask(node, "GET", "/api/v1/session", Some(cookie), None).0 == 200
@@ -174,6 +139,32 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(is_out(), "what the cut site said of its people holds everywhere");
+}
+
+#[test]
+fn a_site_that_was_retired_while_it_was_away_hears_of_it_and_says_so() {
+    let temp = TestFolder::new("retired");
+    let [paris, dakar] = with_dakar(&temp);
+    let (first, second) = (Node::start(&paris), Node::start(&dakar));
+    eventually("they have met", || log_in(&second, "ana").0 == 201);
+    let (_, cookie) = log_in(&second, "ana");
+    drop(second);
+    done(&paris, "sequencer confirm", "");
+    assert!(done(&paris, "site retire --code DAK", "").starts_with("DAK (Dakar) is given up"));
+
+    let second = Node::start(&dakar);
+    let alarms = || ask(&second, "GET", "/api/v1/sync", Some(&cookie), None).1;
+    eventually("the page says so", || alarms()["ended"] == "retired");
+    let seen = alarms();
+    assert_eq!(seen["alarms"][0]["code"], "SITE-RETIRED", "with what to do: {seen}");
+    assert!(!seen["alarms"][0]["at"].as_str().unwrap().starts_with("1970"), "since when: {seen}");
+    let told = done(&dakar, "alarms", "");
+    assert!(told.contains("Work at another site") && told.contains("[SITE-RETIRED]"), "{told}");
+    let ticket = json!({ "title": "encore" });
+    let (status, refused, _) = ask(&second, "POST", "/api/v1/tickets", Some(&cookie), Some(&ticket));
+    assert_eq!((status, &refused["code"]), (409, &json!("SITE-RETIRED")), "{refused}");
+    assert!(done(&paris, "alarms", "").contains("[KIT-UNCONFIRMED]"), "each site tells its own");
+    drop(first);
 }
 
 /// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
@@ -356,15 +347,6 @@ fn the_rules_move_to_another_site_while_both_run() {
     });
 }
 
-/// Waits until something holds.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < HEARD, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let temp = TestFolder::new("revoked");
@@ -518,6 +500,32 @@ fn the_page_and_the_metrics_name_every_alarm() {
     assert!(numbers.iter().all(|number| number.starts_with("PAR-7-")), "{numbers:?}");
     let by_code = ["archipel_alarms{code=\"KIT-UNCONFIRMED\"} 1", "archipel_alarms{code=\"NUMBER-TWICE\"} 1"];
     assert_eq!(counted(&node), by_code, "whoever watches the metrics alone hears of them too");
+
+    // One that somebody has acknowledged stays, for everybody, and they are told again once it says something else.
+    let (_, ana) = log_in(&node, "ana");
+    let acknowledge = |id: &str| {
+        let path = format!("/api/v1/alarms/{id}/acknowledgement");
+        ask(&node, "POST", &path, Some(&ana), Some(&json!({}))).0
+    };
+    let acknowledged = |node: &Node, cookie: &str| -> Vec<(String, bool)> {
+        let (_, seen, _) = ask(node, "GET", "/api/v1/sync", Some(cookie), None);
+        let alarms = seen["alarms"].as_array().unwrap();
+        let told = |alarm: &Value| (alarm["code"].as_str().unwrap().to_owned(), alarm["acknowledged"] == true);
+        alarms.iter().map(told).collect()
+    };
+    let expected = |twice: bool, kit: bool| [("NUMBER-TWICE".to_owned(), twice), ("KIT-UNCONFIRMED".to_owned(), kit)];
+    assert_eq!(acknowledge("00"), 404, "no such alarm");
+    for alarm in all["alarms"].as_array().unwrap() {
+        assert_eq!(acknowledge(alarm["id"].as_str().unwrap()), 204);
+    }
+    assert_eq!(acknowledged(&node, &ana), expected(true, true));
+    done(&paris, "user add --login tom --name Tom --role admin", PASSWORD);
+    assert_eq!(acknowledged(&node, &log_in(&node, "tom").1), expected(false, false), "each for themselves");
+    assert_eq!(counted(&node), by_code, "whoever watches the metrics still hears of them");
+    drop(node);
+    open_under_one_number(&paris, "PAR-7", &["table"]);
+    let node = Node::start(&paris);
+    assert_eq!(acknowledged(&node, &ana), expected(false, true), "a third number is news, also after a start");
 
     let confirmed = done(&paris, &format!("kit confirm {}", temp.kit("paris").1), "");
     assert!(confirmed.contains("is confirmed"), "whoever typed it back reads so: {confirmed}");

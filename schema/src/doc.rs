@@ -97,6 +97,9 @@ pub fn person_key(user: &UserId) -> [u8; 16] {
     natural_key("user", &user.to_string())
 }
 
+/// Under this key the notes document beside a ticket says which ticket that is.
+pub const NOTES_OF: &str = "ticket";
+
 /// The natural key of the notes document beside a ticket.
 pub fn notes_key(ticket: &DocId) -> [u8; 16] {
     natural_key("notes", &ticket.to_string())

@@ -80,6 +80,25 @@ pub struct Revocation {
     pub cuts: Vec<Cut>,
 }
 
+/// Why a site is in the organisation no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its key is revoked.
+    Revoked,
+    /// It was given up, or another took its place.
+    Retired,
+}
+
+impl Ended {
+    /// The word for it, with which a session ends.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 /// A persistent map: a clone costs nothing, a change its path.
 pub type Map<K, V> = RedBlackTreeMapSync<K, V>;
 
@@ -121,6 +140,8 @@ pub struct Policy {
     pub schema: u32,
     /// Revoked keys.
     pub revoked: Map<SiteId, Arc<Revocation>>,
+    /// The statements by which sites were retired that are so still.
+    pub retired: Map<SiteId, AuthorityRef>,
     /// Set when a statement of an unknown kind came that may not be skipped: nothing after it can be judged here
     /// (R13).
     pub newer: bool,
@@ -147,6 +168,12 @@ impl Policy {
     pub fn is_active(&self, site: &SiteId) -> bool {
         let standing = self.sites.get(site).map(|entry| entry.standing);
         standing == Some(Standing::Active) && !self.revoked.contains_key(site)
+    }
+
+    /// The statement since which a site is in the organisation no more, and why; `None` while it is.
+    pub fn ended(&self, site: &SiteId) -> Option<(Ended, AuthorityRef)> {
+        let revoked = self.revoked.get(site).map(|revocation| (Ended::Revoked, revocation.at));
+        revoked.or_else(|| Some((Ended::Retired, *self.retired.get(site)?)))
     }
 
     /// Whether `site` is active, not revoked, and holds `scope`.

@@ -14,6 +14,7 @@ pub mod enrolments;
 pub mod history;
 pub mod judge;
 pub mod registers;
+pub mod said;
 pub mod standing;
 pub mod view;
 mod walks;

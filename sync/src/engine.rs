@@ -338,24 +338,25 @@ impl Engine {
         }
     }
 
-    /// Sends what the authority log says beyond what the peer was sent; ends the session of a revoked key.
+    /// Sends what the authority log says beyond what the peer was sent; ends the session of a site that is in the
+    /// organisation no more.
     fn send_authority(&mut self, turn: &mut Turn<'_>, id: SessionId) {
         let here = turn.here;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let at = here.authority.at;
-        let revoked = here.policy.and_then(|policy| policy.revoked.get(&session.peer));
+        let ended = here.policy.and_then(|policy| policy.ended(&session.peer));
         if let Some(sent) = session.authority_sent.filter(|sent| *sent < at) {
             // After a hand-over the other side may hold statements that no longer stand: begin early.
             let from = if sent.epoch == at.epoch { sent.position + 1 } else { 0 };
-            // Whose key is revoked hears that, and nothing of what came after.
-            let to = revoked.map_or(u64::MAX, |revocation| revocation.at.position);
+            // Who is in no more hears that, and nothing of what came after.
+            let to = ended.map_or(u64::MAX, |(_, since)| since.position);
             turn.out.push(Effect::SendAuthority(id, from, to));
             session.authority_sent = Some(at);
         }
-        if revoked.is_some() {
-            turn.out.push(Effect::Close(id, "revoked"));
+        if let Some((why, _)) = ended {
+            turn.out.push(Effect::Close(id, why.word()));
         }
     }
 
@@ -368,7 +369,7 @@ impl Engine {
             };
             let peer = session.peer;
             self.send_authority(turn, id);
-            if here.policy.is_some_and(|policy| policy.revoked.contains_key(&peer)) {
+            if here.policy.is_some_and(|policy| policy.ended(&peer).is_some()) {
                 continue;
             }
             self.offer_scopes(turn, id);

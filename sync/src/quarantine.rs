@@ -1,9 +1,14 @@
 //! The list of records without effect, or without effect yet (R12). Not a second store: a reading of it.
 
-use schema::id::{RecordHash, ScopeId, UserId};
-use schema::record::Record;
+use schema::author::Author;
+use schema::doc::{DocKind, Edits};
+use schema::id::{CommandId, DocId, RecordHash, ScopeId, UserId};
+use schema::record::{CommandName, Record};
 
 use crate::admission::stored;
+use crate::docs::row;
+use crate::docs::said::said;
+use crate::replica::record_anywhere;
 use crate::store::rows::Verdict;
 use crate::store::tables::{RECORD_KEY_BYTES, read_record_key, record_key};
 use crate::store::{Source, StoreError, Table, Writing, decode};
@@ -86,6 +91,67 @@ fn is_discarded(source: &impl Source, hash: &RecordHash) -> Result<bool, StoreEr
 /// Takes a record off the list at this site, in somebody's name: it was adopted, or nobody wants it (R12).
 pub fn discard(writing: &mut Writing<'_>, hash: &RecordHash, user: &UserId) -> Result<(), StoreError> {
     writing.put(Table::Discarded, &hash.0, &user.0)
+}
+
+/// The name of the command by which somebody adopts a record: asked twice it makes one thing.
+pub fn adoption_name(hash: &RecordHash) -> CommandName {
+    CommandName::Given(CommandId(hash.head()))
+}
+
+/// The record of the command by which somebody at this site, or `asker` anywhere, adopted a record; `None` if neither did.
+pub fn adoption(source: &impl Source, record: &Record, asker: &Author) -> Result<Option<Record>, StoreError> {
+    let (log, hash) = (&record.header.log, record.hash());
+    let here = source.get(Table::Discarded, &hash.0)?.and_then(|user| user.try_into().ok());
+    for author in here.map(|user| Author::User(UserId(user))).iter().chain([asker]) {
+        if let Some(adopted) = record_anywhere(source, &log.scope, author, &adoption_name(&hash))? {
+            return Ok(Some(adopted));
+        }
+    }
+    Ok(None)
+}
+
+/// The document that stands for one whose birth has no effect: the one that its adoption made. `None` if nobody adopted it,
+/// as far as [`adoption`] knows. Linear in the records that name the document.
+pub fn adopted_as(source: &impl Source, doc: &DocId, asker: &Author) -> Result<Option<DocId>, StoreError> {
+    for (record, place) in births(source, doc)? {
+        // What is said again whole has a change for each.
+        let adopted = adoption(source, &record, asker)?.map(|adopted| adopted.skeleton.entries);
+        let adopted = adopted.filter(|entries| entries.len() == record.skeleton.entries.len());
+        if let Some(entry) = adopted.as_ref().and_then(|entries| entries.get(place))
+            && row(source, &entry.doc)?.is_some()
+        {
+            return Ok(Some(entry.doc));
+        }
+    }
+    Ok(None)
+}
+
+/// What a document is, and what its birth says, whether that has an effect or not; `None` if no birth of it is held whole.
+/// Linear in the records that name it.
+pub fn birth(source: &impl Source, doc: &DocId) -> Result<Option<(DocKind, Edits)>, StoreError> {
+    for (record, place) in births(source, doc)? {
+        let entry = record.skeleton.entries.get(place);
+        let kind = entry.and_then(|entry| entry.genesis?.kind());
+        let said = entry.map(|entry| said(source, &entry.change)).transpose()?.flatten();
+        if let (Some(kind), Some(said)) = (kind, said) {
+            return Ok(Some((kind, said)));
+        }
+    }
+    Ok(None)
+}
+
+/// The records that give birth to a document, whether they have an effect or not, and which of their changes does. Linear
+/// in the records that name it.
+fn births(source: &impl Source, doc: &DocId) -> Result<Vec<(Record, usize)>, StoreError> {
+    let mut found = Vec::new();
+    for (key, _) in source.prefixed(Table::DocRecords, &doc.0)? {
+        let place = key.get(doc.0.len()..).and_then(read_record_key);
+        let (log, seq) = place.ok_or(StoreError::Damaged { table: Table::DocRecords.name() })?;
+        let record = stored(source, log, seq)?.record;
+        let birth = record.skeleton.entries.iter().position(|entry| entry.doc == *doc && entry.genesis.is_some());
+        found.extend(birth.map(|place| (record, place)));
+    }
+    Ok(found)
 }
 
 const KEY: &str = "the key of a quarantined record";

@@ -43,6 +43,7 @@ use crate::wire::{Cursor, Lane};
 pub use alarm::Alarm;
 pub use credentials::login_secrets;
 pub use exchange::Exchange;
+pub(crate) use write::record_anywhere;
 pub use write::{Batch, Command, WriteError, Written};
 
 /// What the owner of a replica must do or know.
@@ -493,14 +494,15 @@ impl Replica {
         }
     }
 
-    /// Sites whose keys are revoked.
-    pub fn revoked(&self) -> BTreeSet<SiteId> {
-        self.policy().map(|policy| policy.revoked.keys().copied().collect()).unwrap_or_default()
+    /// Sites that are in the organisation no more: their keys are revoked, or they are retired.
+    pub fn ended(&self) -> BTreeSet<SiteId> {
+        let ended = |policy: &Arc<Policy>| policy.revoked.keys().chain(policy.retired.keys()).copied().collect();
+        self.policy().map(ended).unwrap_or_default()
     }
 
-    /// Active sites other than this one; none for a site whose own key is revoked.
+    /// Active sites other than this one; none for a site that is in the organisation no more, as far as it knows.
     pub fn peers(&self) -> Vec<Arc<SiteEntry>> {
-        let Some(policy) = self.policy().filter(|policy| !policy.revoked.contains_key(&self.me())) else {
+        let Some(policy) = self.policy().filter(|policy| policy.ended(&self.me()).is_none()) else {
             return Vec::new();
         };
         let counts = |site: &&Arc<SiteEntry>| site.site != self.me() && policy.is_active(&site.site);

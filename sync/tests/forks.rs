@@ -344,7 +344,7 @@ fn r20_no_proof_of_a_member_stops_an_honest_site() {
         let (record, _) = member.sealed(generation, previous, 1, empty(), Vec::new());
         let run = member.frame(&[member.run(vec![record])]);
         let (_, closed) = member.visit(&mut fleet.sites[0], now, &[run]);
-        assert_eq!(closed.as_deref(), ends);
+        assert_eq!(closed, ends);
         assert_eq!(
             fleet.sites[0].store().log_index().open(&name).map_or(5, |log| log.seq),
             5,

@@ -9,6 +9,7 @@ use common::member::Member;
 use schema::authority::Body;
 use schema::id::{DocId, GenerationId};
 use schema::record::Previous;
+use schema::time::Timestamp;
 
 const PARIS: usize = 0;
 const LYON: usize = 1;
@@ -67,4 +68,38 @@ fn r18_a_thief_forks_nothing_away() {
         });
         assert_eq!(left[2], [5, 5], "timed: {is_timed}");
     }
+}
+
+/// The dates of a site's records are its own: whoever has the key may set them back. A time before those dates cuts them
+/// off all the same, with what was honest since (the book says so of `--until`).
+#[test]
+fn r18_a_time_before_false_dates_cuts_them_off() {
+    let told = |is_before_them: bool| {
+        let mut fleet = Fleet::new(2);
+        let start = fleet.now;
+        let pass = |fleet: &mut Fleet| fleet.now.0 += 60_000;
+        let early = fleet.ticket(1, "first");
+        pass(&mut fleet);
+        let false_date = fleet.now;
+        pass(&mut fleet);
+        let late = fleet.ticket(1, "second");
+        pass(&mut fleet);
+        let stolen = fleet.now;
+        // The thief starts the machine with its clock set back.
+        fleet.now = false_date;
+        fleet.restart(1, None);
+        let theirs = fleet.ticket(1, "theirs");
+        fleet.now = stolen;
+        fleet.meet(0, 1);
+        let until = if is_before_them { Timestamp(start.0 + 30_000) } else { stolen };
+        let (dakar, now) = (fleet.id(1), fleet.now);
+        let paris = &mut fleet.sites[0];
+        paris.trust_authority();
+        let cuts = paris.cuts_of(&dakar, Some(until)).unwrap();
+        paris.say(now, &Body::Revoke { site: dakar, cuts }).unwrap();
+        while paris.catch_up(now).unwrap() {}
+        [early, late, theirs].map(|doc| fleet.view(0, &doc).is_some())
+    };
+    assert_eq!(told(false), [true; 3], "nothing tells a false date from a true one");
+    assert_eq!(told(true), [true, false, false], "what is beyond is held, and can be adopted");
 }

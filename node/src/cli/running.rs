@@ -1,5 +1,6 @@
 //! What the command line asks the node that runs on the same folder.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -23,6 +24,8 @@ use crate::site;
 
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 20;
+/// What `alarms` says where there is none.
+const NO_ALARM: &str = "There is nothing to look at.";
 /// What `held list` says of an empty list.
 const NOTHING_HELD: &str = "No change is held.";
 
@@ -326,7 +329,27 @@ pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> a
     Ok(())
 }
 
-/// Prints every change without effect, a line each: id, site, time, reason, structure; or that there is none.
+/// Prints every alarm: since when, what it means, what to do, its code; or that there is none.
+pub(super) fn list_alarms(folder: &Folder) -> anyhow::Result<()> {
+    let sync = Running::read(folder)?.call("GET", "/api/v1/sync", None)?;
+    let alarms = sync["alarms"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if alarms.is_empty() {
+        println!("{NO_ALARM}");
+    }
+    for alarm in alarms {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let named = alarm["params"].as_object().into_iter().flatten();
+        let named: Vec<String> = named.map(|(name, value)| format!("{name}: {}", text(value))).collect();
+        println!(
+            "{}",
+            shown([&text(&alarm["at"]), &text(&alarm["words"])], &text(&alarm["code"]), Some(&named.join("\n")))
+        );
+    }
+    Ok(())
+}
+
+/// Prints every change without effect, a line each: id, site, time, reason, structure, then the ticket and what would change;
+/// or that there is none.
 pub(super) fn list_held(folder: &Folder) -> anyhow::Result<()> {
     let running = Running::read(folder)?;
     let mut from = String::new();
@@ -335,16 +358,29 @@ pub(super) fn list_held(folder: &Folder) -> anyhow::Result<()> {
         if from.is_empty() && page["items"].as_array().is_none_or(Vec::is_empty) {
             println!("{NOTHING_HELD}");
         }
-        for item in page["items"].as_array().into_iter().flatten() {
-            let field = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            let (site, reason) = (field(&item["site"]["code"]), field(&item["reason"]));
-            println!("{} {site} {} {reason} {}", field(&item["id"]), field(&item["at"]), field(&item["label"]));
-        }
+        page["items"].as_array().into_iter().flatten().for_each(|item| println!("{}", held_line(item)));
         match page["next"].as_str() {
             Some(next) => from = format!("?from={next}"),
             None => return Ok(()),
         }
     }
+}
+
+/// One line of that list. It tells what another site wrote, so nothing in it may steer the terminal or break the line.
+fn held_line(item: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (site, reason) = (text(&item["site"]["code"]), text(&item["reason"]));
+    let mut line = format!("{} {site} {} {reason} {}", text(&item["id"]), text(&item["at"]), text(&item["label"]));
+    let ticket = &item["ticket"];
+    if ticket.is_object() {
+        let _ = write!(line, " | {} ({})", text(&ticket["number"]), text(&ticket["title"]));
+    }
+    let changes = item["changes"].as_array().into_iter().flatten();
+    let changes: Vec<String> = changes.map(|one| format!("{}: {}", text(&one["field"]), text(&one["label"]))).collect();
+    if !changes.is_empty() {
+        let _ = write!(line, " | {}", changes.join("; "));
+    }
+    line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Adopts a change without effect, and prints the ids of the documents that it made or changed.
@@ -444,6 +480,16 @@ mod tests {
     fn told(params: Value) -> Option<String> {
         let (code, safe) = ("CODE".to_owned(), String::new());
         Answered { code, safe, happened: String::new(), todo: String::new(), params }.detail()
+    }
+
+    #[test]
+    fn a_held_change_takes_one_line_whatever_its_site_wrote() {
+        let item = json!({
+            "id": "00", "site": { "code": "DAK" }, "at": "2026", "reason": "beyond-cut", "label": "IT",
+            "ticket": { "number": "DAK-1", "title": "a\nb" }, "changes": [{ "field": "comment", "label": "\u{1b}[2J" }, { "field": "group" }],
+        });
+        assert_eq!(held_line(&item), "00 DAK 2026 beyond-cut IT | DAK-1 (a b) | comment:  [2J; group: -");
+        assert_eq!(held_line(&json!({ "id": "00", "ticket": null, "changes": [] })), "00 - - - -");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use schema::author::Author;
 use schema::authority::Role;
 use schema::doc::{DocKind, Edits, Value};
-use schema::id::{CommandId, DocId, ScopeId};
+use schema::id::{DocId, ScopeId};
 use schema::policy::Policy;
-use schema::record::{BodyKind, CommandName};
-use sync::quarantine::{Quarantined, RecordKey};
+use schema::record::BodyKind;
+use sync::quarantine::{Quarantined, RecordKey, adoption_name};
 use sync::replica::{Batch, WriteError};
 use sync::store::rows::Verdict;
 
@@ -22,7 +22,8 @@ pub struct Held {
 }
 
 /// Says what a record says that does not stand, or cannot have an effect yet, as the asker's own command. Answers with
-/// the documents that it made or changed. A record that breaks a rule is nobody's to adopt.
+/// the documents that it made or changed. A record that breaks a rule is nobody's to adopt, and nor is one that goes on with
+/// what is neither here nor adopted.
 pub fn adopt(
     batch: &mut Batch<'_, '_>,
     context: &mut Context<'_>,
@@ -35,7 +36,7 @@ pub fn adopt(
         return Err(Failure::Forbidden);
     }
     // Asked twice it makes one thing.
-    let name = CommandName::Given(CommandId(held.hash_head));
+    let name = adoption_name(&found.record.hash());
     let (author, scope) = (Author::User(actor.user), found.record.header.log.scope);
     let (code, home) = (context.code(), Value::Text(context.me.to_string()));
     let as_new = |kind: DocKind, edits: &mut Edits| {
@@ -45,7 +46,7 @@ pub fn adopt(
             edits.put("home", home.clone());
         }
     };
-    let written = batch.command(author, name, scope, |command| command.take_over(&found.record, as_new))?;
+    let written = batch.command(author, name, scope, |command| command.adopt(&found.record, as_new))?;
     batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?;
     Ok(written.docs)
 }

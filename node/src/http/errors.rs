@@ -150,6 +150,24 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SITE-REVOKED", words)
     }
+    /// This site is retired.
+    pub fn retired() -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site was given up, or another machine took its place: nothing can be written here any more.",
+            "Work at another site, and tell your administrator.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SITE-RETIRED", words)
+    }
+    /// A held change goes on with `ticket`, or with notes beside it, and that is not here.
+    pub fn not_here(ticket: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "The ticket or note that this change goes on with has no effect here: it is held too, or was adopted at another site.",
+            "Adopt that one first, at this site.",
+        ];
+        Self::new(StatusCode::CONFLICT, "HELD-FIRST", words).with(serde_json::json!({ "ticket": ticket }))
+    }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {
         let words = ["Nothing was changed.", "The rules of the organisation do not allow it.", "Read the detail."];
@@ -227,9 +245,11 @@ impl From<Failure> for Problem {
                 Self::new(StatusCode::CONFLICT, "TICKET-TRANSITION", words).with(params)
             }
             Failure::Unknown | Failure::Write(WriteError::Unknown) => Self::unknown(),
+            Failure::Write(WriteError::NotHere(doc)) => Self::not_here(&doc.short()),
             Failure::Forbidden => Self::forbidden(),
             Failure::Structure => Self::field("structure", "Unknown"),
             Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),
+            Failure::Write(WriteError::Retired) => Self::retired(),
             Failure::Write(WriteError::Refused(code)) => Self::forbidden().with(serde_json::json!({ "rule": code })),
             Failure::Write(WriteError::TooLarge) => Self::field("body", "TooLong"),
             Failure::Write(WriteError::NotJoined) => Self::unavailable(),

@@ -32,6 +32,8 @@ pub struct Entry {
     after: Option<String>,
     /// What the source of an import says: shown first.
     source: Option<Source>,
+    /// Whether the change does not stand, and shows because one that does builds on it.
+    tainted: bool,
 }
 
 /// Time and author by the source of an import.
@@ -128,11 +130,12 @@ fn entry(
         before,
         after,
         source: attribution.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
+        tainted: attribution.tainted,
     })
 }
 
 /// The field that a key is to people; `None` for bookkeeping.
-fn field_of(kind: DocKind, key: &str) -> Option<&str> {
+pub(super) fn field_of(kind: DocKind, key: &str) -> Option<&str> {
     let (head, rest) = key.split_once('/').unwrap_or((key, ""));
     match head {
         "comment" if kind == DocKind::TicketNotes => Some("comment/internal"),

@@ -1,31 +1,21 @@
-//! The state of the links, and the list of held changes (records without effect).
+//! The state of the links, and what is wrong.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use data_encoding::HEXLOWER;
-use schema::author::Author;
 use schema::time::Timestamp;
-use serde::{Deserialize, Serialize};
-use sync::quarantine::Page;
+use serde::Serialize;
 use sync::replica::Alarm;
-use sync::store::rows::Verdict;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::auth::Principal;
-use super::errors::{Path, Query};
+use super::errors::Path;
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
-use crate::commands::{self, held::Held};
-use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query;
 use crate::status::{self, Ended, PathWord, PeerStatus, Status};
-
-/// Held changes in one answer.
-const MAX_HELD: usize = 500;
-/// Of them in one page unless asked otherwise.
-const USUAL_HELD: usize = 100;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sync {
@@ -65,6 +55,10 @@ struct Scope {
 
 #[derive(Serialize, ToSchema)]
 struct AlarmRow {
+    /// Names it by what it says: an alarm that says something else is another one.
+    id: String,
+    /// Whether the asker has acknowledged it.
+    acknowledged: bool,
     code: &'static str,
     params: serde_json::Value,
     at: String,
@@ -80,10 +74,7 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
     let held = app.site.reader.read()?;
     let held = sync::quarantine::count(&held)?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
-    let mut alarms = Vec::with_capacity(status.sync.alarms.len());
-    for (alarm, at) in &status.sync.alarms {
-        alarms.extend(shown(&app, &status, &asker, alarm, *at).await?);
-    }
+    let alarms = alarms(&app, &status, &asker).await?;
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
         alone_since: status.sync.alone_since.map(rfc3339),
@@ -94,6 +85,33 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
         catching_up: status.sync.catching_up,
         scopes,
     }))
+}
+
+/// Acknowledges an alarm, for the asker alone: it stays, and is new again once it says something else or comes back.
+#[utoipa::path(post, path = "/api/v1/alarms/{id}/acknowledgement", responses((status = 204)))]
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    asker: Principal,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let alarms = alarms(&app, &app.site.status(), &asker).await?;
+    let current: Vec<String> = alarms.into_iter().map(|alarm| alarm.id).collect();
+    if !current.contains(&id) {
+        return Err(Problem::no_route());
+    }
+    app.site.credentials.acknowledge(&asker.actor.user, &id, &current)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The alarms as the asker may see them.
+async fn alarms(app: &App, status: &Status, asker: &Principal) -> Result<Vec<AlarmRow>, Problem> {
+    let acknowledged = app.site.credentials.acknowledged(&asker.actor.user)?;
+    let mut rows = Vec::with_capacity(status.sync.alarms.len());
+    for (alarm, at) in &status.sync.alarms {
+        let row = shown(app, status, asker, alarm, *at).await?;
+        rows.extend(row.map(|row| AlarmRow { acknowledged: acknowledged.contains(&row.id), ..row }));
+    }
+    Ok(rows)
 }
 
 fn site_of(status: &Status, id: &schema::id::SiteId) -> SiteRef {
@@ -171,8 +189,18 @@ async fn shown(
             "The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at \
              another site. If the machine is yours, invite its code again and join in an empty folder.",
         ),
+        status::Alarm::SiteRetired => (
+            serde_json::json!({ "site": site_of(status, &status.me).name }),
+            at,
+            "This site was given up, or another machine took its place: nothing can be written here any more, and nothing is \
+             sent. Work at another site; what was written here last and is missing there has to be copied by hand. To use \
+             this machine again, invite a code and join in an empty folder.",
+        ),
     };
-    Ok(Some(AlarmRow { code: alarm.code(), params, at: rfc3339(at), words }))
+    let code = alarm.code();
+    let said = blake3::hash(format!("{code} {params}").as_bytes());
+    let id = HEXLOWER.encode(&said.as_bytes()[..16]);
+    Ok(Some(AlarmRow { id, acknowledged: false, code, params, at: rfc3339(at), words }))
 }
 
 /// Parameters and words of what the replica noticed.
@@ -219,131 +247,4 @@ fn noticed(status: &Status, alarm: &Alarm) -> (serde_json::Value, &'static str) 
             "A site sent something that no healthy site sends; it was refused and nothing was changed.",
         ),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Quarantine {
-    items: Vec<HeldRow>,
-    /// Given as `from` it brings the next page; absent at the end.
-    next: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HeldPage {
-    /// Where the page begins, as the one before said.
-    from: Option<String>,
-    /// 1 to 500; 100 if absent.
-    limit: Option<usize>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct HeldRow {
-    /// Names it at this site.
-    id: String,
-    site: SiteRef,
-    author: Option<Ref>,
-    at: String,
-    state: &'static str,
-    reason: String,
-    label: Option<String>,
-}
-
-/// Changes without effect, or without effect yet, of the scopes that the asker may read whole.
-#[utoipa::path(get, path = "/api/v1/quarantine", params(HeldPage), responses((status = 200, body = Quarantine)))]
-pub(super) async fn quarantine(
-    State(app): State<App>,
-    asker: Principal,
-    Query(page): Query<HeldPage>,
-) -> Result<Json<Quarantine>, Problem> {
-    let key = |text: String| HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
-    let from = page.from.map(|text| key(text).ok_or_else(|| Problem::field("from", "Unknown"))).transpose()?;
-    let limit = page.limit.unwrap_or(USUAL_HELD).clamp(1, MAX_HELD);
-    let (policy, reach) = (asker.policy.clone(), asker.reach.clone());
-    let governs = schema::access::may_govern(&asker.actor.entry);
-    let reader = app.site.reader.clone();
-    let held = tokio::task::spawn_blocking(move || {
-        sync::quarantine::list(&reader.read()?, from.as_ref(), limit, |scope| match policy.structure_of(scope) {
-            Some(structure) => reach.notes(&structure),
-            None => governs,
-        })
-    });
-    let Page { items: held, next } = held.await.map_err(|_| Problem::internal())??;
-    let policy = asker.policy;
-    let items = app.site.views.read(move |conn| {
-        let mut labels = Labels::new(conn);
-        held.iter().map(|held| row(&policy, &mut labels, held)).collect::<rusqlite::Result<Vec<_>>>()
-    });
-    let next = next.map(|key| HEXLOWER.encode(&key));
-    Ok(Json(Quarantine { items: items.await?, next }))
-}
-
-/// A record of the list by its id.
-fn held(id: &str) -> Result<Held, Problem> {
-    let bytes = HEXLOWER.decode(id.as_bytes()).ok();
-    let parts = bytes.as_ref().and_then(|bytes| bytes.split_at_checked(sync::store::tables::RECORD_KEY_BYTES));
-    let read = |(key, head): (&[u8], &[u8])| Some(Held { key: key.try_into().ok()?, hash_head: head.try_into().ok()? });
-    parts.and_then(read).ok_or_else(Problem::unknown)
-}
-
-#[derive(Serialize, ToSchema)]
-pub(super) struct Adopted {
-    /// Ids of the documents that it made or changed.
-    documents: Vec<String>,
-}
-
-/// Says again, as the asker's own command, what a change says that does not stand or waits.
-#[utoipa::path(post, path = "/api/v1/quarantine/{id}/adoption", responses((status = 201, body = Adopted)))]
-pub(super) async fn adopt(
-    State(app): State<App>,
-    asker: Principal,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<Adopted>), Problem> {
-    let (held, actor) = (held(&id)?, asker.actor.clone());
-    let adopted = app.site.write(move |batch, context| commands::held::adopt(batch, context, &actor, &held));
-    let documents = adopted.await??.iter().map(ToString::to_string).collect();
-    Ok((StatusCode::CREATED, Json(Adopted { documents })))
-}
-
-/// Takes a change without effect off this site's list.
-#[utoipa::path(post, path = "/api/v1/quarantine/{id}/discard", responses((status = 204)))]
-pub(super) async fn discard(
-    State(app): State<App>,
-    asker: Principal,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    let (held, actor) = (held(&id)?, asker.actor.clone());
-    let discarded = app.site.write(move |batch, context| commands::held::discard(batch, context, &actor, &held));
-    discarded.await??;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-fn row(
-    policy: &schema::policy::Policy,
-    labels: &mut Labels<'_>,
-    held: &sync::quarantine::Quarantined,
-) -> rusqlite::Result<HeldRow> {
-    let header = &held.record.header;
-    let author = match held.record.skeleton.author {
-        Author::User(user) => Some(labels.of(&policy.person_of(&user).to_string())?),
-        Author::Service(id) => {
-            policy.services.get(&id).map(|service| Ref { id: id.to_string(), label: service.name.clone() })
-        }
-        Author::Site | Author::Other(_) => None,
-    };
-    let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
-    Ok(HeldRow {
-        id: HEXLOWER.encode(&[held.key.as_slice(), &held.record.hash().head()].concat()),
-        site: SiteRef::of(policy, &header.log.site),
-        author,
-        at: rfc3339(header.hlc.timestamp()),
-        state: match held.verdict {
-            Verdict::Void(_) => "void",
-
-            Verdict::Waiting(_) => "waiting",
-            Verdict::Beyond(_) | Verdict::Stranded => "beyond",
-        },
-        reason: held.verdict.code().to_owned(),
-        label: structure.map(|structure| structure.name.clone()),
-    })
 }

@@ -43,6 +43,8 @@ pub struct Summary {
     created_at: String,
     updated_at: String,
     conflicts: i64,
+    /// Fields, replies and notes that come from changes that do not stand: their key is revoked, or their log forked.
+    taints: i64,
 }
 
 /// A reply or a note.
@@ -54,6 +56,8 @@ pub struct Comment {
     author: Ref,
     site: SiteRef,
     at: String,
+    /// Whether it comes from a change that does not stand.
+    tainted: bool,
 }
 
 /// Who reads a comment.
@@ -96,7 +100,7 @@ pub struct Ticket {
     reopen_count: i64,
     comments: Vec<Comment>,
     conflict_list: Vec<Conflict>,
-    /// Fields that show what a change put there that does not stand: its key is revoked, or its log forked.
+    /// Fields that show what a change put there that does not stand; `created` for all that the opening of the ticket filled.
     tainted: Vec<Tainted>,
     transitions_allowed: Vec<&'static str>,
 }
@@ -137,6 +141,8 @@ pub(super) struct Listing {
     external: Option<String>,
     /// Only tickets with values to settle.
     conflict: Option<bool>,
+    /// Only tickets that show something of a change that does not stand.
+    tainted: Option<bool>,
     /// Words; each begins a word of the ticket.
     q: Option<String>,
     /// `updated`, `created`, `priority`, `number` or `title`; `-` in front for descending.
@@ -203,6 +209,7 @@ fn filter(asker: &Principal, given: &Listing) -> Result<Filter, Problem> {
         group: some(&given.group),
         external: some(&given.external),
         conflict: given.conflict.unwrap_or(false),
+        tainted: given.tainted.unwrap_or(false),
         words: some(&given.q).filter(|words| !words.trim().is_empty()),
     })
 }
@@ -447,6 +454,7 @@ fn summary(policy: &Policy, labels: &mut Labels<'_>, row: TicketRow) -> rusqlite
         created_at: at(row.created_at),
         updated_at: at(row.updated_at),
         conflicts: row.conflicts,
+        taints: row.taints,
     })
 }
 
@@ -465,6 +473,7 @@ fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusq
                 author: author(policy, labels, row.author, row.source, &row.site)?,
                 site: site_ref(policy, &row.site),
                 at: at(row.at),
+                tainted: row.tainted,
             })
         })
         .collect::<rusqlite::Result<_>>()?;

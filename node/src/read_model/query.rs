@@ -63,11 +63,13 @@ pub struct TicketRow {
     pub reopen_count: i64,
     /// Values to settle.
     pub conflicts: i64,
+    /// Fields, replies, and notes that the reader may read, that come from changes that do not stand (R19).
+    pub taints: i64,
 }
 
 const COLUMNS: &str = "t.id, t.number, t.kind, t.title, t.status, t.status_reason, t.impact, t.urgency, t.priority,
  t.by_hand, t.category, t.requester, t.requester_0, t.assignee, t.grp, t.location, t.structure, t.home, t.external,
- t.created_at, t.updated_at, t.reopen_count, t.conflicts";
+ t.created_at, t.updated_at, t.reopen_count, t.conflicts, t.taints";
 
 fn ticket_row(row: &Row<'_>) -> rusqlite::Result<TicketRow> {
     Ok(TicketRow {
@@ -94,6 +96,7 @@ fn ticket_row(row: &Row<'_>) -> rusqlite::Result<TicketRow> {
         updated_at: row.get(20)?,
         reopen_count: row.get(21)?,
         conflicts: row.get(22)?,
+        taints: row.get(23)?,
     })
 }
 
@@ -165,6 +168,8 @@ pub struct Filter {
     pub external: Option<String>,
     /// Only tickets with values to settle.
     pub conflict: bool,
+    /// Only tickets that show something of a change that does not stand.
+    pub tainted: bool,
     /// Words; each must begin some word of the ticket.
     pub words: Option<String>,
 }
@@ -267,6 +272,11 @@ pub fn list(
     if filter.conflict {
         wanted.conditions.push("t.conflicts > 0".into());
     }
+    if filter.tainted {
+        let notes = wanted.any("t.structure", reach.structures.iter().map(StructureId::to_string));
+        let beside = "SELECT ticket FROM comments WHERE tainted AND internal = 1";
+        wanted.conditions.push(format!("(t.taints > 0 OR ({notes} AND t.id IN ({beside})))"));
+    }
     if let Some(words) = &filter.words {
         search(&mut wanted, reach, words);
     }
@@ -293,8 +303,18 @@ pub fn list(
     let mut rows: Vec<TicketRow> = rows.collect::<Result<_, _>>()?;
     let more = rows.len() > limit;
     rows.truncate(limit);
+    rows.iter_mut().try_for_each(|row| count_notes(conn, reach, row))?;
     let next = rows.last().filter(|_| more).map(|row| cursor(sort, row));
     Ok(Page { rows, total: total as u64, next })
+}
+
+/// Counts the notes that do not stand too, if the reader may read them: they are rows of another document.
+fn count_notes(conn: &Connection, reach: &Reach, row: &mut TicketRow) -> rusqlite::Result<()> {
+    if may_read(reach, row).is_some_and(|structure| reach.notes(&structure)) {
+        let count = "SELECT count(*) FROM comments WHERE ticket = ? AND internal = 1 AND tainted";
+        row.taints += conn.prepare_cached(count)?.query_row([&row.id], |row| row.get::<_, i64>(0))?;
+    }
+    Ok(())
 }
 
 /// Adds a search: notes count only in structures whose notes the reader may read.
@@ -340,6 +360,8 @@ pub struct CommentRow {
     pub at: i64,
     /// The author that the source of an import names.
     pub source: Option<String>,
+    /// Whether it comes from a change that does not stand (R19).
+    pub tainted: bool,
 }
 
 /// One of several values of a field.
@@ -389,9 +411,10 @@ pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Op
     }
     let readable =
         candidates.into_iter().find_map(|(row, description)| Some((may_read(reach, &row)?, row, description)));
-    let Some((structure, row, description)) = readable else {
+    let Some((structure, mut row, description)) = readable else {
         return Ok(None);
     };
+    count_notes(conn, reach, &mut row)?;
     let notes = reach.notes(&structure);
     let comments = comments(conn, &row.id, notes)?;
     let mut found = conn.prepare_cached(
@@ -417,13 +440,13 @@ fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Resul
     let select =
         format!("SELECT {COLUMNS}, t.description FROM tickets t WHERE {condition} ORDER BY t.id LIMIT {SAME_NUMBER}");
     let mut found = conn.prepare_cached(&select)?;
-    let rows = found.query_map([name], |row| Ok((ticket_row(row)?, row.get(23)?)))?;
+    let rows = found.query_map([name], |row| Ok((ticket_row(row)?, row.get(24)?)))?;
     rows.collect()
 }
 
 fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Vec<CommentRow>> {
     let mut found = conn.prepare_cached(
-        "SELECT id, internal, body, author, site, at, source FROM comments WHERE ticket = ?1 AND internal <= ?2
+        "SELECT id, internal, body, author, site, at, source, tainted FROM comments WHERE ticket = ?1 AND internal <= ?2
          ORDER BY at, internal, place",
     )?;
     let rows = found.query_map(rusqlite::params![ticket, notes], |row| {
@@ -435,6 +458,7 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
             site: row.get(4)?,
             at: row.get(5)?,
             source: row.get(6)?,
+            tainted: row.get(7)?,
         })
     })?;
     rows.collect()
@@ -445,7 +469,7 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
 pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec<(String, i64)>> {
     let select = format!("SELECT {COLUMNS}, t.born FROM tickets t WHERE t.number <> t.given ORDER BY t.number");
     let mut found = conn.prepare_cached(&select)?;
-    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(23)?)))?;
+    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(24)?)))?;
     let mut numbers = Vec::new();
     for found in rows {
         let (row, born) = found?;

@@ -7,7 +7,7 @@ use schema::id::ScopeId;
 use sync::store::LogIndex;
 
 /// Another number throws the whole read model away and makes it again.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// The tables that are a function of documents, in the order of [`hash`].
 pub const DERIVED: [&str; 6] = ["tickets", "comments", "conflicts", "tainted", "names", "search"];
@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS tickets (
   description TEXT NOT NULL, status TEXT NOT NULL, status_reason TEXT, impact TEXT NOT NULL, urgency TEXT NOT NULL,
   priority INTEGER NOT NULL, by_hand INTEGER NOT NULL, category TEXT, requester TEXT, requester_0 TEXT, assignee TEXT,
   grp TEXT, location TEXT, structure TEXT, home TEXT, external TEXT, created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, reopen_count INTEGER NOT NULL, conflicts INTEGER NOT NULL
+  updated_at INTEGER NOT NULL, reopen_count INTEGER NOT NULL, conflicts INTEGER NOT NULL,
+  taints INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tickets_number ON tickets(number);
 CREATE INDEX IF NOT EXISTS tickets_given ON tickets(given, born, id);
@@ -34,9 +35,10 @@ CREATE INDEX IF NOT EXISTS tickets_requester ON tickets(requester, updated_at, i
 CREATE INDEX IF NOT EXISTS tickets_external ON tickets(external);
 CREATE TABLE IF NOT EXISTS comments (
   ticket TEXT NOT NULL, internal INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
-  author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, source TEXT,
+  author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, source TEXT, tainted INTEGER NOT NULL,
   PRIMARY KEY (ticket, internal, place)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS comments_tainted ON comments(ticket, internal) WHERE tainted;
 CREATE TABLE IF NOT EXISTS conflicts (
   ticket TEXT NOT NULL, field TEXT NOT NULL, place INTEGER NOT NULL, value TEXT NOT NULL,
   author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, source TEXT,

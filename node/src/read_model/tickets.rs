@@ -34,8 +34,8 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO tickets (id, scope, number, given, code, counter, born, kind, title, description, status,
          status_reason, impact, urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
-         created_at, updated_at, reopen_count, conflicts)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+         created_at, updated_at, reopen_count, conflicts, taints)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         id,
@@ -67,6 +67,7 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
         ticket.updated_at.0 as i64,
         ticket.reopen_count,
         ticket.conflicts.len() as i64,
+        (ticket.tainted.len() + ticket.comments.iter().filter(|comment| comment.attribution.tainted).count()) as i64,
     ])?;
     write_comments(conn, &id, false, &ticket.comments)?;
     conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&id])?;
@@ -186,8 +187,8 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
     for (place, comment) in comments.iter().enumerate() {
         let (author, site, at, source) = columns(&comment.attribution);
         conn.prepare_cached(
-            "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, source)
-             VALUES (?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, source, tainted)
+             VALUES (?,?,?,?,?,?,?,?,?,?)",
         )?
         .execute(params![
             ticket,
@@ -198,7 +199,8 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
             author,
             site,
             at,
-            source
+            source,
+            comment.attribution.tainted
         ])?;
     }
     Ok(())

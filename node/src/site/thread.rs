@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use schema::authority::{Body, Standing};
-use schema::doc::{DocKind, View};
+use schema::doc::{DocKind, NOTES_OF, View};
 use schema::id::DocId;
 use schema::time::Timestamp;
 use sync::docs::DocChanged;
@@ -105,7 +105,7 @@ impl Core {
     /// be true any more.
     pub(super) fn run(mut self, site: &Site, inputs: &Receiver<Input>, net: Option<(Net, Receiver<()>)>) {
         let net = net.as_ref();
-        site.gate.allow(peers_of(&self.replica), self.replica.revoked());
+        site.gate.allow(peers_of(&self.replica), self.replica.ended());
         let mut last_tick = now();
         loop {
             let mut turn = Vec::new();
@@ -252,7 +252,7 @@ impl Core {
             self.numbers.seen(&code.unwrap_or_default(), number);
         }
         let notes_of =
-            view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text("ticket"));
+            view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text(NOTES_OF));
         let internal = changed.kind == DocKind::TicketNotes;
         let (kind, id) = match notes_of {
             Some(ticket) => ("ticket", ticket.to_owned()),
@@ -271,7 +271,7 @@ impl Core {
                 (Output::Close(session, _), Some((net, _))) => net.close(session),
                 (Output::Send(..) | Output::Close(..), None) | (Output::Alarm(_), _) => {}
                 (Output::Authority, _) => {
-                    site.gate.allow(peers_of(&self.replica), self.replica.revoked());
+                    site.gate.allow(peers_of(&self.replica), self.replica.ended());
                     self.end_what_is_open()?;
                 }
             }

@@ -10,10 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 /// The first administrator's password; no error may repeat it.
 pub const PASSWORD: &str = "correct-horse-battery";
 /// How long a command may take: the longest waits for a site that does not answer.
 const TIMEOUT: Duration = Duration::from_secs(40);
+
+/// How long the sites of a test may take to hear of one another.
+pub const HEARD: Duration = Duration::from_secs(30);
 
 /// A temporary folder that is deleted when the test ends.
 pub struct TestFolder(PathBuf);
@@ -160,6 +165,50 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a command prints that must succeed.
+pub fn done(folder: &Path, arguments: &str, input: &str) -> String {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = run(folder, &arguments, input.as_bytes());
+    assert_eq!(output.code, Some(0), "{arguments:?}: {}", output.err);
+    output.out.trim().to_owned()
+}
+
+/// The status of a request, and its answer.
+pub fn ask(node: &Node, method: &str, path: &str, cookie: Option<&str>, body: Option<&Value>) -> (u16, Value, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", node.address));
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
+    let request = request.header("content-type", "application/json").body(bytes).unwrap();
+    let mut answer = agent.run(request).unwrap();
+    let set = answer.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let cookie = set.split(';').next().unwrap_or_default().to_owned();
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or(Value::Null), cookie)
+}
+
+/// Logs somebody in with the usual password: the status, and the cookie.
+pub fn log_in(node: &Node, login: &str) -> (u16, String) {
+    log_in_with(node, login, PASSWORD)
+}
+
+/// As [`log_in`], with another password.
+pub fn log_in_with(node: &Node, login: &str, password: &str) -> (u16, String) {
+    let given = json!({ "login": login, "password": password });
+    let (status, _, cookie) = ask(node, "POST", "/api/v1/sessions", None, Some(&given));
+    (status, cookie)
+}
+
+/// Waits until something holds.
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < HEARD, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { toProblem } from '../src/api/client';
 import { pauseAfter } from '../src/api/pause';
-import type { Peer, Sync } from '../src/api/types';
+import type { Held, Peer, Sync } from '../src/api/types';
+import { en } from '../src/locales/en';
+import { fr } from '../src/locales/fr';
 import { cable, middle, path, severed } from '../src/stage/curve';
 import { frameAddress, homeOf } from '../src/stage/frames';
-import { linkState, toSend } from '../src/sync/words';
+import { changed, linkState, toSend } from '../src/sync/words';
 import { arrival } from '../src/tickets/arrival';
 import { columns } from '../src/tickets/columns';
 import { places } from '../src/tickets/places';
@@ -106,6 +108,19 @@ describe('the stage', () => {
     expect(homeOf('http://paris.localhost:8101', 'archipel.localhost')).toBe('http://paris.archipel.localhost:8101/');
     expect(homeOf('http://127.0.0.1:8101/x?y', 'archipel.localhost')).toBe('http://127.0.0.1:8101/');
     expect(frameAddress('PAR', 'http://a.localhost:1', 'http://a.b.localhost:1/auth?token=T', undefined, 'b.localhost')).toContain('token=T');
+  });
+});
+
+describe('a held change', () => {
+  const held = (...changes: Held['changes']): Held => ({
+    id: '00', site: { code: 'DAK', name: 'Dakar' }, at: '', state: 'beyond', reason: 'beyond-cut', changes,
+  });
+  it('says what it would do, in the words of the reader', () => {
+    const birth = held({ field: 'created', value: 'DAK-1', label: 'DAK-1' }, { field: 'impact', value: 'high', label: 'high' });
+    expect(changed(en, birth)).toEqual(['New ticket', 'Impact: High']);
+    expect(changed(fr, birth)).toEqual(['Nouveau ticket', 'Impact\u00a0: Fort']);
+    const fields = held({ field: 'assignee', value: 'a1', label: 'Awa' }, { field: 'priority' }, { field: 'comment/internal', value: 'x', label: 'x' }, { field: 'comment', value: 'y' });
+    expect(changed(en, fields)).toEqual(['Assignee: Awa', 'Priority: computed', 'Internal note: x', 'Public reply: y']);
   });
 });
 

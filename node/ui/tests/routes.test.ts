@@ -3,7 +3,7 @@ import { asked, FIRST_QUERY, format, parse } from '../src/shell/routes';
 
 describe('addresses', () => {
   it('come back as they went', () => {
-    for (const hash of ['#/tickets', '#/tickets?status=all&q=r%C3%A9seau&conflict=true', '#/tickets/PAR-1042', '#/tickets/PAR-1042/history', '#/new']) {
+    for (const hash of ['#/tickets', '#/tickets?status=all&q=r%C3%A9seau&conflict=true&tainted=true', '#/tickets/PAR-1042', '#/tickets/PAR-1042/history', '#/new']) {
       expect(format(parse(hash))).toBe(hash);
     }
   });
@@ -24,7 +24,7 @@ describe('what is asked of the node', () => {
   });
 
   it('carries every filter and the cursor', () => {
-    const params = asked({ status: 'open', assignee: 'me', site: 'DAK', q: 'vpn', conflict: true, sort: 'priority' }, 'c1', 20);
-    expect(Object.fromEntries(params)).toEqual({ sort: 'priority', limit: '20', status: 'open', assignee: 'me', site: 'DAK', q: 'vpn', conflict: 'true', cursor: 'c1' });
+    const params = asked({ status: 'open', assignee: 'me', site: 'DAK', q: 'vpn', conflict: true, tainted: true, sort: 'priority' }, 'c1', 20);
+    expect(Object.fromEntries(params)).toEqual({ sort: 'priority', limit: '20', status: 'open', assignee: 'me', site: 'DAK', q: 'vpn', conflict: 'true', tainted: 'true', cursor: 'c1' });
   });
 });

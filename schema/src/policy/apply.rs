@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AuthorityError, Policy, Revocation, Structure, is_admin};
-use crate::authority::{Body, Cut, DeviceEntry, ServiceEntry, SiteEntry, Standing, UserEntry};
+use crate::authority::{AuthorityRef, Body, Cut, DeviceEntry, ServiceEntry, SiteEntry, Standing, UserEntry};
 use crate::fold::fold;
 use crate::id::{DeviceId, GenerationId, ServiceId, SiteId, StructureId, UserId, scope_of};
 
@@ -12,7 +12,7 @@ use crate::id::{DeviceId, GenerationId, ServiceId, SiteId, StructureId, UserId, 
 pub(super) enum Undo {
     Nothing,
     Structure(StructureId, Option<Arc<Structure>>),
-    Site(SiteId, Option<Arc<SiteEntry>>),
+    Site(SiteId, Option<Arc<SiteEntry>>, Option<AuthorityRef>),
     User(UserId, Option<Arc<UserEntry>>),
     Copied((UserId, SiteId), Option<(GenerationId, u64)>, Option<Arc<UserEntry>>),
     Addresses(SiteId, Option<Arc<Vec<String>>>),
@@ -51,8 +51,15 @@ impl Policy {
             Body::Site(entry) => {
                 self.check_site(entry)?;
                 let before = self.sites.get(&entry.site).cloned();
+                let retired = self.retired.get(&entry.site).copied();
+                match entry.standing {
+                    Standing::Active => drop(self.retired.remove_mut(&entry.site)),
+                    // It is renamed without being retired again.
+                    Standing::Ended if retired.is_some() => {}
+                    Standing::Ended => self.retired.insert_mut(entry.site, self.pin.at),
+                }
                 self.sites.insert_mut(entry.site, Arc::new(entry.clone()));
-                Ok(Undo::Site(entry.site, before))
+                Ok(Undo::Site(entry.site, before, retired))
             }
             Body::User(entry) => {
                 self.check_user(entry)?;
@@ -100,7 +107,10 @@ impl Policy {
         match undo {
             Undo::Nothing => {}
             Undo::Structure(id, before) => drop(self.set_structure(*id, before.clone())),
-            Undo::Site(id, before) => restore(&mut self.sites, id, before),
+            Undo::Site(id, before, retired) => {
+                restore(&mut self.sites, id, before);
+                restore(&mut self.retired, id, retired);
+            }
             Undo::User(id, before) => drop(self.set_user(*id, before.clone())),
             Undo::Copied(from, place, before) => {
                 restore(&mut self.copied, from, place);

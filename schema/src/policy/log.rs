@@ -243,6 +243,7 @@ impl AuthorityLog {
             services: Map::new_sync(),
             schema: 1,
             revoked: Map::new_sync(),
+            retired: Map::new_sync(),
             newer: false,
         };
         let mut log = Self { current: Some(Arc::new(policy)), ..Self::default() };

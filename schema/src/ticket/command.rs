@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::field::{Field, Kind, Level, MAX_COMMENT_CHARS, MAX_DESCRIPTION_CHARS, MAX_SHORT_CHARS, Misfit};
 use super::status::{self, Status};
-use crate::doc::{Edits, Value, View};
+use crate::doc::{Edits, NOTES_OF, Value, View};
 use crate::id::{DocId, SiteId, StructureId};
 
 /// The key under which a description stands.
@@ -126,7 +126,7 @@ pub fn comment(id: &str, body: &str) -> Result<Edits, CommandError> {
 /// Edits of the genesis change of a ticket's notes document.
 pub fn create_notes(ticket: &DocId) -> Edits {
     let mut edits = Edits::default();
-    edits.put("ticket", Value::Text(ticket.to_string()));
+    edits.put(NOTES_OF, Value::Text(ticket.to_string()));
     edits
 }
 

@@ -56,10 +56,13 @@ pub struct Conflict {
     pub values: Vec<(String, Attribution)>,
 }
 
+/// What the birth of a ticket is called where fields are listed: it stands for all that show what it said.
+pub const BIRTH: &str = "created";
+
 /// A field whose value comes from a change that does not stand (R19).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tainted {
-    /// The field's word, `status`, or `description`.
+    /// The field's word, `status`, `description`, or [`BIRTH`].
     pub field: String,
     /// The last value of a change that stands; `None` for nothing.
     pub before: Option<String>,
@@ -174,13 +177,21 @@ pub fn comments_of(view: &View) -> Vec<Comment> {
     comments(view, &Attributions::of(view))
 }
 
-/// Fields that show what a change that does not stand put there. A status does if the move to it is one.
+/// Fields that show what a change that does not stand put there: those that its birth filled together, where that is one. A
+/// status does if the move to it is one.
 fn tainted(view: &View, state: &status::State) -> Vec<Tainted> {
-    let fields = Field::ALL.iter().map(|field| field.word()).chain([DESCRIPTION]);
-    let mut found: Vec<Tainted> = fields
-        .filter_map(|field| Some(Tainted { field: field.to_owned(), before: view.untainted.get(field)?.clone() }))
-        .collect();
     let is_tainted = |by: usize| view.changes.get(by).is_some_and(|stamp| stamp.tainted);
+    let fields = Field::ALL.iter().map(|field| field.word()).chain([DESCRIPTION]);
+    let found = fields.filter_map(|field| Some((field, view.untainted.get(field)?.clone())));
+    // Everything else depends on the birth, so it is the first.
+    let is_of_birth = |(field, before): &(&str, Option<String>)| {
+        let mut held = view.values.get(*field).into_iter().flatten();
+        is_tainted(0) && before.is_none() && held.all(|held| held.by == 0)
+    };
+    let (of_birth, others): (Vec<_>, Vec<_>) = found.partition(is_of_birth);
+    let birth = (!of_birth.is_empty()).then_some((BIRTH, None));
+    let found = birth.into_iter().chain(others).map(|(field, before)| Tainted { field: field.to_owned(), before });
+    let mut found: Vec<Tainted> = found.collect();
     if state.last.as_ref().is_some_and(|last| is_tainted(last.by)) {
         let before = status::derive_of(view, |by| !is_tainted(by)).status;
         found.push(Tainted { field: "status".to_owned(), before: Some(before.word().to_owned()) });

@@ -35,8 +35,8 @@ pub(super) struct Open {
 #[derive(Default)]
 struct State {
     peers: BTreeMap<SiteId, Vec<String>>,
-    /// Keys that may come in to hear that they are revoked (R18). Nobody dials them.
-    revoked: BTreeSet<SiteId>,
+    /// Sites that may come in to hear that they are in the organisation no more (R18). Nobody dials them.
+    ended: BTreeSet<SiteId>,
     cut: BTreeSet<SiteId>,
     cut_all: bool,
     open: BTreeMap<SessionId, Open>,
@@ -56,11 +56,12 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Says who may come in and where they are found, and whose key is revoked. Connections of others end.
-    pub fn allow(&self, peers: BTreeMap<SiteId, Vec<String>>, revoked: BTreeSet<SiteId>) {
+    /// Says who may come in and where they are found, and who to hear that they are in no more. Connections of others
+    /// end.
+    pub fn allow(&self, peers: BTreeMap<SiteId, Vec<String>>, ended: BTreeSet<SiteId>) {
         let mut state = self.lock();
-        (state.peers, state.revoked) = (peers, revoked);
-        let is_stranger = |open: &&Open| !state.peers.contains_key(&open.peer) && !state.revoked.contains(&open.peer);
+        (state.peers, state.ended) = (peers, ended);
+        let is_stranger = |open: &&Open| !state.peers.contains_key(&open.peer) && !state.ended.contains(&open.peer);
         state.open.values().filter(is_stranger).for_each(hang_up);
         drop(state);
         self.tell();
@@ -144,7 +145,7 @@ impl Gate {
 
     fn may(&self, peer: &SiteId) -> bool {
         let state = self.lock();
-        let is_known = state.peers.contains_key(peer) || state.revoked.contains(peer);
+        let is_known = state.peers.contains_key(peer) || state.ended.contains(peer);
         !state.cut_all && !state.cut.contains(peer) && is_known
     }
 

@@ -15,7 +15,7 @@ use schema::codec::Canonical;
 use schema::doc::{DocKind, Edits, View};
 use schema::id::{ChangeHash, DocId, GenerationId, LogId, RecordHash, ScopeId, SiteId, UserId};
 use schema::identity::Secret;
-use schema::policy::{AuthorityLog, Policy};
+use schema::policy::{AuthorityLog, Ended, Policy};
 use schema::record::{
     BodyKind, Closing, CommandName, Entry, FORMAT, Genesis, Header, MAX_BODY_BYTES, MAX_RUN_RECORDS, OpaqueRef,
     Previous, Record, SCHEMA_VERSION, Skeleton, actor, enrolled_user, item_id, nonce,
@@ -52,6 +52,12 @@ pub enum WriteError {
     /// There is no such document here.
     #[error("there is no such document here")]
     Unknown,
+    /// This site has heard that it is retired.
+    #[error("this site is in the organisation no more")]
+    Retired,
+    /// A record builds on this document, or stands beside it, which is neither here nor adopted.
+    #[error("document {0} is not here")]
+    NotHere(DocId),
     /// A text that was not made at birth.
     #[error("the document has no such text")]
     NoSuchText,
@@ -276,21 +282,21 @@ impl<'b, 't> Batch<'b, 't> {
         scope: ScopeId,
     ) -> Result<Option<Vec<DocId>>, StoreError> {
         let is_a_persons = matches!(name, CommandName::Given(_)) && author != Author::Site;
-        let Some(prefix) = commands_named(&scope, &author, &name).filter(|_| is_a_persons) else {
-            return Ok(None);
-        };
-        let rows = self.writing.range(Table::Commands, &prefix, after_prefix(&prefix).as_deref(), 1)?;
-        let record = rows.first().map(|(key, _)| record_of(self.writing, key)).transpose()?.flatten();
+        let record = if is_a_persons { record_anywhere(self.writing, &scope, &author, &name)? } else { None };
         Ok(record.map(docs_of))
     }
 
     /// The header of the next record of this generation in a scope, its skeleton's hash left open.
-    /// Errors: `NotJoined`; `Refused` at a site that heard that its key is revoked.
+    /// Errors: `NotJoined`; `Refused` at a site that heard that its key is revoked, `Retired` at one that heard that of itself.
     fn next_header(&self, scope: ScopeId, kind: BodyKind) -> Result<Header, WriteError> {
         let log = LogId { site: self.key.public(), generation: self.generation, scope };
         // Whose key is revoked writes no more, also where this disk holds less than the cut covers (R18).
-        if self.policy.revoked.contains_key(&log.site) {
-            return Err(WriteError::Refused(Verdict::Beyond(Beyond::Cut).code().to_owned()));
+        match self.policy.ended(&log.site) {
+            Some((Ended::Revoked, _)) => {
+                return Err(WriteError::Refused(Verdict::Beyond(Beyond::Cut).code().to_owned()));
+            }
+            Some((Ended::Retired, _)) => return Err(WriteError::Retired),
+            None => {}
         }
         // A copy of this site may have closed the log of this very process (R1): it goes on all the same.
         let held = self.writing.log(&log)?.filter(|state| state.seq > 0);
@@ -396,6 +402,20 @@ impl<'b, 't> Batch<'b, 't> {
 
 fn docs_of(record: Record) -> Vec<DocId> {
     record.skeleton.entries.iter().map(|entry| entry.doc).collect()
+}
+
+/// The applied record of a command that was issued under this name at whatever site; of several that of one.
+pub(crate) fn record_anywhere(
+    source: &impl Source,
+    scope: &ScopeId,
+    author: &Author,
+    name: &CommandName,
+) -> Result<Option<Record>, StoreError> {
+    let Some(prefix) = commands_named(scope, author, name) else {
+        return Ok(None);
+    };
+    let rows = source.range(Table::Commands, &prefix, after_prefix(&prefix).as_deref(), 1)?;
+    Ok(rows.first().map(|(key, _)| record_of(source, key)).transpose()?.flatten())
 }
 
 /// The applied record of a command that may be issued twice.

@@ -120,7 +120,9 @@ impl World {
 
     /// Whether an instance has heard that its own key is revoked, be it by a statement that stands no more elsewhere.
     pub(super) fn is_revoked_for(&self, at: usize) -> bool {
-        self.sites[at].replica().is_some_and(|replica| replica.revoked().contains(&replica.me()))
+        let is_revoked =
+            |replica: &Replica| replica.policy().is_some_and(|policy| policy.revoked.contains_key(&replica.me()));
+        self.sites[at].replica().is_some_and(is_revoked)
     }
 
     /// A site joins while the others work; often only one of them can reach it, which has not heard of it yet.

@@ -32,6 +32,7 @@ export const refs = (kind: RefKind, q: string, signal?: AbortSignal) =>
 
 export const sites = () => request<{ items: Site[] }>('GET', `${V1}/sites`);
 export const sync = () => request<Sync>('GET', `${V1}/sync`);
+export const acknowledge = (alarm: string) => request<void>('POST', `${V1}/alarms/${encodeURIComponent(alarm)}/acknowledgement`);
 export const held = (from?: string) =>
   request<{ items: Held[]; next: string | null }>('GET', `${V1}/quarantine${from ? `?from=${from}` : ''}`);
 export const links = () => request<{ items: Link[] }>('GET', `${V1}/links`);

@@ -27,9 +27,11 @@ export interface Summary {
   created_at: string;
   updated_at: string;
   conflicts: number;
+  /** Fields, replies and notes that come from changes that do not stand. */
+  taints: number;
 }
 
-export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string }
+export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string; tainted: boolean }
 export interface OneValue { value: unknown; label: string | null; author: Ref | null; site: Place; at: string; working: boolean }
 export interface TwoValues { field: string; values: OneValue[] }
 
@@ -45,7 +47,7 @@ export interface Ticket extends Summary {
   transitions_allowed: string[];
 }
 
-/** A field that shows what a change put there that does not stand. */
+/** A field that shows what a change put there that does not stand; `created`: all that the opening of the ticket filled. */
 export interface TaintedValue { field: string; before: string | null; label: string | null }
 
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
@@ -59,6 +61,7 @@ export interface HistoryItem {
   before?: string | null;
   after?: string | null;
   source?: { at: string; author: Ref | string | null } | null;
+  tainted?: boolean;
 }
 
 export interface Replication {
@@ -79,7 +82,7 @@ export interface Peer {
   to_receive: number;
   scopes: PeerShare[];
 }
-export interface Alarm { code: string; params: Params; at: string; words?: string }
+export interface Alarm { id: string; acknowledged: boolean; code: string; params: Params; at: string; words?: string }
 export interface Sync {
   site: Place;
   alone_since?: string | null;
@@ -90,7 +93,18 @@ export interface Sync {
   catching_up: number;
 }
 
-export interface Held { id: string; site: Place; author?: Ref | null; at: string; state: string; reason: string; label?: string | null }
+export interface Held {
+  id: string;
+  site: Place;
+  author?: Ref | null;
+  at: string;
+  state: string;
+  reason: string;
+  label?: string | null;
+  /** `id`: the ticket as it stands here; without one it is held itself. */
+  ticket?: { id?: string | null; number: string; title: string } | null;
+  changes: { field: string; value?: string | null; label?: string | null }[];
+}
 export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;

@@ -57,7 +57,7 @@ export const en = {
     alone: (time: string) => `Alone since ${time}. Everything goes on here; it is sent when a link is back.`,
     ended: {
       revoked: 'The key of this site is revoked. What is written here counts nowhere, and nothing is sent or received any more.',
-      retired: 'This site was given up, or another took its place. Nothing is sent or received here any more.',
+      retired: 'This site was given up, or another machine took its place. Nothing can be written here, and nothing is sent or received any more.',
     },
     all_well: 'Everything is sent and received.',
     direct: 'Linked directly',
@@ -74,11 +74,14 @@ export const en = {
     records: (n: number) => count(n, 'record', 'records'),
     fingerprint: 'fingerprint',
     alarms: 'To look at',
+    acknowledge: 'Acknowledge',
+    acknowledged: (n: number) => `Acknowledged by you: ${num(n)}`,
     held: 'Held changes',
     held_text: 'These changes were received and are kept aside. Nothing is lost, and nothing was changed here by them.',
     held_none: 'No change is held.',
     held_count: (n: number) => count(n, 'change', 'changes'),
     by: (who: string, site: string) => `${who}, ${site}`,
+    change: (field: string, value: string) => `${field}: ${value}`,
     waiting: 'Waiting for what comes before it',
     void: 'Not taken over',
     beyond: 'Does not count any more',
@@ -118,6 +121,8 @@ export const en = {
       'Nobody has said yet that the recovery kit is printed and kept away from this machine. Without it a lost main site cannot be replaced. Once it is printed, on the first site’s machine run the command archipel kit confirm followed by the fingerprint that stands on it.',
     'SITE-REVOKED': (_: Params) =>
       'The key of this site is revoked: what is written here counts nowhere any more, and nothing is sent. Work at another site and tell your administrator. If this machine is yours, invite it again and join in an empty folder.',
+    'SITE-RETIRED': (_: Params) =>
+      'This site was given up, or another machine took its place: nothing can be written here any more, and nothing is sent. Work at another site and tell your administrator. What was written here last and is missing there has to be copied by hand. To use this machine again, invite it and join in an empty folder.',
     'KEY-REVOKED': (p: Params) =>
       `The key of ${p.site ?? 'a site'} was used in two places three times within a day, and has been revoked. If that machine is yours, invite it again and join in an empty folder.`,
     'AUTHORITY-FORKED': (_: Params) =>
@@ -138,6 +143,7 @@ export const en = {
     mine: 'Mine',
     unassigned: 'Unassigned',
     to_settle: 'To settle',
+    in_doubt: 'In doubt',
     every_site: 'Every site',
     site: 'Site',
     sort: 'Sort',
@@ -231,6 +237,9 @@ export const en = {
   },
 
   tainted: {
+    mark: 'From a site whose key was revoked, or that was set back: it does not count any more, and stays because somebody has built on it.',
+    birth: 'Opened by a change that does not count any more',
+    birth_text: 'The key of the site where this ticket was opened was revoked, or that site was set back. Somebody has worked on the ticket since, so it stays. Check what it says with its requester; change what is wrong, or cancel it.',
     title: (field: string) => `${field}: from a change that does not count any more`,
     text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays until you change it.',
     before: (value: string) => `Before: ${value}`,
@@ -368,6 +377,16 @@ export const en = {
       safe: 'Nothing was changed.',
       happened: 'The key of this site is revoked: what is written here counts nowhere any more.',
       todo: 'Copy what you typed, work at another site, and tell your administrator.',
+    }),
+    'SITE-RETIRED': (_: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: 'This site was given up, or another machine took its place: nothing can be written here any more.',
+      todo: 'Copy what you typed, work at another site, and tell your administrator.',
+    }),
+    'HELD-FIRST': (p: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: `This change goes on with the ticket ${p.ticket ?? ''}, or with one of its notes, which has no effect here: it is held too, or was adopted at another site.`,
+      todo: 'Adopt that one first, at this site.',
     }),
     'SEQUENCER-UNHEARD': (_: Params) => ({
       safe: 'Nothing was changed.',

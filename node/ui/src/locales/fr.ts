@@ -58,7 +58,7 @@ export const fr: typeof en = {
     alone: (time) => `Seul depuis ${time}. Tout continue ici\u00a0; l’envoi se fera au retour d’une liaison.`,
     ended: {
       revoked: 'La clé de ce site est révoquée. Ce qui s’écrit ici ne compte nulle part, et plus rien n’est envoyé ni reçu.',
-      retired: 'Ce site a été abandonné, ou un autre a pris sa place. Plus rien n’est envoyé ni reçu ici.',
+      retired: 'Ce site a été abandonné, ou une autre machine a pris sa place. Plus rien ne s’écrit ici, et plus rien n’est envoyé ni reçu.',
     },
     all_well: 'Tout est envoyé et reçu.',
     direct: 'Liaison directe',
@@ -75,11 +75,14 @@ export const fr: typeof en = {
     records: (n) => count(n, 'enregistrement', 'enregistrements'),
     fingerprint: 'empreinte',
     alarms: 'À regarder',
+    acknowledge: 'J’en ai pris connaissance',
+    acknowledged: (n) => `Dont vous avez pris connaissance\u00a0: ${num(n)}`,
     held: 'Modifications retenues',
     held_text: 'Ces modifications ont été reçues et mises de côté. Rien n’est perdu, et elles n’ont rien changé ici.',
     held_none: 'Aucune modification retenue.',
     held_count: (n) => count(n, 'modification', 'modifications'),
     by: (who, site) => `${who}, ${site}`,
+    change: (field, value) => `${field}\u00a0: ${value}`,
     waiting: 'En attente de ce qui précède',
     void: 'Non reprise',
     beyond: 'Ne compte plus',
@@ -120,6 +123,8 @@ export const fr: typeof en = {
       'Personne n’a encore dit que le kit de secours est imprimé et gardé loin de cette machine. Sans lui, un site principal perdu ne se remplace pas. Quand il est imprimé, lancez sur la machine du premier site la commande archipel kit confirm suivie de l’empreinte qui figure dessus.',
     'SITE-REVOKED': (_) =>
       'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
+    'SITE-RETIRED': (_) =>
+      'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main. Pour réutiliser cette machine, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
@@ -140,6 +145,7 @@ export const fr: typeof en = {
     mine: 'À moi',
     unassigned: 'Non attribués',
     to_settle: 'À trancher',
+    in_doubt: 'En doute',
     every_site: 'Tous les sites',
     site: 'Site',
     sort: 'Trier',
@@ -233,6 +239,9 @@ export const fr: typeof en = {
   },
 
   tainted: {
+    mark: 'Venu d’un site dont la clé a été révoquée, ou qui a été ramené en arrière\u00a0: ne compte plus, mais reste, car quelqu’un s’en est servi depuis.',
+    birth: 'Ouvert par une modification qui ne compte plus',
+    birth_text: 'La clé du site où ce ticket a été ouvert a été révoquée, ou ce site a été ramené en arrière. Quelqu’un y a travaillé depuis, donc le ticket reste. Vérifiez ce qu’il dit avec son demandeur\u00a0; changez ce qui est faux, ou annulez-le.',
     title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
     text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis. Cette valeur reste jusqu’à ce que vous la changiez.',
     before: (value) => `Avant\u00a0: ${value}`,
@@ -367,6 +376,16 @@ export const fr: typeof en = {
       safe: 'Rien n’a été modifié.',
       happened: 'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part.',
       todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'SITE-RETIRED': (_) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: 'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici.',
+      todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'HELD-FIRST': (p) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: `Cette modification fait suite au ticket ${p.ticket ?? ''}, ou à l’une de ses notes, qui n’a pas d’effet ici\u00a0: retenu lui aussi, ou adopté sur un autre site.`,
+      todo: 'Adoptez d’abord ce qui précède, sur ce site.',
     }),
     'SEQUENCER-UNHEARD': (_) => ({
       safe: 'Rien n’a été modifié.',

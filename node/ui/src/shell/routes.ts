@@ -8,12 +8,13 @@ export interface Query {
   site: string;
   q: string;
   conflict: boolean;
+  tainted: boolean;
   sort: string;
 }
 
 export type Route = { page: 'list'; query: Query } | { page: 'ticket'; key: string; tab: 'talk' | 'history' } | { page: 'new' };
 
-export const FIRST_QUERY: Query = { status: 'open', assignee: '', site: '', q: '', conflict: false, sort: '-updated' };
+export const FIRST_QUERY: Query = { status: 'open', assignee: '', site: '', q: '', conflict: false, tainted: false, sort: '-updated' };
 
 export function parse(hash: string): Route {
   const [path = '', search = ''] = hash.replace(/^#?\/?/, '').split('?', 2);
@@ -29,6 +30,7 @@ export function parse(hash: string): Route {
       site: asked.get('site') ?? '',
       q: asked.get('q') ?? '',
       conflict: asked.get('conflict') === 'true',
+      tainted: asked.get('tainted') === 'true',
       sort: asked.get('sort') ?? FIRST_QUERY.sort,
     },
   };
@@ -53,6 +55,7 @@ export function asked(query: Query, cursor: string | null, limit: number): URLSe
   if (query.site) params.set('site', query.site);
   if (query.q.trim()) params.set('q', query.q.trim());
   if (query.conflict) params.set('conflict', 'true');
+  if (query.tainted) params.set('tainted', 'true');
   if (cursor) params.set('cursor', cursor);
   return params;
 }

@@ -1,5 +1,7 @@
-/** What the state of the links means for a person, as plain facts; the words themselves are in the catalogues. */
-import type { Peer, Sync } from '../api/types';
+/** What the state of the links and the held changes mean for a person; the words themselves are in the catalogues. */
+import type { Held, Peer, Sync } from '../api/types';
+import type { Words } from '../locales/i18n.svelte';
+import { told } from '../tickets/settle';
 
 export type LinkState =
   | { kind: 'single' }
@@ -34,4 +36,13 @@ export function toSend(sync: Sync): number {
 
 export function toReceive(sync: Sync): number {
   return Math.max(0, ...sync.peers.map((peer) => peer.to_receive));
+}
+
+/** What a held change would do, a line for each field. */
+export function changed(t: Words, held: Held): string[] {
+  return held.changes.map((one) => {
+    if (one.field === 'created') return t.list.new;
+    const { field, value } = told(t, one.field, one.value, one.label);
+    return t.sync.change(field, value);
+  });
 }

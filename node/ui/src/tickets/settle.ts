@@ -1,4 +1,6 @@
-// What the node is sent when one of two values is kept.
+// What the node is sent when one of two values is kept, and what people read for a value.
+import type { Words } from '../locales/i18n.svelte';
+import { word } from '../locales/word';
 
 const REFERENCES = ['category', 'assignee', 'group', 'location', 'requester'];
 
@@ -14,6 +16,16 @@ export function kept(field: string, value: unknown, label: string): { sent: unkn
 const WORDS: Record<string, 'impacts' | 'urgencies' | 'priorities' | 'statuses' | 'kinds'> = {
   impact: 'impacts', urgency: 'urgencies', priority: 'priorities', status: 'statuses', kind: 'kinds',
 };
+
+/** The name of a field, and a value of it, as people read them: `label` where the page has no words of its own. */
+export function told(t: Words, field: string, value: string | null | undefined, label?: string | null): { field: string; value: string } {
+  const [head = '', rest = ''] = field.split('/');
+  const list = wordsOf(field);
+  const none = field === 'priority' ? t.ticket.computed : t.history.nothing;
+  const name = head === 'comment' ? word(t.visibilities, rest || 'public') : word(t.fields, head);
+  if (value === null || value === undefined || value === '') return { field: name, value: none };
+  return { field: name, value: list ? word(t[list], value) : (label ?? value) };
+}
 
 /** The list of the page's own words for the values of a field, if it has one. */
 export function wordsOf(field: string): (typeof WORDS)[string] | undefined {

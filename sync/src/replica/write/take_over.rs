@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, ChangeHash as AutomergeHash, TextEncoding};
-use schema::doc::{DocKind, Edits, Value, notes_key};
+use schema::doc::{DocKind, Edits, NOTES_OF, Value, doc_id_of_notes, notes_key};
 use schema::id::{ChangeHash, DocId};
 use schema::record::{BodyName, Entry, Genesis, Record, actor, item_id};
 
@@ -14,27 +14,68 @@ use crate::docs::content::{Content, content};
 use crate::docs::deciders;
 use crate::docs::judge::OF_BIRTH;
 use crate::docs::{StoredHistory, edit, entry_by_hash, load, row};
+use crate::quarantine::{adopted_as, adoption};
 use crate::store::{Source, StoreError};
 
 impl Command<'_, '_, '_> {
+    /// Says what a record says as somebody's own command (R12), as [`Command::take_over`] does. What it edits, or stands
+    /// beside, is meant as what somebody adopted it as, where it is not here itself.
+    /// Errors: as that; `NotHere` for what is neither here nor adopted.
+    pub fn adopt(&mut self, record: &Record, as_new: impl FnMut(DocKind, &mut Edits)) -> Result<(), WriteError> {
+        let mut renamed = BTreeMap::new();
+        for entry in &record.skeleton.entries {
+            let meant = match entry.genesis.map(|genesis| genesis.kind()) {
+                None => Some(entry.doc),
+                Some(Some(DocKind::TicketNotes)) => Some(self.beside(record, entry)?),
+                Some(_) => None,
+            };
+            let is_born =
+                |doc: &DocId| record.skeleton.entries.iter().any(|other| other.doc == *doc && other.genesis.is_some());
+            let Some(doc) = meant.filter(|doc| !is_born(doc)) else {
+                continue;
+            };
+            let source = &*self.batch.writing;
+            if row(source, &doc)?.is_none() {
+                let adopted = adopted_as(source, &doc, &self.skeleton.author)?;
+                renamed.insert(doc, adopted.ok_or(WriteError::NotHere(doc))?);
+            }
+        }
+        self.say_again(record, renamed, as_new)
+    }
+
+    /// The document beside which a birth puts another one. Errors: `Unknown` if that is not held whole; `NotHere` if it names
+    /// none, or another than its id says.
+    fn beside(&self, record: &Record, entry: &Entry) -> Result<DocId, WriteError> {
+        let content = content(self.batch.writing, &entry.change)?.ok_or(WriteError::Unknown)?;
+        let named = content.edits.puts.get(NOTES_OF).and_then(|named| named.as_ref()?.as_text()?.parse().ok());
+        let is_parent =
+            |parent: &DocId| doc_id_of_notes(&record.header.org, &record.header.log.scope, parent) == entry.doc;
+        named.filter(is_parent).ok_or(WriteError::NotHere(entry.doc))
+    }
+
     /// Says again what a record says. Each change is made where its author had seen the document, as far as that stands,
     /// so that whatever others wrote meanwhile is kept beside it. Things that it gave birth to keep their ids where the
     /// command keeps its name; otherwise they get new ones, and `as_new` says what else is theirs alone and must be given
     /// anew.
     /// Errors: `Unknown` for what is not held here whole, or builds on what is not; what the rules refuse.
-    pub fn take_over(
+    pub fn take_over(&mut self, record: &Record, as_new: impl FnMut(DocKind, &mut Edits)) -> Result<(), WriteError> {
+        self.say_again(record, BTreeMap::new(), as_new)
+    }
+
+    /// As [`Command::take_over`], with documents that are called otherwise here.
+    fn say_again(
         &mut self,
         record: &Record,
+        mut renamed: BTreeMap<DocId, DocId>,
         mut as_new: impl FnMut(DocKind, &mut Edits),
     ) -> Result<(), WriteError> {
         let (old, new) = (item_id(&record.header, &record.skeleton), self.id());
-        let mut renamed: BTreeMap<DocId, DocId> = BTreeMap::new();
         for entry in &record.skeleton.entries {
             let content = content(self.batch.writing, &entry.change)?.ok_or(WriteError::Unknown)?;
             let mut content = rename(content, (&old, &new), &renamed);
             let kind = entry.genesis.and_then(|genesis| genesis.kind());
             let natural = match entry.genesis {
-                Some(Genesis::Natural(kind, key)) => Some(beside(kind, key, entry.doc, &renamed, record)),
+                Some(Genesis::Natural(kind, key)) => Some(natural_key(kind, key, entry.doc, &renamed, record)),
                 Some(Genesis::Computed(_) | Genesis::Other(_)) | None => None,
             };
             let doc = match kind {
@@ -53,6 +94,7 @@ impl Command<'_, '_, '_> {
                 _ if is_applied => self.restate(doc, &entry.change, content, kind.is_some())?,
                 None if is_here => self.edit_where_seen(doc, &content)?,
                 None => return Err(WriteError::Unknown),
+                Some(_) if is_here && self.has_written(&doc)? => self.add_what_lacks(doc, content.edits)?,
                 // Two sites may give birth to one document, and so may two histories of one.
                 Some(kind) => self.give_birth(doc, Genesis::of(kind, natural), &content)?,
             }
@@ -66,6 +108,19 @@ impl Command<'_, '_, '_> {
         let mut born = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
         let made = edit::change(&mut born, &actor, &content.edits, true).map_err(|_| WriteError::NoSuchText)?;
         self.add(doc, Some(genesis), made).map(drop)
+    }
+
+    /// Whether a change of a document is this generation's: then it cannot give birth to it too.
+    fn has_written(&self, doc: &DocId) -> Result<bool, StoreError> {
+        let actor = actor(&self.header.log.site, &self.header.log.generation, doc);
+        Ok(StoredHistory::new(&*self.batch.writing, *doc).last(&actor)?.is_some())
+    }
+
+    /// Puts what a birth says and the document does not show.
+    fn add_what_lacks(&mut self, doc: DocId, mut edits: Edits) -> Result<(), WriteError> {
+        let view = self.view(&doc)?.ok_or(WriteError::Unknown)?;
+        edits.puts.retain(|key, value| view.value(key) != value.as_ref());
+        self.edit(doc, &edits).map(drop)
     }
 
     /// Edits a document as of what the author of `content` had seen of it.
@@ -136,7 +191,7 @@ impl Command<'_, '_, '_> {
     }
 
     /// The change that holds the place of another one: itself where it stands or gave birth to the document, or what its
-    /// command made when it was issued again; `None` if there is neither. What is only built on is not built on again:
+    /// command made when it was issued again or adopted; `None` if there is none of these. What is only built on is not built on again:
     /// another change of its place may turn up.
     fn stands_for(&self, doc: &DocId, hash: &ChangeHash) -> Result<Option<ChangeHash>, StoreError> {
         let source = &*self.batch.writing;
@@ -145,8 +200,12 @@ impl Command<'_, '_, '_> {
             return Ok(Some(*hash));
         }
         for (no, seq) in deciders::all(source, source.log_index().forks(), hash)? {
-            let key = again_key(&stored(source, no, seq)?.record);
-            let issued = key.map(|key| record_of(source, &key)).transpose()?.flatten();
+            let record = stored(source, no, seq)?.record;
+            let issued = again_key(&record).map(|key| record_of(source, &key)).transpose()?.flatten();
+            let issued = match issued {
+                Some(issued) => Some(issued),
+                None => adoption(source, &record, &self.skeleton.author)?,
+            };
             let change = issued.into_iter().flat_map(|issued| issued.skeleton.entries).find(|entry| entry.doc == *doc);
             if let Some(Entry { change, .. }) = change
                 && entry_by_hash(source, &change)?.is_some()
@@ -181,10 +240,15 @@ fn rename(mut content: Content, (old, new): (&str, &str), docs: &BTreeMap<DocId,
 }
 
 /// The natural key of a document beside one that this command gives birth to under another id.
-fn beside(kind: DocKind, key: [u8; 16], doc: DocId, renamed: &BTreeMap<DocId, DocId>, record: &Record) -> [u8; 16] {
+fn natural_key(
+    kind: DocKind,
+    key: [u8; 16],
+    doc: DocId,
+    renamed: &BTreeMap<DocId, DocId>,
+    record: &Record,
+) -> [u8; 16] {
     let is_beside = |old: &DocId| {
-        kind == DocKind::TicketNotes
-            && schema::doc::doc_id_of_notes(&record.header.org, &record.header.log.scope, old) == doc
+        kind == DocKind::TicketNotes && doc_id_of_notes(&record.header.org, &record.header.log.scope, old) == doc
     };
     renamed.iter().find(|(old, _)| is_beside(old)).map_or(key, |(_, new)| notes_key(new))
 }
