@@ -15,7 +15,7 @@ mod report;
 mod rng;
 mod world;
 
-pub use forge::{Grown, bomb, forge, late, onto_key, twice_put, without_a_dependency};
+pub use forge::{Grown, bomb, forge, late, onto_key, repeated, second, twice_put, without_a_dependency};
 pub use report::{FamilyReport, Report, Timing};
 
 use std::time::Instant;

@@ -108,7 +108,7 @@ impl Materializer<'_> {
                 // Something waits for it, or builds on the change that another history names too.
                 (true, Some(Verdict::Beyond(_))) => {
                     has_rows(writing, Table::Waiting, &Wait::needed(&entry.change))?
-                        || is_brought_in(writing, &entry.change)?
+                        || is_brought_in(writing, &entry.change, (no, seq))?
                 }
                 // It may build on what is beyond. What stands and has waited for other changes counts from then on: to judge its
                 // documents as a whole once more would put back what later portions have still to judge, and that leads here
@@ -304,9 +304,11 @@ fn has_rows(source: &impl Source, table: Table, prefix: &[u8]) -> Result<bool, S
     Ok(!source.range(table, prefix, after_prefix(prefix).as_deref(), 1)?.is_empty())
 }
 
-/// Whether a history brings a change in, or would if another record were not in its way. Linear in the histories that name it.
-fn is_brought_in(writing: &Writing<'_>, change: &ChangeHash) -> Result<bool, StoreError> {
-    for (no, seq) in deciders::all(writing, writing.log_index().forks(), change)? {
+/// Whether another history brings in the change that a record names, or would if something were not in its way. Linear in the
+/// histories that name it.
+fn is_brought_in(writing: &Writing<'_>, change: &ChangeHash, by: (LogNo, u64)) -> Result<bool, StoreError> {
+    let others = deciders::all(writing, writing.log_index().forks(), change)?;
+    for (no, seq) in others.into_iter().filter(|other| *other != by) {
         let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(no, seq))?;
         if !matches!(verdict, Some(Verdict::Beyond(_))) {
             return Ok(true);

@@ -4,6 +4,8 @@
 //! for earlier records of its own log on the same document, so that of two changes with one place the
 //! earlier is always judged first. Earlier is what led to it by hashes, not what a store has under one number.
 
+mod order;
+
 use std::collections::BTreeSet;
 
 use schema::access::{self, Write};
@@ -12,25 +14,25 @@ use schema::authority::{Enrolment, UserEntry};
 use schema::codec::{Canonical, CodecError};
 use schema::credential::Credential;
 use schema::doc::{DocKind, GenesisFacts};
-use schema::id::{ChangeHash, DocId, ScopeId, SiteId, scope_of};
+use schema::id::{ChangeHash, DocId, SiteId, scope_of};
 use schema::policy::{AuthorityLog, Pinned, Policy};
 use schema::record::{self, BodyKind, Entry, SCHEMA_VERSION, actor, enrolled_user, item_id};
 use schema::time::Hlc;
 
-use super::anew::seats;
-use super::deciders::{self, is_named_before};
+use super::deciders::is_named_before;
 use super::enrolments::enrolled;
 use super::standing::Standing;
 use super::walks::Walks;
 use super::{StoredHistory, entry_by_hash, row};
-use crate::admission::{RecordWithBodies, read_body, stored, with_bodies};
+use crate::admission::{RecordWithBodies, read_body};
 use crate::change::{
     Facts, Genesis, History as _, JudgeError, Operation, Parsed, Reason, Verdict as Judged, check_place,
     judge as judge_change, parse,
 };
 use crate::store::rows::{Birth, DocRow, Summary, Verdict, Wait};
-use crate::store::tables::{LogNo, RECORD_KEY_BYTES, read_record_key, record_key};
-use crate::store::{Source, StoreError, Table, Writing};
+use crate::store::tables::LogNo;
+use crate::store::{Source, StoreError, Writing};
+use order::{all_dependencies, earlier_first, standing_first};
 
 /// A change that may be applied.
 #[derive(Debug)]
@@ -268,50 +270,6 @@ fn judge_edit(
     Ok(accepted)
 }
 
-/// A record waits while an earlier one of its log on the same document does.
-fn earlier_first(writing: &Writing<'_>, no: LogNo, seq: u64, doc: &DocId) -> Result<(), Stop> {
-    for (other, first, last) in writing.log_index().forks().past(writing, no, seq - 1)? {
-        if !waiting(writing, doc, (other, first, last), 1)?.is_empty() {
-            return Err(wait(Wait::Earlier(*doc, other)));
-        }
-    }
-    Ok(())
-}
-
-/// What does not stand waits while something of its log that does, in another history, waits for the same place in a document.
-/// Linear in what waits there, at most [`MAX_BESIDE`]: behind more it waits for those as well.
-fn standing_first(writing: &Writing<'_>, with: &RecordWithBodies, beside: &[(LogNo, u64, u64)]) -> Result<(), Stop> {
-    let seats = seats(with);
-    for ((doc, ..), range) in seats.iter().flat_map(|seat| beside.iter().map(move |range| (seat, *range))) {
-        let found = waiting(writing, doc, range, MAX_BESIDE)?;
-        let mut is_claimed = found.len() == MAX_BESIDE;
-        for (no, seq) in found {
-            let other = with_bodies(writing, stored(writing, no, seq)?)?;
-            is_claimed |= self::seats(&other).iter().any(|seat| seats.contains(seat));
-        }
-        if is_claimed {
-            return Err(wait(Wait::Earlier(*doc, range.0)));
-        }
-    }
-    Ok(())
-}
-
-/// Waiting records that are looked at for the places that they claim.
-const MAX_BESIDE: usize = 64;
-
-/// The records between two of a log that wait and name a document, at most `limit`.
-fn waiting(
-    writing: &Writing<'_>,
-    doc: &DocId,
-    (no, first, last): (LogNo, u64, u64),
-    limit: usize,
-) -> Result<Vec<(LogNo, u64)>, StoreError> {
-    let all = Wait::Earlier(*doc, no);
-    let (from, end) = (all.row_key(no, first), all.row_key(no, last.saturating_add(1)));
-    let rows = writing.range(Table::Waiting, &from, Some(&end), limit)?;
-    Ok(rows.iter().filter_map(|(row, _)| row.get(from.len() - RECORD_KEY_BYTES..).and_then(read_record_key)).collect())
-}
-
 /// Somebody as a site may speak for them.
 struct Speaker {
     entry: UserEntry,
@@ -535,44 +493,6 @@ fn check_birth(row: &DocRow, with: &RecordWithBodies, parsed: &Parsed, structure
         return Err(void("wrong-structure"));
     }
     Ok(())
-}
-
-/// The histories in which a record's changes find all that they build on. Where something is not applied the record is void if
-/// all of that is for good, otherwise it waits for the first that is not. Linear in what it builds on.
-fn all_dependencies<'w, 't>(
-    (writing, walks): (&'w Writing<'t>, &'w Walks),
-    with: &RecordWithBodies,
-    entries: &[(Parsed, Option<NewDocument>)],
-) -> Result<Vec<StoredHistory<'w, Writing<'t>>>, Stop> {
-    let scope = &with.record.header.log.scope;
-    let (mut is_void, mut histories) = (false, Vec::with_capacity(entries.len()));
-    for (entry, (parsed, _)) in with.record.skeleton.entries.iter().zip(entries) {
-        let history = StoredHistory::with(writing, entry.doc, walks);
-        for hash in parsed.dependencies() {
-            if history.by_hash(hash)?.is_some() {
-                continue;
-            }
-            if !is_void_for_good(writing, scope, hash)? {
-                return Err(wait(Wait::Change(*hash)));
-            }
-            is_void = true;
-        }
-        histories.push(history);
-    }
-    if is_void { Err(void("depends-on-void")) } else { Ok(histories) }
-}
-
-/// Whether a change is void whatever else comes: the record that decides it is, in this scope, so that other scopes held do
-/// not matter, and stands before any fork of its log. Behind one another history may name the change as well.
-fn is_void_for_good(writing: &Writing<'_>, scope: &ScopeId, change: &ChangeHash) -> Result<bool, StoreError> {
-    let forks = writing.log_index().forks();
-    for (no, seq) in deciders::all(writing, forks, change)? {
-        let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(no, seq))?;
-        if forks.name_of(no, seq).is_none() && matches!(verdict, Some(Verdict::Void(_))) {
-            return Ok(stored(writing, no, seq)?.record.header.log.scope == *scope);
-        }
-    }
-    Ok(false)
 }
 
 /// Root keys that a change writes, and those of them under which it replaces something; any edit of a text counts as

@@ -11,7 +11,7 @@ use schema::id::{DocId, ScopeId, UserId};
 use schema::record::{BodyKind, CommandName, Genesis, enrolled_user};
 use schema::ticket::Field;
 use schema::ticket::command::{NewTicket, create};
-use sync::change::mutation::{bomb, forge, late, onto_key, twice_put, without_a_dependency};
+use sync::change::mutation::{bomb, forge, late, onto_key, repeated, second, twice_put, without_a_dependency};
 use sync::replica::{Batch, WriteError};
 
 use super::{HR, IT, World, requester, technician};
@@ -178,6 +178,7 @@ impl Forgery {
             11 => self.doubled_key(batch),
             12 => self.named_again(batch, doc),
             13 => self.without_a_dependency(batch, doc),
+            14 => self.repeated(batch, doc),
             _ => self.mutant(batch, doc),
         }
     }
@@ -189,6 +190,12 @@ impl Forgery {
         };
         let mutant = forge(self.rng.number(), &document, &(honest, sync::change::Genesis::No));
         self.forged(batch, self.scope, doc, None, mutant)
+    }
+
+    fn repeated(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
+        let honest = batch.honest(&doc, &hostile_edits("title"), &[])?;
+        let times = sync::change::limits::MAX_ROOT_OPERATIONS as usize + 1;
+        self.forged(batch, self.scope, doc, None, honest.and_then(|honest| repeated(&honest, times)))
     }
 
     fn without_a_dependency(&mut self, batch: &mut Batch<'_, '_>, doc: DocId) -> Result<bool, WriteError> {
@@ -298,7 +305,8 @@ impl Forgery {
             8 => (self.scope, DocKind::Ticket, None, self.ticket(IT), true),
             _ => {
                 let born = batch.born(self.scope, DocKind::Ticket, None, &self.ticket(IT));
-                let Some((doc, Some(body))) = born.map(|(doc, body)| (doc, late(&body))) else {
+                let misplaced = if self.rng.chance(50) { late } else { second };
+                let Some((doc, Some(body))) = born.map(|(doc, body)| (doc, misplaced(&body))) else {
                     return Ok(false);
                 };
                 return self.forged(batch, self.scope, doc, Some(Genesis::of(DocKind::Ticket, None)), Some(body));

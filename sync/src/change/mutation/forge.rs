@@ -53,6 +53,21 @@ pub fn twice_put(honest: &[u8], key: &str) -> Option<Vec<u8>> {
     Some(Change::from(change).raw_bytes().to_vec())
 }
 
+/// The change as its actor's second one.
+pub fn second(honest: &[u8]) -> Option<Vec<u8>> {
+    let mut change = Change::try_from(honest).ok()?.decode();
+    change.seq = change.seq.checked_add(1)?;
+    Some(Change::from(change).raw_bytes().to_vec())
+}
+
+/// The change with its first operation so many times.
+pub fn repeated(honest: &[u8], times: usize) -> Option<Vec<u8>> {
+    let mut change = Change::try_from(honest).ok()?.decode();
+    let first = change.operations.first()?.clone();
+    change.operations = vec![first; times];
+    Some(Change::from(change).raw_bytes().to_vec())
+}
+
 /// The change that begins one operation late.
 pub fn late(honest: &[u8]) -> Option<Vec<u8>> {
     let mut change = Change::try_from(honest).ok()?.decode();
