@@ -13,9 +13,9 @@ use schema::codec::Canonical;
 use schema::id::{ActorId, ChangeHash, DocId, LogId, RecordHash, SiteId};
 use schema::record::BodyKind;
 
-use super::apply::{Materializer, forget_needed};
+use super::apply::{Materializer, forget_awaited};
 use super::judge::{SEQ_TAKEN, dependencies};
-use super::standing::{read_restand, restand_row};
+use super::standing::{read_restand, restand, restand_row};
 use super::{deciders, entries, entry_by_hash, registers, row};
 use crate::admission::{RecordWithBodies, again_key, command_key, stored, with_bodies};
 use crate::change::scan;
@@ -116,6 +116,8 @@ impl Materializer<'_> {
                 (false, Some(Verdict::Waiting(_))) if !has_waited => {
                     has_rows(writing, Table::Beyond, &entry.doc.0)? && lacks_what_is_held(writing, body.as_ref())?
                 }
+                // It may be the first to build on what another history names as well.
+                (false, None) => self.has_idle_makers(writing, record, body.as_ref())?,
                 // What is beyond may hold its place; judged as a whole that waits for it.
                 (false, Some(Verdict::Void(code))) if code == SEQ_TAKEN => {
                     is_held_by_tainted(writing, &entry.doc, body.as_ref())?
@@ -136,6 +138,49 @@ impl Materializer<'_> {
         self.judge_anew(writing, docs)
     }
 
+    /// Has a record that was made here, and is not stored yet, looked at again in a later portion if it is the first to build on
+    /// what another history names as well.
+    pub(super) fn check_own(
+        &mut self,
+        writing: &mut Writing<'_>,
+        (no, seq): (LogNo, u64),
+        record: &RecordWithBodies,
+    ) -> Result<(), StoreError> {
+        for body in &record.bodies {
+            if self.has_idle_makers(writing, record, body.as_ref())? {
+                restand(writing, &no.to_be_bytes(), (seq, seq))?;
+                self.leaves_due = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something that a change builds on is named by a history that nothing brings in so far, and this record would:
+    /// once judged as a whole, it is no more. Linear in the histories that name those.
+    fn has_idle_makers(
+        &self,
+        writing: &Writing<'_>,
+        record: &RecordWithBodies,
+        body: Option<&Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let Some(scan) = body.and_then(|body| scan(body).ok()) else {
+            return Ok(false);
+        };
+        for hash in scan.dependencies() {
+            let makers = deciders::all(writing, writing.log_index().forks(), &hash)?;
+            // The only one brought it in.
+            for (no, seq) in makers.iter().copied().filter(|_| makers.len() > 1) {
+                let verdict: Option<Verdict> = writing.get_as(Table::Quarantine, &record_key(no, seq))?;
+                let site = stored(writing, no, seq)?.record.header.log.site;
+                let knew = self.revoked_at(&site).is_some_and(|at| record.record.header.pin.at >= at);
+                if matches!(verdict, Some(Verdict::Beyond(_))) && !knew {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes back whatever was made of these documents and of those that their records touch as well, marks what is
     /// tainted, and queues all their records to be judged. Linear in those.
     fn judge_anew(&mut self, writing: &mut Writing<'_>, docs: BTreeSet<DocId>) -> Result<(), StoreError> {
@@ -153,7 +198,11 @@ impl Materializer<'_> {
             writing.put(Table::Tainted, &record_key(place.0, place.1), &mark.to_bytes())?;
         }
         // What stands takes its places in documents first, or waits, and has what does not stand wait for it.
-        let (standing, beyond): (Vec<_>, Vec<_>) = members.into_iter().partition(|(_, member)| member.beyond.is_none());
+        let (mut standing, mut beyond): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|(_, member)| member.beyond.is_none());
+        // Of one history the earlier first, under whatever numbers its parts are held.
+        standing.sort_by_key(|((_, seq), _)| *seq);
+        beyond.sort_by_key(|((_, seq), _)| *seq);
         for (place, member) in standing.into_iter().chain(beyond) {
             if member.builds_on.is_some() {
                 self.anew.insert(place);
@@ -342,9 +391,8 @@ fn lacks_what_is_held(writing: &Writing<'_>, body: Option<&Vec<u8>>) -> Result<b
 /// Forgets what was found of a record.
 fn forget(writing: &mut Writing<'_>, (no, seq): (LogNo, u64), member: &Member) -> Result<(), StoreError> {
     let (key, record) = (record_key(no, seq), &member.with.record);
-    if let Some(Verdict::Waiting(wait)) = writing.get_as(Table::Quarantine, &key)? {
-        writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
-        forget_needed(writing, (no, seq), &member.with)?;
+    if let Some(verdict) = writing.get_as(Table::Quarantine, &key)? {
+        forget_awaited(writing, (no, seq), &member.with, &verdict)?;
     }
     writing.remove(Table::Quarantine, &key)?;
     writing.remove(Table::Tainted, &key)?;

@@ -44,7 +44,7 @@ pub struct Materializer<'a> {
     pub(super) emptied: BTreeMap<DocId, (DocKind, ScopeId)>,
     /// Records judged again in this pass.
     woken: usize,
-    leaves_due: bool,
+    pub(super) leaves_due: bool,
     enrolled: bool,
     credentials: bool,
     /// What this pass judged, by reason: for metrics and the campaign's counters.
@@ -177,6 +177,9 @@ impl<'a> Materializer<'a> {
             return Ok(Some(verdict));
         }
         self.settle(writing, no, record, outcome, standing)?;
+        if self.may_end(writing) && record.record.header.kind == BodyKind::Edit && standing == Standing::Stands {
+            self.check_own(writing, (no, record.record.header.seq), record)?;
+        }
         Ok(None)
     }
 
@@ -227,9 +230,8 @@ impl<'a> Materializer<'a> {
         let seq = record.record.header.seq;
         let key = record_key(no, seq);
         let before: Option<Verdict> = writing.get_as(Table::Quarantine, &key)?;
-        if let Some(Verdict::Waiting(wait)) = &before {
-            writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
-            forget_needed(writing, (no, seq), record)?;
+        if let Some(before) = &before {
+            forget_awaited(writing, (no, seq), record, before)?;
         }
         let mut answered = Vec::new();
         // What is only built on is still to be issued again.
@@ -361,6 +363,9 @@ impl<'a> Materializer<'a> {
             for entry in &record.record.skeleton.entries {
                 writing.put(Table::Waiting, &Wait::Earlier(entry.doc, no).row_key(no, seq), &[])?;
             }
+        }
+        // What is stranded counts as building on what it lacks as well.
+        if matches!(verdict, Verdict::Waiting(_) | Verdict::Stranded) {
             for needed in needed_by(record) {
                 writing.put(Table::Waiting, &[Wait::needed(&needed).as_slice(), &key].concat(), &[])?;
             }
@@ -515,19 +520,25 @@ fn not_followed(source: &impl Source, mut last: BTreeSet<ChangeHash>) -> Result<
 }
 
 /// The changes that a record's changes build on, as far as their bytes can be read. Linear in the record.
-pub(super) fn needed_by(record: &RecordWithBodies) -> Vec<ChangeHash> {
+fn needed_by(record: &RecordWithBodies) -> Vec<ChangeHash> {
     let scans = record.bodies.iter().flatten().filter_map(|body| scan(body).ok());
     scans.flat_map(|scan| scan.dependencies().collect::<Vec<_>>()).collect()
 }
 
-/// Forgets what a record needed while it waited.
-pub(super) fn forget_needed(
+/// Forgets what a record waited for and needed. Linear in the record.
+pub(super) fn forget_awaited(
     writing: &mut Writing<'_>,
     (no, seq): (LogNo, u64),
     record: &RecordWithBodies,
+    verdict: &Verdict,
 ) -> Result<(), StoreError> {
-    for needed in needed_by(record) {
-        writing.remove(Table::Waiting, &[Wait::needed(&needed).as_slice(), &record_key(no, seq)].concat())?;
+    if let Verdict::Waiting(wait) = verdict {
+        writing.remove(Table::Waiting, &wait.row_key(no, seq))?;
+    }
+    if matches!(verdict, Verdict::Waiting(_) | Verdict::Stranded) {
+        for needed in needed_by(record) {
+            writing.remove(Table::Waiting, &[Wait::needed(&needed).as_slice(), &record_key(no, seq)].concat())?;
+        }
     }
     Ok(())
 }

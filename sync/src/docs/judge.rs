@@ -229,15 +229,9 @@ fn judge_edit(
     let histories = all_dependencies((writing, walks), with, &entries)?;
     let item = item_id(header, skeleton);
     let mut accepted = Vec::with_capacity(skeleton.entries.len());
-    for ((entry, (parsed, born)), history) in skeleton.entries.iter().zip(entries).zip(histories) {
+    for ((entry, (parsed, born)), history) in skeleton.entries.iter().zip(entries).zip(&histories) {
         let (birth, number) = born.map(|NewDocument { row, number }| (row, number)).unzip();
-        let one = judge_entry(writing, with, (entry, parsed, &history), birth).map_err(|stop| match stop {
-            // Its place has something that stands, or came before it.
-            Stop::Quarantined(Verdict::Void(code)) if code == SEQ_TAKEN && standing == Standing::Tainted => {
-                Stop::Quarantined(Verdict::Stranded)
-            }
-            other => other,
-        })?;
+        let one = judge_entry(writing, with, (entry, parsed, history), birth)?;
         let (keys, replaced) = keys_of(&one.parsed);
         let write = Write {
             site: header.log.site,
@@ -265,6 +259,16 @@ fn judge_edit(
             Err(_) | Ok(()) => {}
         }
         accepted.push(one);
+    }
+    // What else is held decides last: whatever a record says of itself is said of it everywhere (R8).
+    for (one, history) in accepted.iter().zip(&histories) {
+        // Of two changes with one place the earlier in its log stands (docs/decisions/0003).
+        if history.by_seq(&one.facts.actor, one.facts.seq)?.is_some() {
+            return Err(match standing {
+                Standing::Tainted => Stop::Quarantined(Verdict::Stranded),
+                Standing::Stands | Standing::Beyond(_) | Standing::Stranded => void(SEQ_TAKEN),
+            });
+        }
     }
     standing_first(writing, with, beside)?;
     Ok(accepted)
@@ -424,10 +428,6 @@ fn judge_entry(
         // All were here when the record's entries were looked at together.
         Judged::Waiting(_) => return Err(Stop::Store(StoreError::Missing { what: "a change that others build on" })),
     };
-    // Of two changes with one place the earlier in its log stands (docs/decisions/0003).
-    if history.by_seq(&author, facts.seq)?.is_some() {
-        return Err(void(SEQ_TAKEN));
-    }
     // Facts of a genesis are read from ancestors, so that a second genesis changes nothing for those of the first.
     // A time at the end of all times would leave no place behind it.
     let mut order = header.hlc.min(LAST_ORDER);

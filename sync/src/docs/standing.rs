@@ -87,7 +87,8 @@ impl Cuts {
         let mut covered = Vec::new();
         for (id, last) in &self.known(writing, cut_in(revocation, log), log)?.walk.limits {
             let state = writing.log(id)?.filter(|state| state.signed_as() == *log);
-            covered.extend(state.map(|state| (state.no, state.from(), *last)));
+            // Until the cut's own record is held, it counts as if it were: what is here ends before.
+            covered.extend(state.map(|state| (state.no, state.from(), state.seq.min(*last))));
         }
         Ok(covered)
     }
@@ -230,7 +231,7 @@ pub fn standing(source: &impl Source, beyond: Option<Beyond>, no: LogNo, seq: u6
 /// Has every log of a site looked at again: what stands of it may have changed. Linear in those.
 pub fn restand_site(writing: &mut Writing<'_>, site: &SiteId) -> Result<(), StoreError> {
     for (_, no) in writing.prefixed(Table::LogNumbers, &site.0)? {
-        restand(writing, &no, u64::MAX)?;
+        restand(writing, &no, (1, u64::MAX))?;
     }
     Ok(())
 }
@@ -273,16 +274,18 @@ fn restand_changed(writing: &mut Writing<'_>, before: &Limits, after: &Limits) -
 
 fn restand_log(writing: &mut Writing<'_>, id: &LogId) -> Result<(), StoreError> {
     match writing.log(id)? {
-        Some(state) => restand(writing, &state.no.to_be_bytes(), u64::MAX),
+        Some(state) => restand(writing, &state.no.to_be_bytes(), (1, u64::MAX)),
         None => Ok(()),
     }
 }
 
-/// Has a log looked at again, by its number. Of its records from `moved` on the documents are judged anew whether they stand as
-/// before or not: they came behind a fork, where another history may name what they name.
-pub fn restand(writing: &mut Writing<'_>, no: &[u8], moved: u64) -> Result<(), StoreError> {
-    let known = writing.get(Table::Restand, no)?.as_deref().and_then(read_restand).map_or(u64::MAX, |(_, moved)| moved);
-    writing.put(Table::Restand, no, &restand_row(1, moved.min(known)))
+/// Has a log looked at again, by its number, from one of its records on. From `moved` on the documents are judged anew whether
+/// the records stand as before or not: they came behind a fork, where another history may name what they name, or are the first
+/// to build on what another history names.
+pub fn restand(writing: &mut Writing<'_>, no: &[u8], (from, moved): (u64, u64)) -> Result<(), StoreError> {
+    let listed = writing.get(Table::Restand, no)?.as_deref().and_then(read_restand);
+    let (listed, listed_moved) = listed.unwrap_or((u64::MAX, u64::MAX));
+    writing.put(Table::Restand, no, &restand_row(from.min(listed), moved.min(listed_moved)))
 }
 
 /// The row of a log that is to be looked at again: from which seq on, and from which on it moved.

@@ -205,7 +205,7 @@ impl Replica {
                     }
                 };
                 let admitted = match admit(writing, &policy, cuts, &run) {
-                    Err(Reject::Signature { .. } | Reject::Body { .. })
+                    Err(Reject::Signature { .. } | Reject::Body { .. } | Reject::Header { .. } | Reject::Size)
                         if !refers_to.is_empty()
                             && (mistaken.get(&log).is_none_or(|first| now.since(*first) < MISTAKE_PATIENCE)
                                 || refers_to.iter().any(is_put_off)) =>

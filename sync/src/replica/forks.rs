@@ -396,7 +396,7 @@ fn end_log(writing: &mut Writing<'_>, proof: ForkProof, fork: Fork) -> Result<Ve
         let behind = writing.end_at(&proof, &fork, |writing, no, seq| Ok(stored(writing, no, seq)?.record.header))?;
         news.push(fork);
         for part in &behind {
-            restand(writing, &part.no.to_be_bytes(), part.from())?;
+            restand(writing, &part.no.to_be_bytes(), (part.from(), part.from()))?;
             if !fork.names().contains(&part.id)
                 && let Some(ours) = branch(writing, writing.log_index().forks(), part, part.from())?
             {

@@ -10,7 +10,7 @@ use schema::author::Author;
 use schema::authority::Pin;
 use schema::codec::Tagged;
 use schema::doc::DocKind;
-use schema::id::{ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash};
+use schema::id::{ActorId, ChangeHash, DocId, GenerationId, LogId, OrgId, RecordHash};
 use schema::identity::Signature;
 use schema::record::{
     BlobRef, BodyKind, CommandName, Entry, FORMAT, Genesis, Header, OpaqueRef, Origin, Previous, Record, Skeleton,
@@ -132,7 +132,14 @@ impl PackedRun {
             from: first.map_or(0, |header| header.seq),
             is_behind_fork: first.is_some_and(|header| header.log != run.log),
             start,
-            records: run.records.iter().map(|with| pack_record(with, sender, logs)).collect::<Result<_, _>>()?,
+            records: run
+                .records
+                .iter()
+                .map(|with| {
+                    let log = (run.log.site, run.log.generation);
+                    pack_record(with, &UpTo { sender, log, before: with.record.header.seq }, logs)
+                })
+                .collect::<Result<_, _>>()?,
             signature: run.signature,
         })
     }
@@ -186,6 +193,22 @@ impl PackedRun {
             records.push(with);
         }
         Ok(Run { log, records, signature: self.signature })
+    }
+}
+
+/// What a record of a run may refer to: of its own log what comes before it, since the receiver has put together no more.
+struct UpTo<'s, S> {
+    sender: &'s S,
+    log: LogName,
+    before: u64,
+}
+
+impl<S: Sender> Sender for UpTo<'_, S> {
+    fn place(&self, change: &ChangeHash) -> Result<Option<(LogName, u64, u32, DocId)>, StoreError> {
+        Ok(self.sender.place(change)?.filter(|(log, seq, ..)| *log != self.log || *seq < self.before))
+    }
+    fn author(&self, doc: &DocId, actor: &ActorId) -> Result<Option<LogName>, StoreError> {
+        self.sender.author(doc, actor)
     }
 }
 
