@@ -99,7 +99,7 @@ export const en = {
     'waiting-version': 'Waiting for a newer version of Archipel here',
     'waiting-authority': 'Waiting for the rules of the organisation to arrive',
     'waiting-enrolment': 'Waiting for news of its author’s account',
-    'beyond-cut': 'Made with a key that was revoked before',
+    'beyond-cut': 'Written after its site’s key stopped counting',
     'beyond-fork': 'Made at a site that was set back to an earlier state since',
     stranded: 'Another change took its place after a site was set back',
   },
@@ -203,7 +203,7 @@ export const en = {
     waiting: (sites: string) => `waiting for ${sites}`,
     unknown: (sites: string) => `no news from ${sites}`,
     everywhere: 'Seen at every site',
-    here: 'only here so far',
+    here: 'Only here so far',
     received: (from: string, time: string) => `Received from ${from}, ${time}`,
   },
 

@@ -99,7 +99,7 @@ export const fr: typeof en = {
     'waiting-version': 'En attente d’une version plus récente d’Archipel ici',
     'waiting-authority': 'En attente des règles de l’organisation',
     'waiting-enrolment': 'En attente de nouvelles du compte de son auteur',
-    'beyond-cut': 'Faite avec une clé révoquée auparavant',
+    'beyond-cut': 'Écrite après que la clé de son site a cessé de compter',
     'beyond-fork': 'Faite sur un site ramené depuis à un état antérieur',
     stranded: 'Une autre modification a pris sa place après le retour en arrière d’un site',
   },
@@ -205,7 +205,7 @@ export const fr: typeof en = {
     waiting: (sites) => `en attente de ${sites}`,
     unknown: (sites) => `sans nouvelles de ${sites}`,
     everywhere: 'Vu sur tous les sites',
-    here: 'ici seulement pour l’instant',
+    here: 'Ici seulement pour l’instant',
     received: (from, time) => `Reçu de ${from}, ${time}`,
   },
 
