@@ -110,11 +110,13 @@ impl Materializer<'_> {
                     has_rows(writing, Table::Waiting, &Wait::needed(&entry.change))?
                         || is_brought_in(writing, &entry.change, (no, seq))?
                 }
-                // It may build on what is beyond. What stands and has waited for other changes counts from then on: to judge its
+                // It may build on what is beyond, or what is beyond hold its place. What stands and has waited for other changes counts from then on: to judge its
                 // documents as a whole once more would put back what later portions have still to judge, and that leads here
                 // again, for ever.
                 (false, Some(Verdict::Waiting(_))) if !has_waited => {
-                    has_rows(writing, Table::Beyond, &entry.doc.0)? && lacks_what_is_held(writing, body.as_ref())?
+                    has_rows(writing, Table::Beyond, &entry.doc.0)?
+                        && (lacks_what_is_held(writing, body.as_ref())?
+                            || is_held_by_tainted(writing, &entry.doc, body.as_ref())?)
                 }
                 // It may be the first to build on what another history names as well.
                 (false, None) => self.has_idle_makers(writing, record, body.as_ref())?,
