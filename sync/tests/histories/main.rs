@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod members;
+mod references;
 mod standing;
 
 use automerge::Automerge;
