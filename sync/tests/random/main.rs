@@ -33,14 +33,15 @@ const KEYS: [&str; 3] = ["title", "urgency", "impact"];
 const HISTORIES: u64 = 150;
 
 /// Seeds at which two sites once parted for good, by what was wrong.
-const PARTED: [(&str, &[u64]); 7] = [
+const PARTED: [(&str, &[u64]); 8] = [
     ("parts of a chain were judged by the numbers of their logs", &[20029, 20231, 20480, 22171, 23306, 25277]),
     ("a change refers to what comes later in its own run", &[20416, 20644, 22108, 22928, 23546, 25018]),
     ("a peer was blamed for a reference into another history", &[22647, 23755, 24120, 25246]),
     ("what is tainted waited for itself", &[23296]),
     ("what a stranded record lacks came later", &[31781]),
     ("an edit is the first to build on what two histories name", &[21595]),
-    ("found last by the same search", &[31466, 40278]),
+    ("whether a place was taken hid what a record says of itself", &[31466, 40278]),
+    ("what stands came to wait after its place was taken", &[101951, 104505, 201453, 203833]),
 ];
 
 #[test]
