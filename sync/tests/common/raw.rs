@@ -77,10 +77,25 @@ impl Member {
         doc: DocId,
         body: Vec<u8>,
     ) -> (RecordWithBodies, End) {
-        let change = chunk_hash(&body).unwrap_or(ChangeHash([0; 32]));
-        let entries = vec![Entry { doc, genesis: None, change, length: body.len() as u32 }];
+        self.edits(generation, previous, seq, author, &[(doc, body)])
+    }
+
+    /// A record with a change of each of these documents.
+    pub fn edits(
+        &mut self,
+        generation: GenerationId,
+        previous: Previous,
+        seq: u64,
+        author: Author,
+        parts: &[(DocId, Vec<u8>)],
+    ) -> (RecordWithBodies, End) {
+        let entry = |(doc, body): &(DocId, Vec<u8>)| {
+            let change = chunk_hash(body).unwrap_or(ChangeHash([0; 32]));
+            Entry { doc: *doc, genesis: None, change, length: body.len() as u32 }
+        };
+        let entries = parts.iter().map(entry).collect();
         let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, author) };
-        self.sealed(generation, previous, seq, skeleton, vec![Some(body)])
+        self.sealed(generation, previous, seq, skeleton, parts.iter().map(|(_, body)| Some(body.clone())).collect())
     }
 
     /// A record with this skeleton.

@@ -10,15 +10,13 @@ mod references;
 mod standing;
 
 use automerge::Automerge;
-use common::member::{End, Member};
-use common::{ANA, Fleet};
-use schema::author::Author;
+use common::Fleet;
+use common::member::Member;
 use schema::doc::{Edits, Value};
 use schema::fork::branch_name;
 use schema::id::{DocId, GenerationId, LogId};
-use schema::record::{CommandName, Entry, Previous, Skeleton, actor};
+use schema::record::actor;
 use sync::admission::RecordWithBodies;
-use sync::change::chunk_hash;
 
 const PARIS: usize = 0;
 const LYON: usize = 1;
@@ -52,24 +50,6 @@ fn change(
     (body, after)
 }
 
-fn multi(
-    by: &mut Member,
-    generation: GenerationId,
-    previous: Previous,
-    seq: u64,
-    parts: &[(DocId, Vec<u8>)],
-) -> (RecordWithBodies, End) {
-    let entry = |(doc, body): &(DocId, Vec<u8>)| Entry {
-        doc: *doc,
-        genesis: None,
-        change: chunk_hash(body).unwrap(),
-        length: body.len() as u32,
-    };
-    let entries = parts.iter().map(entry).collect();
-    let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, Author::User(ANA)) };
-    by.sealed(generation, previous, seq, skeleton, parts.iter().map(|(_, body)| Some(body.clone())).collect())
-}
-
 fn name(of: &RecordWithBodies) -> LogId {
     branch_name(&of.record.header.log, &of.record.hash())
 }
@@ -98,6 +78,15 @@ fn rebuilt(fleet: &mut Fleet) {
         let now = fleet.now;
         fleet.sites[site].rebuild(now).unwrap();
     }
+}
+
+/// Both hold and show the same once they met, and made from nothing as well.
+fn ends_alike(fleet: &mut Fleet) {
+    mingle(fleet);
+    let live = same(fleet);
+    rebuilt(fleet);
+    let made = same(fleet);
+    assert!(live && made);
 }
 
 fn fleet_of(docs: usize) -> (Fleet, Vec<DocId>) {

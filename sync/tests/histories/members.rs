@@ -66,7 +66,7 @@ fn cost(linked: usize, records: u32) -> u64 {
     let d = docs[0];
     let parts: Vec<(DocId, Vec<u8>)> =
         docs.iter().map(|doc| (*doc, change(&m, &base(&fleet, doc), OWN, doc, "urgency", "low").0)).collect();
-    let (link, _) = multi(&mut m, OWN, Previous::First, 1, &parts);
+    let (link, _) = m.edits(OWN, Previous::First, 1, Author::User(ANA), &parts);
     // Something of another generation waits on D for ever.
     let (_, secret) = change(&m, &base(&fleet, &d), GenerationId([0x77; 16]), &d, "title", "secret");
     let w = GenerationId([0x52; 16]);

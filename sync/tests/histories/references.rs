@@ -39,7 +39,7 @@ fn r20_nobody_is_blamed_for_a_reference_into_another_history() {
     let (q, _) = m.record(HELD, Previous::First, 1, Author::User(ANA), e, on_e);
     let (x, _) = change(&oslo, &with_d, HONEST, &d, "urgency", "low");
     let (y, _) = change(&oslo, &base(&fleet, &e), HONEST, &e, "urgency", "low");
-    let (s, _) = multi(&mut oslo, HONEST, Previous::First, 1, &[(d, x), (e, y)]);
+    let (s, _) = oslo.edits(HONEST, Previous::First, 1, Author::User(ANA), &[(d, x), (e, y)]);
     let [p, q, s] = [m.frame(&[m.run(vec![p])]), m.frame(&[m.run(vec![q])]), oslo.frame(&[oslo.run(vec![s])])];
     m.visit(&mut fleet.sites[PARIS], now, &[p]);
     oslo.visit(&mut fleet.sites[PARIS], now, &[s]);

@@ -4,9 +4,8 @@
 use schema::author::Author;
 use schema::fork::branch_name;
 use schema::id::{DocId, GenerationId, LogId};
-use schema::record::{CommandName, Entry, Previous, Skeleton};
+use schema::record::Previous;
 use sync::admission::RecordWithBodies;
-use sync::change::chunk_hash;
 
 use super::changes::{Changes, Made};
 use super::common::ANA;
@@ -85,7 +84,7 @@ impl Plan {
             return;
         }
         let previous = self.oslo_end.map_or(Previous::First, |end| Previous::Record(end.hash));
-        let (record, end) = edit(oslo, OSLOS, previous, self.oslo.len() as u64 + 1, &parts);
+        let (record, end) = oslo.edits(OSLOS, previous, self.oslo.len() as u64 + 1, Author::User(ANA), &parts);
         self.log.push(format!("OSLO signs o{}: {}", self.oslo.len() + 1, said.join(" ")));
         self.oslo_end = Some(end);
         self.oslo.push(record);
@@ -102,7 +101,7 @@ impl Plan {
         let (parts, said) = self.dakar_edits(draws, dakar, step, generation, parent);
         let (with, end) = match parts.is_empty() {
             true => dakar.empty(GENERATIONS[generation], previous, seq, step as u8),
-            false => edit(dakar, GENERATIONS[generation], previous, seq, &parts),
+            false => dakar.edits(GENERATIONS[generation], previous, seq, Author::User(ANA), &parts),
         };
         let after = match (parent, previous) {
             (Some(parent), _) => format!("after n{parent}"),
@@ -240,23 +239,4 @@ impl Plan {
         let oslo = self.oslo.iter().map(|with| with.record.hash()).collect();
         Names(of("n", 0, dakar).chain(of("o", 1, oslo)).collect())
     }
-}
-
-/// A record with a change of each of these documents.
-fn edit(
-    by: &mut Member,
-    generation: GenerationId,
-    previous: Previous,
-    seq: u64,
-    parts: &[(DocId, Vec<u8>)],
-) -> (RecordWithBodies, End) {
-    let entry = |(doc, body): &(DocId, Vec<u8>)| Entry {
-        doc: *doc,
-        genesis: None,
-        change: chunk_hash(body).unwrap(),
-        length: body.len() as u32,
-    };
-    let entries = parts.iter().map(entry).collect();
-    let skeleton = Skeleton { entries, ..Skeleton::new(CommandName::Place, Author::User(ANA)) };
-    by.sealed(generation, previous, seq, skeleton, parts.iter().map(|(_, body)| Some(body.clone())).collect())
 }
