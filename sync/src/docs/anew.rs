@@ -118,11 +118,14 @@ impl Materializer<'_> {
                         && (lacks_what_is_held(writing, body.as_ref())?
                             || is_held_by_tainted(writing, &entry.doc, body.as_ref())?)
                 }
-                // It may be the first to build on what another history names as well.
-                (false, None) => self.has_idle_makers(writing, record, body.as_ref())?,
-                // What is beyond may hold its place; judged as a whole that waits for it.
-                (false, Some(Verdict::Void(code))) if code == SEQ_TAKEN => {
-                    is_held_by_tainted(writing, &entry.doc, body.as_ref())?
+                // It may be the first to build on what another history names as well, applied or void: what it builds on is
+                // brought in either way. Where its place is taken, what is beyond may hold it; judged as a whole that waits
+                // for it.
+                (false, None | Some(Verdict::Void(_))) => {
+                    let is_taken =
+                        verdict.is_some_and(|verdict| matches!(verdict, Verdict::Void(code) if code == SEQ_TAKEN));
+                    (is_taken && is_held_by_tainted(writing, &entry.doc, body.as_ref())?)
+                        || self.has_idle_makers(writing, record, body.as_ref())?
                 }
                 _ => false,
             };

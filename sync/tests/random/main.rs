@@ -39,7 +39,7 @@ const PARTED: [(&str, &[u64]); 8] = [
     ("a peer was blamed for a reference into another history", &[22647, 23755, 24120, 25246]),
     ("what is tainted waited for itself", &[23296]),
     ("what a stranded record lacks came later", &[31781]),
-    ("an edit is the first to build on what two histories name", &[21595]),
+    ("an edit, or a void record, is the first to build on what two histories name", &[21595, 408218]),
     ("whether a place was taken hid what a record says of itself", &[31466, 40278]),
     ("what stands came to wait after its place was taken", &[101951, 104505, 201453, 203833]),
 ];
