@@ -6,6 +6,8 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,38 @@ fn out_after(node: &Node, cookie: &str) -> Duration {
     begun.elapsed()
 }
 
+/// What a page listens to.
+struct Page(TcpStream);
+
+impl Page {
+    fn listening(node: &Node, cookie: &str) -> Self {
+        let mut stream = TcpStream::connect(&node.address).unwrap();
+        let lines = [
+            "GET /api/v1/events HTTP/1.1",
+            &format!("Host: {}", node.address),
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            &format!("Cookie: {cookie}"),
+            "\r\n",
+        ];
+        stream.write_all(lines.join("\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 101"));
+        Self(stream)
+    }
+
+    /// Waits until nothing more is said, and says how long that took.
+    fn closed_after(mut self) -> Duration {
+        let begun = Instant::now();
+        self.0.set_read_timeout(Some(10 * OUT)).unwrap();
+        let _ = self.0.read_to_end(&mut Vec::new());
+        begun.elapsed()
+    }
+}
+
 #[test]
 fn people_are_enrolled_disabled_and_let_in_again() {
     let temp = TestFolder::new("people");
@@ -55,10 +89,13 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     let (status, session) = log_in(&node, "tom");
     assert_eq!(status, 201, "who was enrolled may log in at once");
     assert!(is_in(&node, &session));
+    let page = Page::listening(&node, &session);
 
     assert_eq!(done(&paris, "user disable --login tom", ""), "tom may not log in any more.");
     let took = out_after(&node, &session);
     assert!(took < OUT, "a session ends within a second of the news: {took:?}");
+    let took = page.closed_after();
+    assert!(took < OUT, "and so does what a page listens to: {took:?}");
     let given = |password: &str| json!({ "login": "tom", "password": password });
     let answer = |password: &str| ask(&node, "POST", "/api/v1/sessions", None, Some(&given(password)));
     let (status, refused, _) = answer(PASSWORD);
@@ -68,6 +105,11 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     done(&paris, "user enable --login tom", "");
     assert_eq!(log_in(&node, "tom").0, 201);
     assert!(!is_in(&node, &session), "what was open before stays ended");
+    let (_, session) = log_in(&node, "tom");
+    let page = Page::listening(&node, &session);
+    ask(&node, "DELETE", "/api/v1/session", Some(&session), None);
+    let took = page.closed_after();
+    assert!(took < OUT, "a page of somebody who logged out hears no more: {took:?}");
 
     done(&paris, "user role --login tom --role admin", "");
     let (_, who, _) = ask(&node, "GET", "/api/v1/session", Some(&log_in(&node, "tom").1), None);
@@ -233,7 +275,14 @@ fn who_is_enrolled_for_another_site_logs_in_there_with_the_password_they_were_gi
     drop(second);
     done(&dakar, "password --login tom", "another-long-password");
     let second = Node::start(&dakar);
-    assert_eq!(log_in_with(&second, "tom", "another-long-password").0, 201);
+    let (status, session) = log_in_with(&second, "tom", "another-long-password");
+    assert_eq!(status, 201);
+    let page = Page::listening(&second, &session);
+    done(&paris, "user disable --login tom", "");
+    eventually("the news is at Dakar", || log_in_with(&second, "tom", "another-long-password").0 == 401);
+    let took = page.closed_after();
+    assert!(took < OUT, "his page hears no more within a second of the news: {took:?}");
+    assert!(!is_in(&second, &session));
     drop(first);
 }
 

@@ -52,6 +52,12 @@ impl Principal {
         Ok(Some(Self { actor: Actor { user, entry }, reach, policy }))
     }
 
+    /// The asker behind a request's token or session, as long as it holds.
+    pub async fn asking(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+        let user = token_of(app, headers)?.ok_or_else(Problem::no_session)?;
+        Self::of(app, user).await
+    }
+
     /// Errors unless the asker may change what the authority log says.
     pub fn admin(&self) -> Result<(), Problem> {
         match schema::access::may_govern(&self.actor.entry) {
@@ -65,8 +71,7 @@ impl FromRequestParts<App> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let user = token_of(app, &parts.headers)?.ok_or_else(Problem::no_session)?;
-        Self::of(app, user).await
+        Self::asking(app, &parts.headers).await
     }
 }
 
@@ -83,10 +88,15 @@ pub fn cookie(app: &App, headers: &HeaderMap) -> Option<String> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
+/// The token that a program brings. Another scheme is a proxy's own matter, and says nothing here.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+}
+
 fn token_of(app: &App, headers: &HeaderMap) -> Result<Option<UserId>, Problem> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some(secret) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
-        return Ok(app.site.credentials.token_user(TokenKind::Api, secret.trim(), now())?);
+    if let Some(secret) = bearer(headers) {
+        return Ok(app.site.credentials.token_user(TokenKind::Api, secret, now())?);
     }
     match cookie(app, headers) {
         Some(secret) => Ok(app.site.credentials.token_user(TokenKind::Session, &secret, now())?),
@@ -102,7 +112,8 @@ pub async fn same_origin(State(app): State<App>, request: Request, next: Next) -
     if !host.as_deref().is_none_or(|host| is_our_host(&app, host)) {
         return Err(Problem::origin());
     }
-    let with_token = headers.contains_key(header::AUTHORIZATION);
+    // Only what then counts instead of the cookie may stand for the origin.
+    let with_token = bearer(headers).is_some();
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let upgrade = headers.contains_key(header::UPGRADE);
     if (!safe || upgrade) && !with_token && !is_same_origin(headers, host.as_deref()) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -14,17 +15,22 @@ use crate::site::Event;
 
 /// Shortest time between two words about the links.
 const SYNC_PAUSE: Duration = Duration::from_millis(250);
-/// How often the asker is looked at again: a disabled account is refused within a second (R16).
+/// How often the asker and their session are looked at again: a disabled account is refused within a second (R16).
 const RECHECK: Duration = Duration::from_millis(900);
 /// Bytes of a message from a page, which has nothing to say.
 const MAX_MESSAGE: usize = 1024;
 
 /// Tells a page what changes, as far as its reader may know.
-pub(super) async fn events(State(app): State<App>, asker: Principal, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| tell(app, asker, socket))
+pub(super) async fn events(
+    State(app): State<App>,
+    asker: Principal,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| tell(app, asker, headers, socket))
 }
 
-async fn tell(app: App, mut asker: Principal, mut socket: WebSocket) {
+async fn tell(app: App, mut asker: Principal, headers: HeaderMap, mut socket: WebSocket) {
     let mut events = app.site.events.subscribe();
     let mut recheck = tokio::time::interval(RECHECK);
     let mut sync_due = false;
@@ -58,7 +64,7 @@ async fn tell(app: App, mut asker: Principal, mut socket: WebSocket) {
                     return;
                 }
             }
-            _ = recheck.tick() => match Principal::of(&app, asker.actor.user).await {
+            _ = recheck.tick() => match Principal::asking(&app, &headers).await {
                 Ok(again) => asker = again,
                 Err(_) => return,
             },
