@@ -208,7 +208,8 @@ pub struct View {
     pub changes: Vec<Stamp>,
     /// The time of the first of all its changes.
     pub first_at: Timestamp,
-    /// The latest time of all its changes but those that say what the source of an import knows; `None` if all do.
+    /// The latest time of all its changes but those that say what the source of an import knows; `None` if all do. Never
+    /// later than the last of its heads: what was answered was not written after its answer (R28).
     pub last_at: Option<Timestamp>,
 }
 

@@ -283,6 +283,8 @@ fn a20_a_clock_a_year_ahead_leaves_with_its_process_and_drags_nobody() {
     assert_eq!(late, [false, true, false, false, false], "one change carries the wrong date, in its place");
     let doubt: Vec<bool> = view.changes.iter().map(|stamp| stamp.doubt).collect();
     assert_eq!(doubt, [false, true, true, false, false], "it and the one that answered it are in doubt");
+    let last = view.last_at.expect("no import");
+    assert!(last.0 < honest.0 + YEAR / 2, "the document was last changed when people answered: {last:?}");
 }
 
 #[test]

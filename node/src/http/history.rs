@@ -34,6 +34,8 @@ pub struct Entry {
     source: Option<Source>,
     /// Whether the change does not stand, and shows because one that does builds on it.
     tainted: bool,
+    /// Whether its time is in doubt: what it builds on, or what builds on it, says that a clock was wrong.
+    clock_in_doubt: bool,
 }
 
 /// Time and author by the source of an import.
@@ -131,6 +133,7 @@ fn entry(
         after,
         source: attribution.source.as_ref().map(|(at, author)| Source { at: rfc3339(*at), author: author.clone() }),
         tainted: attribution.tainted,
+        clock_in_doubt: attribution.doubt,
     })
 }
 

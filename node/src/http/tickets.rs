@@ -58,6 +58,8 @@ pub struct Comment {
     at: String,
     /// Whether it comes from a change that does not stand.
     tainted: bool,
+    /// Whether its time is in doubt: what it answers, or what answers it, says that a clock was wrong.
+    clock_in_doubt: bool,
 }
 
 /// Who reads a comment.
@@ -474,6 +476,7 @@ fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusq
                 site: site_ref(policy, &row.site),
                 at: at(row.at),
                 tainted: row.tainted,
+                clock_in_doubt: row.clock_in_doubt,
             })
         })
         .collect::<rusqlite::Result<_>>()?;

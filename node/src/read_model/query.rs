@@ -362,6 +362,8 @@ pub struct CommentRow {
     pub source: Option<String>,
     /// Whether it comes from a change that does not stand (R19).
     pub tainted: bool,
+    /// Whether the clock that gave its time is in doubt (R28).
+    pub clock_in_doubt: bool,
 }
 
 /// One of several values of a field.
@@ -446,8 +448,8 @@ fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Resul
 
 fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Vec<CommentRow>> {
     let mut found = conn.prepare_cached(
-        "SELECT id, internal, body, author, site, at, source, tainted FROM comments WHERE ticket = ?1 AND internal <= ?2
-         ORDER BY at, internal, place",
+        "SELECT id, internal, body, author, site, at, source, tainted, clock_in_doubt FROM comments
+         WHERE ticket = ?1 AND internal <= ?2 ORDER BY ordered, internal, place",
     )?;
     let rows = found.query_map(rusqlite::params![ticket, notes], |row| {
         Ok(CommentRow {
@@ -459,6 +461,7 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
             at: row.get(5)?,
             source: row.get(6)?,
             tainted: row.get(7)?,
+            clock_in_doubt: row.get(8)?,
         })
     })?;
     rows.collect()

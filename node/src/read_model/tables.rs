@@ -7,7 +7,7 @@ use schema::id::ScopeId;
 use sync::store::LogIndex;
 
 /// Another number throws the whole read model away and makes it again.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// The tables that are a function of documents, in the order of [`hash`].
 pub const DERIVED: [&str; 6] = ["tickets", "comments", "conflicts", "tainted", "names", "search"];
@@ -35,8 +35,8 @@ CREATE INDEX IF NOT EXISTS tickets_requester ON tickets(requester, updated_at, i
 CREATE INDEX IF NOT EXISTS tickets_external ON tickets(external);
 CREATE TABLE IF NOT EXISTS comments (
   ticket TEXT NOT NULL, internal INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
-  author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, source TEXT, tainted INTEGER NOT NULL,
-  PRIMARY KEY (ticket, internal, place)
+  author TEXT, site TEXT NOT NULL, at INTEGER NOT NULL, ordered INTEGER NOT NULL, source TEXT,
+  tainted INTEGER NOT NULL, clock_in_doubt INTEGER NOT NULL, PRIMARY KEY (ticket, internal, place)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS comments_tainted ON comments(ticket, internal) WHERE tainted;
 CREATE TABLE IF NOT EXISTS conflicts (

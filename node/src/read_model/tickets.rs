@@ -187,8 +187,8 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
     for (place, comment) in comments.iter().enumerate() {
         let (author, site, at, source) = columns(&comment.attribution);
         conn.prepare_cached(
-            "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, source, tainted)
-             VALUES (?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO comments (ticket, internal, place, id, body, author, site, at, ordered, source, tainted, clock_in_doubt)
+             VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         )?
         .execute(params![
             ticket,
@@ -199,8 +199,10 @@ fn write_comments(conn: &Connection, ticket: &str, internal: bool, comments: &[C
             author,
             site,
             at,
+            comment.attribution.ordered_at().0 as i64,
             source,
-            comment.attribution.tainted
+            comment.attribution.tainted,
+            comment.attribution.doubt
         ])?;
     }
     Ok(())

@@ -149,7 +149,13 @@ pub struct Node {
 impl Node {
     /// Starts the node of a folder and waits until it listens.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, |_| {})
+    }
+
+    /// As [`Node::start`], of a program that is prepared first.
+    pub fn start_with(folder: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = command(folder, &["run"]);
+        prepare(&mut command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("archipel starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).unwrap();

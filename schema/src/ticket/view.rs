@@ -21,6 +21,8 @@ pub struct Attribution {
     pub site: SiteId,
     /// When it was written into Archipel.
     pub at: Timestamp,
+    /// Where it stands among the others: never before what it answers, whatever clocks said (R28).
+    pub order: Timestamp,
     /// Whether that time is in doubt: a clock was wrong (R28).
     pub doubt: bool,
     /// Whether the change does not stand, and shows because one that does builds on it (R19).
@@ -33,6 +35,10 @@ impl Attribution {
     /// The time people expect: the source's, if there is one.
     pub fn shown_at(&self) -> Timestamp {
         self.source.as_ref().map_or(self.at, |(at, _)| *at)
+    }
+    /// By which time it is put among those of other documents: the source's, or its order.
+    pub fn ordered_at(&self) -> Timestamp {
+        self.source.as_ref().map_or(self.order, |(at, _)| *at)
     }
 }
 
@@ -268,6 +274,7 @@ impl<'a> Attributions<'a> {
             author: stamp.author,
             site: stamp.site,
             at: stamp.at.timestamp(),
+            order: stamp.order.timestamp(),
             doubt: stamp.doubt,
             tainted: stamp.tainted,
             source: self.sources.get(&stamp.change).cloned(),

@@ -37,7 +37,7 @@ pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErro
     let before = entries.iter().map(|entry| entry.ordered_before.clone()).collect();
     let changes = stamps(source, entries, before)?;
     let index: HashMap<ChangeHash, usize> = changes.iter().map(|stamp| stamp.change).zip(0..).collect();
-    let mut view = empty(doc, &row);
+    let mut view = empty(source, doc, &row)?;
     for (key, mut register) in registers {
         // The winner says whether a Text or a value is shown.
         if let Some(Held { content: Content::Text(text), .. }) = register.last_mut() {
@@ -54,9 +54,14 @@ pub fn view(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErro
     Ok(Some(view))
 }
 
-fn empty(doc: &DocId, row: &DocRow) -> View {
+fn empty(source: &impl Source, doc: &DocId, row: &DocRow) -> Result<View, StoreError> {
     let Summary { first, last_at, .. } = row.summary;
-    View {
+    // What answered a clock that was ahead takes its date from the document (R28). Linear in the heads.
+    let mut of_heads = Hlc::default();
+    for head in &row.heads {
+        of_heads = of_heads.max(entry_by_hash(source, head)?.map_or(Hlc::default(), |(_, entry)| entry.at));
+    }
+    Ok(View {
         id: *doc,
         scope: row.scope,
         kind: row.kind,
@@ -66,8 +71,8 @@ fn empty(doc: &DocId, row: &DocRow) -> View {
         untainted: BTreeMap::new(),
         changes: Vec::new(),
         first_at: first.map(|(_, _, at)| at).unwrap_or_default().timestamp(),
-        last_at: last_at.map(Hlc::timestamp),
-    }
+        last_at: last_at.map(|last| last.min(of_heads).timestamp()),
+    })
 }
 
 /// As [`view`], with all changes of the document. Linear in those.
@@ -80,7 +85,7 @@ pub fn whole(source: &impl Source, doc: &DocId) -> Result<Option<View>, StoreErr
     let before = entries.iter().map(|entry| entry.facts.dependencies.to_vec()).collect();
     let changes = stamps(source, entries, before)?;
     let placed = Placed::new(&changes);
-    let mut view = empty(doc, &row);
+    let mut view = empty(source, doc, &row)?;
     for item in document.map_range(ROOT, ..) {
         let key = item.key.to_string();
         if let ValueRef::Object(ObjType::Text) = item.value {

@@ -31,7 +31,7 @@ export interface Summary {
   taints: number;
 }
 
-export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string; tainted: boolean }
+export interface Comment { id: string; visibility: string; body: string; author: Ref | null; site: Place; at: string; tainted: boolean; clock_in_doubt: boolean }
 export interface OneValue { value: unknown; label: string | null; author: Ref | null; site: Place; at: string; working: boolean }
 export interface TwoValues { field: string; values: OneValue[] }
 
@@ -62,6 +62,7 @@ export interface HistoryItem {
   after?: string | null;
   source?: { at: string; author: Ref | string | null } | null;
   tainted?: boolean;
+  clock_in_doubt?: boolean;
 }
 
 export interface Replication {

@@ -246,6 +246,11 @@ export const en = {
     back: (value: string) => `Go back to “${value}”`,
   },
 
+  clock: {
+    in_doubt: 'time in doubt',
+    why: 'A clock was wrong: this answers something that bears a later date, or is answered by something that bears an earlier one. The order is right.',
+  },
+
   create: {
     title: 'New ticket',
     name: 'Title',

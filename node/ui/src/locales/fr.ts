@@ -248,6 +248,11 @@ export const fr: typeof en = {
     back: (value) => `Revenir à «\u00a0${value}\u00a0»`,
   },
 
+  clock: {
+    in_doubt: 'heure incertaine',
+    why: 'Une horloge était déréglée\u00a0: ceci répond à quelque chose qui porte une date plus tardive, ou la réponse porte une date plus ancienne. L’ordre est juste.',
+  },
+
   create: {
     title: 'Nouveau ticket',
     name: 'Titre',
