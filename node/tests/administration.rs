@@ -11,15 +11,10 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, log_in, log_in_with, run};
-use schema::author::Author;
-use schema::doc::DocKind;
-use schema::id::scope_of;
-use schema::record::CommandName;
-use schema::ticket::Field;
-use schema::ticket::command::{NewTicket, create};
+use common::{
+    HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, log_in, log_in_with, open_under_one_number, run,
+};
 use serde_json::{Value, json};
-use sync::replica::WriteError;
 
 /// How soon a disabled account is out (R16).
 const OUT: Duration = Duration::from_secs(1);
@@ -493,28 +488,6 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let listed = done(lyon, "held list", "");
     done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
     assert_eq!(done(lyon, "held list", ""), "No change is held.", "each site clears its own list");
-}
-
-/// Opens tickets under one number in a folder whose node is stopped, as a machine does that was set back without a trace.
-fn open_under_one_number(folder: &Path, number: &str, titles: &[&str]) {
-    let mut opened = node::site::open(folder).unwrap();
-    let replica = opened.replica();
-    let (policy, home) = (replica.policy().cloned().unwrap(), replica.me());
-    let structure = *policy.structures.keys().next().unwrap();
-    let (scope, ana) = (scope_of(&policy.org, Some(&structure)), *policy.logins.get("ana").unwrap());
-    for title in titles {
-        let fields = BTreeMap::from([(Field::Title, (*title).to_owned())]);
-        let ticket = NewTicket { number: number.into(), structure, home, description: String::new(), fields };
-        let edits = create(&ticket).unwrap();
-        let (written, _) = replica
-            .write(node::clock::now(), |batch| {
-                Ok(batch.command::<WriteError>(Author::User(ana), CommandName::Place, scope, |command| {
-                    command.create(DocKind::Ticket, None, &edits).map(drop)
-                }))
-            })
-            .unwrap();
-        written.unwrap();
-    }
 }
 
 #[test]

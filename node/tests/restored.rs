@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Node, PASSWORD, TestFolder, ask, copy, done, eventually, log_in, run};
+use common::{Node, PASSWORD, TestFolder, ask, copy, done, eventually, log_in, open_under_one_number, run};
 use serde_json::json;
 
 fn open(node: &Node, cookie: &str, title: &str) -> String {
@@ -94,4 +94,46 @@ fn the_first_site_comes_back_from_a_backup_at_a_new_address_and_parts_nobody() {
     let mut opened = node::site::open(&dakar).unwrap();
     let policy = opened.replica().policy().cloned().unwrap();
     assert!(policy.addresses.values().any(|addresses| is_told(addresses)), "{:?}", policy.addresses);
+}
+
+#[test]
+fn two_tickets_of_one_number_are_told_apart_and_reachable_at_every_site() {
+    let temp = TestFolder::new("one-number");
+    let paris = temp.founded("paris");
+    let first = Node::start(&paris);
+    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+    let dakar = temp.configured("dakar");
+    done(&dakar, &format!("join {line}"), "");
+    done(&dakar, "password --login ana", PASSWORD);
+    drop(first);
+    // What a machine does whose volume was rolled back whole, so that nothing tells it that it was.
+    open_under_one_number(&paris, "PAR-7", &["l'aînée"]);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    open_under_one_number(&paris, "PAR-7", &["la cadette"]);
+    let (first, second) = (Node::start(&paris), Node::start(&dakar));
+    let [here, there] = [&first, &second].map(|node| log_in(node, "ana").1);
+    let by_number = |node: &Node, cookie: &str, number: &str| -> String {
+        let (_, seen, _) = ask(node, "GET", &format!("/api/v1/tickets/{number}"), Some(cookie), None);
+        seen["title"].as_str().unwrap_or("not known").to_owned()
+    };
+    let shown = |node: &Node, cookie: &str| -> Vec<(String, String)> {
+        let (_, list, _) = ask(node, "GET", "/api/v1/tickets?sort=created", Some(cookie), None);
+        let text = |item: &serde_json::Value, key: &str| item[key].as_str().unwrap().to_owned();
+        list["items"].as_array().unwrap().iter().map(|item| (text(item, "title"), text(item, "number"))).collect()
+    };
+    eventually("dakar hears of both", || shown(&second, &there).len() == 2);
+    let at_paris = shown(&first, &here);
+    assert_eq!(at_paris[0], ("l'aînée".into(), "PAR-7".into()), "who was there first keeps the number");
+    let letters = at_paris[1].1.clone();
+    assert!(letters.starts_with("PAR-7-") && at_paris[1].0 == "la cadette", "{at_paris:?}");
+    assert_eq!(shown(&second, &there), at_paris, "the same everywhere");
+    for (node, cookie) in [(&first, &here), (&second, &there)] {
+        assert_eq!(by_number(node, cookie, "PAR-7"), "l'aînée");
+        assert_eq!(by_number(node, cookie, &letters), "la cadette");
+        let (_, seen, _) = ask(node, "GET", "/api/v1/sync", Some(cookie), None);
+        let told: Vec<&serde_json::Value> = seen["alarms"].as_array().unwrap().iter().collect();
+        let twice = told.iter().find(|alarm| alarm["code"] == "NUMBER-TWICE").expect("each site says so");
+        assert_eq!(twice["params"]["numbers"], json!(letters), "and names it");
+        assert!(!told.iter().any(|alarm| alarm["code"] == "CLONE-RUNNING"), "there is no second copy: {told:?}");
+    }
 }

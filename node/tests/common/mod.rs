@@ -10,7 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use schema::author::Author;
+use schema::doc::DocKind;
+use schema::id::scope_of;
+use schema::record::CommandName;
+use schema::ticket::Field;
+use schema::ticket::command::{NewTicket, create};
 use serde_json::{Value, json};
+use sync::replica::WriteError;
 
 /// The first administrator's password; no error may repeat it.
 pub const PASSWORD: &str = "correct-horse-battery";
@@ -246,4 +253,26 @@ pub fn assert_unchanged(folder: &Path, before: &BTreeMap<PathBuf, Vec<u8>>, case
     assert_eq!(names(&after), names(before), "{case}: files came or went");
     let changed: Vec<_> = after.keys().filter(|path| after[*path] != before[*path]).collect();
     assert!(changed.is_empty(), "{case}: {changed:?} changed");
+}
+
+/// Opens tickets under one number in a folder whose node is stopped, as a machine does that was set back without a trace.
+pub fn open_under_one_number(folder: &Path, number: &str, titles: &[&str]) {
+    let mut opened = node::site::open(folder).unwrap();
+    let replica = opened.replica();
+    let (policy, home) = (replica.policy().cloned().unwrap(), replica.me());
+    let structure = *policy.structures.keys().next().unwrap();
+    let (scope, ana) = (scope_of(&policy.org, Some(&structure)), *policy.logins.get("ana").unwrap());
+    for title in titles {
+        let fields = BTreeMap::from([(Field::Title, (*title).to_owned())]);
+        let ticket = NewTicket { number: number.into(), structure, home, description: String::new(), fields };
+        let edits = create(&ticket).unwrap();
+        let (written, _) = replica
+            .write(node::clock::now(), |batch| {
+                Ok(batch.command::<WriteError>(Author::User(ana), CommandName::Place, scope, |command| {
+                    command.create(DocKind::Ticket, None, &edits).map(drop)
+                }))
+            })
+            .unwrap();
+        written.unwrap();
+    }
 }
