@@ -116,6 +116,9 @@ pub const AUTHORITY_BATCH: usize = 512;
 pub const AUTHORITY_FRAME_BYTES: usize = 16 * 1024;
 /// Enrolments that the sequencer copies in one go: each is a statement for everybody, for ever (R15).
 pub const COPIED_AT_ONCE: usize = 16;
+/// Enrolments of one site that the sequencer copies within a day: what a site with a thief in it may add to the list that
+/// everybody keeps for ever. People act at their own site meanwhile.
+pub const COPIED_A_DAY: usize = 4096;
 /// Users of whom is looked in one go whether what they log in with is sealed to every site that it is for (R16).
 pub const UNSEALED_LOOKS: usize = 256;
 /// Shares sealed again in one go, about: each takes some 100 us of the thread that writes.

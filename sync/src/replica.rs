@@ -140,6 +140,8 @@ pub struct Replica {
     awaited_paced: BTreeMap<SiteId, Timestamp>,
     /// Since when proofs that peers tell whole are counted of a site with many forks, and how many were taken.
     told_paced: BTreeMap<SiteId, (Timestamp, usize)>,
+    /// Since when enrolments are counted that the sequencer copies of each site, and how many it copied.
+    copied: BTreeMap<SiteId, (Timestamp, usize)>,
     /// When the proof of a fork was last put off, of sites with many forks.
     put_off: BTreeMap<SiteId, Timestamp>,
     /// When a site with many open logs was last let begin another one (R1).
@@ -242,6 +244,7 @@ impl Replica {
             awaited: BTreeMap::new(),
             awaited_paced: BTreeMap::new(),
             told_paced: BTreeMap::new(),
+            copied: BTreeMap::new(),
             put_off: BTreeMap::new(),
             paced: BTreeMap::new(),
             counted: exchange::Counted::default(),

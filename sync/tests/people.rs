@@ -8,7 +8,8 @@ use common::{ANA, Fleet, IT, NOW};
 use schema::author::Author;
 use schema::authority::{Body, Enrolment, Grant, Role, SiteSelector, Standing, UserEntry};
 use schema::id::UserId;
-use sync::replica::Batch;
+use sync::limits::COPIED_A_DAY;
+use sync::replica::{Alarm, Batch};
 
 fn grants(role: Role) -> Vec<Grant> {
     vec![Grant { structure: Some(IT), role }]
@@ -128,4 +129,38 @@ fn what_is_copied_is_copied_once() {
     fleet.meet_all();
     assert_eq!(fleet.sites[0].authority().head(), head, "neither a restart nor a rebuild says it again");
     assert_eq!(known(&fleet, 1, &tom).unwrap().login, "tom");
+}
+
+#[test]
+fn a11_a_site_that_enrols_without_end_is_copied_a_few_at_a_time_and_so_many_a_day() {
+    let mut fleet = Fleet::new(2);
+    let now = fleet.now;
+    let beyond = 100;
+    for _ in 0..(COPIED_A_DAY + beyond).div_ceil(256) {
+        let enrolled = fleet.sites[1].write(now, |batch| {
+            (0..256).try_for_each(|_| batch.enrol(Author::User(ANA), "tom", grants(Role::Technician)).map(drop))
+        });
+        enrolled.unwrap();
+    }
+    let said = |fleet: &Fleet| fleet.sites[0].authority().head().unwrap().0.position;
+    let before = said(&fleet);
+    fleet.meet(0, 1);
+    let ordinary = fleet.ticket(1, "meanwhile");
+    fleet.meet(0, 1);
+    assert!(fleet.view(0, &ordinary).is_some(), "what people do passes beside it");
+    for _ in 0..2 * COPIED_A_DAY / 16 {
+        let (now, known) = (fleet.now, said(&fleet));
+        fleet.sites[0].tick(now).unwrap();
+        assert!(said(&fleet) - known <= 16, "no step takes more than a few");
+    }
+    assert_eq!((said(&fleet) - before) as usize, COPIED_A_DAY, "the rest waits for another day");
+    fleet.meet(0, 1);
+    assert!(fleet.alarms.contains(&(0, Alarm::Slowed(fleet.id(1)))), "and an administrator hears why");
+    let logins = &fleet.sites[0].policy().unwrap().logins;
+    assert!(logins.contains_key("tom") && logins.contains_key("tom.s1"), "of one name each gets a login of their own");
+
+    fleet.now.0 += 24 * 60 * 60 * 1000;
+    let (now, known) = (fleet.now, said(&fleet));
+    (0..40).for_each(|_| drop(fleet.sites[0].tick(now).unwrap()));
+    assert!(said(&fleet) > known, "on the next day it goes on");
 }

@@ -240,7 +240,7 @@ fn noticed(status: &Status, alarm: &Alarm) -> (serde_json::Value, &'static str) 
         ),
         Alarm::Slowed(site) => (
             serde_json::json!({ "site": site_of(status, site).name }),
-            "A site starts anew far more often than it should; its changes are taken over slowly.",
+            "A site starts anew, or enrols people, far more often than it should; what it says is taken over slowly.",
         ),
         Alarm::Refused(site, code) => (
             serde_json::json!({ "site": site_of(status, site).name, "why": code }),

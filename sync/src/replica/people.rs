@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schema::authority::{Body, Enrolment, Grant, SiteSelector, Standing, UserEntry};
 use schema::id::{SiteId, UserId};
 use schema::policy::{AuthorityError, Pinned};
 use schema::time::Timestamp;
 
-use super::{Replica, ReplicaError, id_at};
+use super::{Alarm, Replica, ReplicaError, id_at};
 use crate::docs::enrolments::last_said;
-use crate::limits::COPIED_AT_ONCE;
+use crate::limits::{COPIED_A_DAY, COPIED_AT_ONCE};
 use crate::store::{Durability, Source, StoreError, Table};
+
+/// In which `COPIED_A_DAY` of one site are copied.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Replica {
     /// The sequencer copies what sites said of their people (R15), a few at a time. Of two equal logins the one copied
-    /// first stays, the other gets the site's code and a number behind it. Linear in `COPIED_AT_ONCE`.
+    /// first stays, the other gets the site's code and a number behind it. Linear in `COPIED_AT_ONCE`. Beyond
+    /// `COPIED_A_DAY` of one site the rest waits.
     pub(super) fn copy_enrolments(&mut self, now: Timestamp) -> Result<(), ReplicaError> {
         if !self.may_say() {
             return Ok(());
@@ -35,12 +40,19 @@ impl Replica {
             if self.policy().is_none_or(|policy| !policy.sites.contains_key(&SiteId(site))) {
                 continue;
             }
+            if !self.may_copy(now, SiteId(site)) {
+                self.alarm(now, Alarm::Slowed(SiteId(site)));
+                continue;
+            }
             let said = match self.restated(&UserId(user), &SiteId(site))? {
                 Some(body) => self.say_quietly(now, &body),
                 None => Err(AuthorityError::Rule("a site says it of people whom it enrols").into()),
             };
             match said {
-                Ok(()) => copied = true,
+                Ok(()) => {
+                    copied = true;
+                    self.copied.entry(SiteId(site)).or_insert((now, 0)).1 += 1;
+                }
                 Err(ReplicaError::Authority(error)) => {
                     tracing::warn!(user = %UserId(user), %error, "what a site said of somebody was not copied");
                     dropped.push(key);
@@ -58,6 +70,15 @@ impl Replica {
             self.out.extend(outputs);
         }
         Ok(())
+    }
+
+    /// Whether one more enrolment of a site is copied today.
+    fn may_copy(&mut self, now: Timestamp, site: SiteId) -> bool {
+        let (since, count) = self.copied.entry(site).or_insert((now, 0));
+        if now < *since || now.since(*since) >= DAY {
+            (*since, *count) = (now, 0);
+        }
+        *count < COPIED_A_DAY
     }
 
     /// The statement that copies what a site said of somebody last; `None` if the site may not say it by now. Of
@@ -152,9 +173,23 @@ impl Replica {
 
 /// The login itself if it is free, otherwise with the site's code, then with a number.
 fn free_login(wanted: &str, code: &str, taken: impl Fn(&str) -> bool) -> String {
-    let candidates = std::iter::once(wanted.to_owned())
-        .chain(std::iter::once(format!("{wanted}.{code}")))
-        .chain((2..).map(|number| format!("{wanted}.{code}{number}")));
-    let mut free = candidates.filter(|login| !taken(&schema::fold::fold(login)));
-    free.next().expect("the candidates never end")
+    let named = |number: u64| match number {
+        0 => wanted.to_owned(),
+        1 => format!("{wanted}.{code}"),
+        number => format!("{wanted}.{code}{number}"),
+    };
+    let is_free = |number: u64| !taken(&schema::fold::fold(&named(number)));
+    if let Some(number) = (0..=2).find(|number| is_free(*number)) {
+        return named(number);
+    }
+    // Between one that is taken and one that is not. A name may come so often that trying each would cost its square.
+    let (mut last, mut free) = (2, 4);
+    while !is_free(free) {
+        (last, free) = (free, free * 2);
+    }
+    while free - last > 1 {
+        let middle = last + (free - last) / 2;
+        if is_free(middle) { free = middle } else { last = middle }
+    }
+    named(free)
 }

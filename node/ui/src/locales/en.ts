@@ -128,7 +128,7 @@ export const en = {
     'AUTHORITY-FORKED': (_: Params) =>
       'The rules of the organisation exist in two versions: the main site’s key was used in two places. Nothing is lost. Tell your administrator.',
     'SITE-SLOWED': (p: Params) =>
-      `${p.site ?? 'A site'} starts again too often. What it sends is taken more slowly, and nothing is lost. Tell its administrator.`,
+      `${p.site ?? 'A site'} starts again, or enrols people, far too often. What it sends is taken more slowly, and nothing is lost. Tell its administrator.`,
     'PEER-REFUSED': (p: Params) =>
       `${p.site ?? 'A site'} sent something that no healthy site sends. It was refused and changed nothing. Tell its administrator.`,
   },

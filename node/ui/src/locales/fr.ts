@@ -130,7 +130,7 @@ export const fr: typeof en = {
     'AUTHORITY-FORKED': (_) =>
       'Les règles de l’organisation existent en deux versions\u00a0: la clé du site principal a servi en deux endroits. Rien n’est perdu. Prévenez votre administrateur.',
     'SITE-SLOWED': (p) =>
-      `${p.site ?? 'Un site'} redémarre trop souvent. Ce qu’il envoie est pris plus lentement et rien n’est perdu. Prévenez son administrateur.`,
+      `${p.site ?? 'Un site'} redémarre ou inscrit des personnes bien trop souvent. Ce qu’il envoie est pris plus lentement et rien n’est perdu. Prévenez son administrateur.`,
     'PEER-REFUSED': (p) =>
       `Reçu de ${p.site ?? 'un site'}\u00a0: quelque chose qu’aucun site sain n’envoie. C’est refusé et rien n’a changé ici. Prévenez son administrateur.`,
   },
