@@ -374,7 +374,7 @@ impl Seated {
         member: &Member,
     ) -> Result<Vec<(LogNo, u64)>, StoreError> {
         let mut found = Vec::new();
-        if member.beyond.is_none() {
+        if member.beyond.is_none() || member.builds_on.is_none() {
             return Ok(found);
         }
         for seat in seats(&member.with) {
