@@ -72,6 +72,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(tickets::read, tickets::change))
         .routes(routes!(tickets::comment))
         .routes(routes!(tickets::advance))
+        .routes(routes!(tickets::confirm))
         .routes(routes!(history::history))
         .routes(routes!(history::replication))
         .routes(routes!(directory::people))

@@ -177,7 +177,7 @@ fn what_is_in_doubt_is_found_marked_and_told_once() {
         .collect();
     assert_eq!(doubtful, ["title", "comment"]);
 
-    // Whoever may not read notes is told nothing of one.
+    // Whoever may not read notes is told nothing of one, and nobody but a technician ends a doubt.
     let path = format!("/api/v1/tickets/{}", story.doubtful);
     done(&story.paris, "user add --login tom --name Tom --role user --structure IT", PASSWORD);
     let (_, tom) = log_in(&story.first, "tom");
@@ -186,4 +186,23 @@ fn what_is_in_doubt_is_found_marked_and_told_once() {
     assert_eq!(ask(&story.first, "PATCH", &path, Some(&story.cookie), Some(&requester)).0, 200);
     let (_, seen, _) = ask(&story.first, "GET", "/api/v1/tickets?tainted=true", Some(&tom), None);
     assert_eq!((&seen["total"], &seen["items"][0]["taints"]), (&json!(1), &json!(1)), "the opening alone: {seen}");
+    let confirm = |cookie: &str, what: Value| {
+        ask(&story.first, "POST", &format!("{path}/confirmations"), Some(cookie), Some(&what))
+    };
+    let opening = json!({ "field": "created" });
+    assert_eq!(confirm(&tom, opening.clone()).0, 403);
+    let (status, refused, _) = confirm(&story.cookie, json!({ "comment": "0000000000000000" }));
+    assert_eq!((status, &refused["code"]), (422, &json!("FIELD-INVALID")), "no such reply");
+    let (_, seen, _) = ask(&story.first, "GET", &path, Some(&story.cookie), None);
+    for what in [opening, json!({ "comment": seen["comments"][0]["id"] })] {
+        let (status, seen, _) = confirm(&story.cookie, what);
+        assert_eq!(status, 201, "{seen}");
+    }
+    let (_, seen, _) = ask(&story.first, "GET", &path, Some(&story.cookie), None);
+    assert_eq!((&seen["taints"], &seen["tainted"]), (&json!(0), &json!([])), "{seen}");
+    assert_eq!((&seen["title"], &seen["description"]), (&json!("écran"), &json!("Il est noir.")));
+    let told = story.read(&format!("tickets/{}/history", story.doubtful));
+    let kept: Vec<_> = told["items"].as_array().unwrap().iter().filter(|step| step["field"] == "confirmed").collect();
+    assert_eq!(kept[0]["after"], "sous clé", "with what was said");
+    assert_eq!(kept[0]["author"]["label"], "Ana", "and by whom it was kept");
 }

@@ -45,7 +45,11 @@ pub struct Write<'a> {
 
 /// Keyed parts of a document: `<prefix><item id>`, or below that. Their id is that of the record that makes them, so
 /// that nobody can aim at another's, and they are written once.
-const ITEMS: [&str; 3] = ["comment/", TRANSITION, IMPORTED];
+const ITEMS: [&str; 4] = [COMMENT, TRANSITION, IMPORTED, CONFIRMED];
+/// Replies, or notes.
+pub const COMMENT: &str = "comment/";
+/// What somebody says is right although the change that made it does not stand (R19): the beginning of that item's key.
+pub const CONFIRMED: &str = "confirmed/";
 /// What the source of an import says: nobody's own word.
 pub const IMPORTED: &str = "imported/";
 

@@ -250,6 +250,8 @@ pub struct Edits {
     pub puts: BTreeMap<String, Option<Value>>,
     /// Collaborative texts with the whole new text; the change holds the difference.
     pub texts: BTreeMap<String, String>,
+    /// Whether what stands there already is written again: somebody says that it is right, or says it again.
+    pub again: bool,
 }
 
 impl Edits {

@@ -247,6 +247,7 @@ impl From<Failure> for Problem {
             Failure::Unknown | Failure::Write(WriteError::Unknown) => Self::unknown(),
             Failure::Write(WriteError::NotHere(doc)) => Self::not_here(&doc.short()),
             Failure::Forbidden => Self::forbidden(),
+            Failure::Comment => Self::field("comment", "Unknown"),
             Failure::Structure => Self::field("structure", "Unknown"),
             Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),
             Failure::Write(WriteError::Retired) => Self::retired(),

@@ -17,7 +17,7 @@ use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
 use super::{App, Problem};
 use crate::clock::rfc3339;
-use crate::commands;
+use crate::commands::{self, tickets::Confirmed};
 use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query::{self, Filter, MAX_LIMIT, Sort, TicketDetail, TicketRow};
 use schema::time::Timestamp;
@@ -381,6 +381,35 @@ pub(super) async fn comment(
         false => same.find(|comment| comment.id == made),
     };
     Ok((StatusCode::CREATED, Json(found.ok_or_else(Problem::internal)?)))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Confirmation {
+    /// A field as `tainted` of the ticket names it: `created` confirms all that the opening filled.
+    Field(String),
+    /// The id of a reply or a note.
+    Comment(String),
+}
+
+/// Says of what is in doubt that it is right: it stands in the asker's name from then on, at every site.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/confirmations", request_body = Confirmation, responses((status = 201, body = Ticket)))]
+pub(super) async fn confirm(
+    State(app): State<App>,
+    asker: Principal,
+    Path(name): Path<String>,
+    JsonBody(given): JsonBody<Confirmation>,
+) -> Result<(StatusCode, Json<Ticket>), Problem> {
+    let id = find_id(&app, &asker, name).await?;
+    let actor = asker.actor.clone();
+    let confirmed = match given {
+        Confirmation::Field(field) => Confirmed::Field(field),
+        Confirmation::Comment(comment) => Confirmed::Comment(comment),
+    };
+    let written =
+        app.site.write(move |batch, context| commands::tickets::confirm(batch, context, &actor, id, &confirmed));
+    written.await??;
+    Ok((StatusCode::CREATED, Json(whole(&app, &asker, id.to_string()).await?)))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -1,7 +1,7 @@
 /** Every call of the contract that the page makes, by name. */
 import { request } from './client';
 import type {
-  Comment, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
+  Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
 } from './types';
 
 const V1 = '/api/v1';
@@ -23,6 +23,7 @@ export const moveTicket = (id: string, to: string, reason?: string) =>
   request<Ticket>('POST', `${at(id)}/transitions`, { body: reason ? { to, reason } : { to } });
 export const comment = (id: string, body: string, visibility: string, key: string) =>
   request<Comment>('POST', `${at(id)}/comments`, { body: { body, visibility }, headers: { 'idempotency-key': key } });
+export const confirm = (id: string, what: Confirmation) => request<Ticket>('POST', `${at(id)}/confirmations`, { body: what });
 export const history = (id: string) => request<{ items: HistoryItem[] }>('GET', `${at(id)}/history`);
 export const replication = (id: string) => request<Replication>('GET', `${at(id)}/replication`);
 

@@ -50,6 +50,9 @@ export interface Ticket extends Summary {
 /** A field that shows what a change put there that does not stand; `created`: all that the opening of the ticket filled. */
 export interface TaintedValue { field: string; before: string | null; label: string | null }
 
+/** What somebody says is right: such a field, or a reply or note by its id. */
+export type Confirmation = { field: string } | { comment: string };
+
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
 
 export interface HistoryItem {

@@ -239,11 +239,14 @@ export const en = {
   tainted: {
     mark: 'From a site whose key was revoked, or that was set back: it does not count any more, and stays because somebody has built on it.',
     birth: 'Opened by a change that does not count any more',
-    birth_text: 'The key of the site where this ticket was opened was revoked, or that site was set back. Somebody has worked on the ticket since, so it stays. Check what it says with its requester; change what is wrong, or cancel it.',
+    birth_text: 'The key of the site where this ticket was opened was revoked, or that site was set back. Somebody has worked on the ticket since, so it stays. Check what it says with its requester; keep it, change what is wrong, or cancel it.',
     title: (field: string) => `${field}: from a change that does not count any more`,
-    text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays until you change it.',
+    text: 'The key of its site was revoked, or the site was set back. Somebody has built on this value, so it stays. If it is right, keep it: the doubt ends at every site.',
     before: (value: string) => `Before: ${value}`,
     back: (value: string) => `Go back to “${value}”`,
+    keep: 'Keep this value',
+    keep_birth: 'Keep what it says',
+    keep_comment: 'Keep it',
   },
 
   create: {
@@ -263,6 +266,8 @@ export const en = {
     created: 'created the ticket',
     changed: (field: string) => `changed ${field.toLowerCase()}`,
     added: (field: string) => `added: ${field.toLowerCase()}`,
+    confirmed: (field: string) => `kept ${field.toLowerCase()}, which was in doubt`,
+    confirmed_item: 'kept what was in doubt',
     nothing: 'nothing',
     empty: 'No change yet.',
     at_source: (when: string) => `${when} in the earlier system`,

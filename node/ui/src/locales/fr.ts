@@ -241,11 +241,14 @@ export const fr: typeof en = {
   tainted: {
     mark: 'Venu d’un site dont la clé a été révoquée, ou qui a été ramené en arrière\u00a0: ne compte plus, mais reste, car quelqu’un s’en est servi depuis.',
     birth: 'Ouvert par une modification qui ne compte plus',
-    birth_text: 'La clé du site où ce ticket a été ouvert a été révoquée, ou ce site a été ramené en arrière. Quelqu’un y a travaillé depuis, donc le ticket reste. Vérifiez ce qu’il dit avec son demandeur\u00a0; changez ce qui est faux, ou annulez-le.',
+    birth_text: 'La clé du site où ce ticket a été ouvert a été révoquée, ou ce site a été ramené en arrière. Quelqu’un y a travaillé depuis, donc le ticket reste. Vérifiez ce qu’il dit avec son demandeur\u00a0; gardez-le, changez ce qui est faux, ou annulez-le.',
     title: (field) => `${field}\u00a0: issu d’une modification qui ne compte plus`,
-    text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis. Cette valeur reste jusqu’à ce que vous la changiez.',
+    text: 'La clé de son site a été révoquée, ou le site a été ramené en arrière. Quelqu’un s’en est servi depuis\u00a0: cette valeur reste donc. Si elle est juste, gardez-la\u00a0: le doute cesse sur tous les sites.',
     before: (value) => `Avant\u00a0: ${value}`,
     back: (value) => `Revenir à «\u00a0${value}\u00a0»`,
+    keep: 'Garder cette valeur',
+    keep_birth: 'Garder ce qu’il dit',
+    keep_comment: 'Garder',
   },
 
   create: {
@@ -265,6 +268,8 @@ export const fr: typeof en = {
     created: 'a créé le ticket',
     changed: (field) => `a modifié\u00a0: ${field.toLowerCase()}`,
     added: (field) => `a ajouté\u00a0: ${field.toLowerCase()}`,
+    confirmed: (field) => `a gardé ce qui était en doute\u00a0: ${field.toLowerCase()}`,
+    confirmed_item: 'a gardé ce qui était en doute',
     nothing: 'rien',
     empty: 'Aucune modification.',
     at_source: (when) => `${when} dans l’ancien système`,

@@ -137,17 +137,11 @@ impl Command<'_, '_, '_> {
                 None => left.extend(dependencies_of(self.batch.writing, &hash)?),
             }
         }
-        self.edit_at(doc, heads, &content.edits, false)
+        self.edit_at(doc, heads, &content.edits)
     }
 
     /// Edits a document as these changes leave it.
-    fn edit_at(
-        &mut self,
-        doc: DocId,
-        mut heads: Vec<ChangeHash>,
-        edits: &Edits,
-        again: bool,
-    ) -> Result<(), WriteError> {
+    fn edit_at(&mut self, doc: DocId, mut heads: Vec<ChangeHash>, edits: &Edits) -> Result<(), WriteError> {
         if heads.is_empty() {
             return Err(WriteError::Unknown);
         }
@@ -158,11 +152,8 @@ impl Command<'_, '_, '_> {
         heads.extend(last.map(|last| last.hash));
         let heads: Vec<AutomergeHash> = heads.into_iter().map(|hash| AutomergeHash(hash.0)).collect();
         let mut seen = document.fork_at(&heads).map_err(|_| WriteError::Unknown)?;
-        let made = match again {
-            true => edit::restate(&mut seen, &actor, edits),
-            false => edit::change(&mut seen, &actor, edits, false),
-        };
-        self.add(doc, None, made.map_err(|_| WriteError::NoSuchText)?).map(drop)
+        let made = edit::change(&mut seen, &actor, edits, false).map_err(|_| WriteError::NoSuchText)?;
+        self.add(doc, None, made).map(drop)
     }
 
     /// Says again, of what is here because something that stands builds on it, what still shows and may be said twice.
@@ -185,7 +176,10 @@ impl Command<'_, '_, '_> {
         match content.edits.is_empty() {
             true => Ok(()),
             // A document is born once: its texts are those that others went on writing.
-            false if is_birth => self.edit_at(doc, vec![*change], &content.edits, true),
+            false if is_birth => {
+                content.edits.again = true;
+                self.edit_at(doc, vec![*change], &content.edits)
+            }
             false => self.edit_where_seen(doc, &content),
         }
     }
