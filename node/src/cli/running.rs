@@ -373,20 +373,38 @@ fn held_line(item: &Value) -> String {
     let mut line = format!("{} {site} {} {reason} {}", text(&item["id"]), text(&item["at"]), text(&item["label"]));
     let ticket = &item["ticket"];
     if ticket.is_object() {
-        let _ = write!(line, " | {} ({})", text(&ticket["number"]), text(&ticket["title"]));
+        let _ = write!(line, " | {}", called(ticket));
     }
     let changes = item["changes"].as_array().into_iter().flatten();
     let changes: Vec<String> = changes.map(|one| format!("{}: {}", text(&one["field"]), text(&one["label"]))).collect();
     if !changes.is_empty() {
         let _ = write!(line, " | {}", changes.join("; "));
     }
-    line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    in_a_line(&line)
 }
 
-/// Adopts a change without effect, and prints the ids of the documents that it made or changed.
+/// A ticket's number and title.
+fn called(ticket: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    format!("{} ({})", text(&ticket["number"]), text(&ticket["title"]))
+}
+
+fn in_a_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Adopts a change without effect, and prints the tickets that it made or changed; of a change of anything else the ids of
+/// the documents.
 pub(super) fn adopt(folder: &Folder, id: &str) -> anyhow::Result<()> {
     let path = format!("/api/v1/quarantine/{}/adoption", encoded(id));
     let adopted = Running::read(folder)?.call("POST", &path, None)?;
+    let tickets = adopted["tickets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for ticket in tickets {
+        println!("{}", in_a_line(&called(ticket)));
+    }
+    if !tickets.is_empty() {
+        return Ok(());
+    }
     for document in adopted["documents"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         println!("{document}");
     }

@@ -163,10 +163,24 @@ impl Problem {
     pub fn not_here(ticket: &str) -> Self {
         let words = [
             "Nothing was changed.",
-            "The ticket or note that this change goes on with has no effect here: it is held too, or was adopted at another site.",
-            "Adopt that one first, at this site.",
+            "The ticket or note that this change goes on with is held too.",
+            "Adopt that one first.",
         ];
         Self::new(StatusCode::CONFLICT, "HELD-FIRST", words).with(serde_json::json!({ "ticket": ticket }))
+    }
+    /// A held change was adopted already, in `ticket`.
+    pub fn adopted(ticket: &str) -> Self {
+        let words = ["Nothing was changed.", "Somebody has adopted this change already.", "Look at that ticket."];
+        Self::new(StatusCode::CONFLICT, "HELD-ADOPTED", words).with(serde_json::json!({ "ticket": ticket }))
+    }
+    /// The ticket that was asked for is held.
+    pub fn held(ticket: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This ticket is held: the change that opened it has no effect, or none yet.",
+            "Look at the held changes; a technician may adopt it.",
+        ];
+        Self::new(StatusCode::NOT_FOUND, "TICKET-HELD", words).with(serde_json::json!({ "ticket": ticket }))
     }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {

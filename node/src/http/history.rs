@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use schema::author::Author;
-use schema::doc::{DocKind, View, doc_id_of_notes};
+use schema::doc::{Adopted, DocKind, View, doc_id_of_notes};
 use schema::id::DocId;
 use schema::ticket::status::TRANSITION;
 use schema::ticket::view::Attributions;
@@ -125,6 +125,7 @@ fn entry(
             Some((from, to)) => (Some(from.to_owned()), Some(to.to_owned())),
             None => (None, step.after.clone()),
         },
+        "adopted" => (None, step.after.as_ref().and_then(|said| Adopted::parse(said)?.number)),
         // What was said once is told as it was said then.
         "confirmed" | CONFIRMED_STATUS => (None, step.after.as_ref().and_then(|item| said_of(view, item))),
         _ => (shown(labels, &step.before)?, shown(labels, &step.after)?),
@@ -159,6 +160,7 @@ pub(super) fn field_of(kind: DocKind, key: &str) -> Option<&str> {
         "imported" | "created_at" | "home" | "structure" | "ticket" => None,
         "number" => Some("created"),
         "confirmed" => Some("confirmed"),
+        "adopted" => Some("adopted"),
         _ => Some(key),
     }
 }

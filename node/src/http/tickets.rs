@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::Principal;
 use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
-use super::{App, Problem};
+use super::{App, Problem, held};
 use crate::clock::rfc3339;
 use crate::commands::{self, tickets::Confirmed};
 use crate::read_model::directory::{Labels, Ref};
@@ -97,6 +97,8 @@ pub struct Ticket {
     priority_by_hand: bool,
     status_reason: Option<String>,
     external: Option<String>,
+    /// The number that it had at another site, where it has no effect: somebody adopted it.
+    adopted_from: Option<String>,
     reopen_count: i64,
     comments: Vec<Comment>,
     conflict_list: Vec<Conflict>,
@@ -439,20 +441,26 @@ pub(super) async fn advance(
 
 /// The id of a ticket that the asker may see.
 pub(super) async fn find_id(app: &App, asker: &Principal, name: String) -> Result<DocId, Problem> {
-    let reach = asker.reach.clone();
-    let found = app.site.views.read(move |conn| query::find(conn, &reach, &name)).await?;
-    found.and_then(|whole| whole.row.id.parse().ok()).ok_or_else(Problem::unknown)
+    let (reach, wanted) = (asker.reach.clone(), name.clone());
+    let found = app.site.views.read(move |conn| query::find(conn, &reach, &wanted)).await?;
+    match found.and_then(|whole| whole.row.id.parse().ok()) {
+        Some(id) => Ok(id),
+        None => Err(held::absent(app, asker, name).await),
+    }
 }
 
 async fn whole(app: &App, asker: &Principal, name: String) -> Result<Ticket, Problem> {
-    let (reach, policy) = (asker.reach.clone(), asker.policy.clone());
+    let (reach, policy, wanted) = (asker.reach.clone(), asker.policy.clone(), name.clone());
     let found = app.site.views.read(move |conn| {
-        let Some(found) = query::find(conn, &reach, &name)? else {
+        let Some(found) = query::find(conn, &reach, &wanted)? else {
             return Ok(None);
         };
         ticket(&policy, &mut Labels::new(conn), found).map(Some)
     });
-    found.await?.ok_or_else(Problem::unknown)
+    match found.await? {
+        Some(found) => Ok(found),
+        None => Err(held::absent(app, asker, name).await),
+    }
 }
 
 fn at(ms: i64) -> String {
@@ -490,8 +498,8 @@ fn summary(policy: &Policy, labels: &mut Labels<'_>, row: TicketRow) -> rusqlite
 fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusqlite::Result<Ticket> {
     let TicketDetail { row, description, comments, values, tainted, .. } = found;
     let allowed = Status::from_word(&row.status).map(Status::next).unwrap_or_default();
-    let (priority_by_hand, status_reason, external, reopen_count) =
-        (row.by_hand, row.status_reason.clone(), row.external.clone(), row.reopen_count);
+    let (priority_by_hand, status_reason, external, adopted_from, reopen_count) =
+        (row.by_hand, row.status_reason.clone(), row.external.clone(), row.adopted_from.clone(), row.reopen_count);
     let comments = comments
         .into_iter()
         .map(|row| {
@@ -534,6 +542,7 @@ fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusq
         priority_by_hand,
         status_reason,
         external,
+        adopted_from,
         reopen_count,
         comments,
         conflict_list,

@@ -8,7 +8,7 @@ use super::priority::priority;
 use super::status::{self, Status, TRANSITION};
 use crate::access::{COMMENT, CONFIRMED, IMPORTED};
 use crate::author::Author;
-use crate::doc::{AttributedValue, Stamp, Value, View};
+use crate::doc::{Adopted, AttributedValue, Stamp, Value, View};
 use crate::id::{ChangeHash, DocId, SiteId, StructureId};
 use crate::time::Timestamp;
 
@@ -114,6 +114,8 @@ pub struct Ticket {
     pub location: Option<DocId>,
     /// A reference in another system.
     pub external: Option<String>,
+    /// The number that it had at another site, where it has no effect: somebody adopted it (R12).
+    pub adopted_from: Option<String>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -167,6 +169,7 @@ pub fn ticket(view: &View) -> Ticket {
         group: doc(Field::Group),
         location: doc(Field::Location),
         external: view.text(Field::External.word()).map(str::to_owned),
+        adopted_from: Adopted::of(view).into_iter().find_map(|(adopted, _)| adopted.number),
         created_at,
         updated_at: attributions.last_source().max(view.last_at).unwrap_or(created_at),
         comments: comments(view, &attributions),
