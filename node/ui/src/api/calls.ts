@@ -1,7 +1,7 @@
 /** Every call of the contract that the page makes, by name. */
 import { request } from './client';
 import type {
-  Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
+  Adopted, Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
 } from './types';
 
 const V1 = '/api/v1';
@@ -36,6 +36,8 @@ export const sync = () => request<Sync>('GET', `${V1}/sync`);
 export const acknowledge = (alarm: string) => request<void>('POST', `${V1}/alarms/${encodeURIComponent(alarm)}/acknowledgement`);
 export const held = (from?: string) =>
   request<{ items: Held[]; next: string | null }>('GET', `${V1}/quarantine${from ? `?from=${from}` : ''}`);
+export const adopt = (held: string) => request<Adopted>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/adoption`);
+export const discard = (held: string) => request<void>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/discard`);
 export const links = () => request<{ items: Link[] }>('GET', `${V1}/links`);
 export const setLink = (code: string, up: boolean) =>
   request<void>('POST', `${V1}/links/${encodeURIComponent(code)}`, { body: { up } });

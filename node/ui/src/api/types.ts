@@ -40,6 +40,8 @@ export interface Ticket extends Summary {
   priority_by_hand: boolean;
   status_reason?: string | null;
   external?: string | null;
+  /** The number that it had at another site before somebody adopted it. */
+  adopted_from?: string | null;
   reopen_count: number;
   comments: Comment[];
   conflict_list: TwoValues[];
@@ -93,6 +95,7 @@ export interface Sync {
   peers: Peer[];
   alarms: Alarm[];
   held: number;
+  in_doubt: number;
   catching_up: number;
 }
 
@@ -107,7 +110,11 @@ export interface Held {
   /** `id`: the ticket as it stands here; without one it is held itself. */
   ticket?: { id?: string | null; number: string; title: string } | null;
   changes: { field: string; value?: string | null; label?: string | null }[];
+  adoptable: boolean;
+  discardable: boolean;
 }
+/** The tickets that an adoption made or changed. */
+export interface Adopted { tickets: { id: string; number: string; title: string }[] }
 export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;

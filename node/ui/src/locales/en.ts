@@ -48,6 +48,8 @@ export const en = {
     reading: 'Looking at the links…',
     to_send: (n: number) => `${num(n)} to send`,
     to_receive: (n: number) => `${num(n)} to receive`,
+    held: (n: number) => `${num(n)} held`,
+    in_doubt: (n: number) => `${num(n)} in doubt`,
     open: 'Open the panel of the links',
   },
 
@@ -80,6 +82,16 @@ export const en = {
     held_text: 'These changes were received and are kept aside. Nothing is lost, and nothing was changed here by them.',
     held_none: 'No change is held.',
     held_count: (n: number) => count(n, 'change', 'changes'),
+    held_shared: 'Something that the whole organisation shares',
+    held_id: 'Id for the command line:',
+    adopt: 'Adopt…',
+    adopt_ask: 'Say this again in your name? It counts at every site from then on.',
+    adopt_yes: 'Adopt it',
+    adopted: (number: string) => `Adopted: ${number}`,
+    discard: 'Discard…',
+    discard_ask: 'Take this off the list of this site? It keeps having no effect, and other sites list it still.',
+    discard_yes: 'Discard it',
+    in_doubt: (n: number) => `${count(n, 'ticket shows', 'tickets show')} something in doubt`,
     by: (who: string, site: string) => `${who}, ${site}`,
     change: (field: string, value: string) => `${field}: ${value}`,
     waiting: 'Waiting for what comes before it',
@@ -196,6 +208,7 @@ export const en = {
     none: { requester: 'None', category: 'None', group: 'None', location: 'None' },
     no_match: 'No match',
     assign_me: 'Assign to me',
+    adopted: (number: string) => `Adopted, ${number} before`,
   },
 
   seen: {
@@ -266,6 +279,7 @@ export const en = {
     created: 'created the ticket',
     changed: (field: string) => `changed ${field.toLowerCase()}`,
     added: (field: string) => `added: ${field.toLowerCase()}`,
+    adopted: 'adopted what was held',
     confirmed: (field: string) => `kept ${field.toLowerCase()}, which was in doubt`,
     confirmed_item: 'kept what was in doubt',
     nothing: 'nothing',
@@ -278,7 +292,7 @@ export const en = {
     title: 'Title', description: 'Description', status: 'Status', impact: 'Impact', urgency: 'Urgency', priority: 'Priority',
     category: 'Category', assignee: 'Assignee', group: 'Group', location: 'Location', requester: 'Requester', kind: 'Kind',
     structure: 'Structure', site: 'Site', external: 'External reference', comment: 'Comment', number: 'Number', created: 'Ticket',
-    status_reason: 'Reason',
+    status_reason: 'Reason', adopted: 'Adopted, before',
   } as Record<string, string>,
   statuses: {
     new: 'New', in_progress: 'In progress', pending: 'Pending', resolved: 'Resolved', closed: 'Closed', cancelled: 'Cancelled',
@@ -390,8 +404,18 @@ export const en = {
     }),
     'HELD-FIRST': (p: Params) => ({
       safe: 'Nothing was changed.',
-      happened: `This change goes on with the ticket ${p.ticket ?? ''}, or with one of its notes, which has no effect here: it is held too, or was adopted at another site.`,
-      todo: 'Adopt that one first, at this site.',
+      happened: `This change goes on with the ticket ${p.ticket ?? ''}, or with one of its notes, which is held too.`,
+      todo: 'Adopt that one first.',
+    }),
+    'HELD-ADOPTED': (p: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: `Somebody has adopted this change already: ${p.ticket ?? ''}.`,
+      todo: 'Look at that ticket.',
+    }),
+    'TICKET-HELD': (p: Params) => ({
+      safe: 'Nothing was changed.',
+      happened: `The ticket ${p.ticket ?? ''} is held: the change that opened it has no effect, or none yet.`,
+      todo: 'Look at the held changes, in the panel of the links: there it can be adopted.',
     }),
     'SEQUENCER-UNHEARD': (_: Params) => ({
       safe: 'Nothing was changed.',

@@ -49,6 +49,8 @@ export const fr: typeof en = {
     reading: 'Lecture des liaisons…',
     to_send: (n) => `${num(n)} à envoyer`,
     to_receive: (n) => `${num(n)} à recevoir`,
+    held: (n) => `${num(n)} ${plural('fr', n, 'retenue', 'retenues')}`,
+    in_doubt: (n) => `${num(n)} en doute`,
     open: 'Ouvrir le panneau des liaisons',
   },
 
@@ -81,6 +83,16 @@ export const fr: typeof en = {
     held_text: 'Ces modifications ont été reçues et mises de côté. Rien n’est perdu, et elles n’ont rien changé ici.',
     held_none: 'Aucune modification retenue.',
     held_count: (n) => count(n, 'modification', 'modifications'),
+    held_shared: 'Quelque chose que toute l’organisation partage',
+    held_id: 'Identifiant pour la ligne de commande\u00a0:',
+    adopt: 'Adopter…',
+    adopt_ask: 'Redire cela en votre nom\u00a0? Cela comptera désormais sur tous les sites.',
+    adopt_yes: 'Adopter',
+    adopted: (number) => `Adopté\u00a0: ${number}`,
+    discard: 'Écarter…',
+    discard_ask: 'Retirer cela de la liste de ce site\u00a0? Cela reste sans effet, et les autres sites le montrent toujours.',
+    discard_yes: 'Écarter',
+    in_doubt: (n) => `${count(n, 'ticket montre', 'tickets montrent')} quelque chose en doute`,
     by: (who, site) => `${who}, ${site}`,
     change: (field, value) => `${field}\u00a0: ${value}`,
     waiting: 'En attente de ce qui précède',
@@ -198,6 +210,7 @@ export const fr: typeof en = {
     none: { requester: 'Aucun', category: 'Aucune', group: 'Aucun', location: 'Aucun' },
     no_match: 'Aucun résultat',
     assign_me: 'Me l’attribuer',
+    adopted: (number) => `Adopté, auparavant ${number}`,
   },
 
   seen: {
@@ -268,6 +281,7 @@ export const fr: typeof en = {
     created: 'a créé le ticket',
     changed: (field) => `a modifié\u00a0: ${field.toLowerCase()}`,
     added: (field) => `a ajouté\u00a0: ${field.toLowerCase()}`,
+    adopted: 'a adopté ce qui était retenu',
     confirmed: (field) => `a gardé ce qui était en doute\u00a0: ${field.toLowerCase()}`,
     confirmed_item: 'a gardé ce qui était en doute',
     nothing: 'rien',
@@ -280,7 +294,7 @@ export const fr: typeof en = {
     title: 'Titre', description: 'Description', status: 'Statut', impact: 'Impact', urgency: 'Urgence', priority: 'Priorité',
     category: 'Catégorie', assignee: 'Attribué à', group: 'Groupe', location: 'Lieu', requester: 'Demandeur', kind: 'Type',
     structure: 'Structure', site: 'Site', external: 'Référence externe', comment: 'Commentaire', number: 'Numéro', created: 'Ticket',
-    status_reason: 'Motif',
+    status_reason: 'Motif', adopted: 'Adopté, auparavant',
   },
   statuses: {
     new: 'Nouveau', in_progress: 'En cours', pending: 'En attente', resolved: 'Résolu', closed: 'Clos', cancelled: 'Annulé',
@@ -389,8 +403,18 @@ export const fr: typeof en = {
     }),
     'HELD-FIRST': (p) => ({
       safe: 'Rien n’a été modifié.',
-      happened: `Cette modification fait suite au ticket ${p.ticket ?? ''}, ou à l’une de ses notes, qui n’a pas d’effet ici\u00a0: retenu lui aussi, ou adopté sur un autre site.`,
-      todo: 'Adoptez d’abord ce qui précède, sur ce site.',
+      happened: `Cette modification fait suite au ticket ${p.ticket ?? ''}, ou à l’une de ses notes\u00a0: ce qui précède est retenu aussi.`,
+      todo: 'Adoptez d’abord ce qui précède.',
+    }),
+    'HELD-ADOPTED': (p) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: `Quelqu’un a déjà adopté cette modification\u00a0: ${p.ticket ?? ''}.`,
+      todo: 'Regardez ce ticket.',
+    }),
+    'TICKET-HELD': (p) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: `Le ticket ${p.ticket ?? ''} est retenu\u00a0: la modification qui l’a ouvert n’a pas d’effet, ou pas encore.`,
+      todo: 'Regardez les modifications retenues, dans le panneau des liaisons\u00a0: il peut y être adopté.',
     }),
     'SEQUENCER-UNHEARD': (_) => ({
       safe: 'Rien n’a été modifié.',

@@ -64,7 +64,7 @@ export class TicketState {
   async load(): Promise<void> {
     try {
       this.#read = await calls.ticket(this.key);
-      if (this.problem?.away || this.problem?.code === 'TICKET-UNKNOWN') this.problem = null;
+      if (this.problem?.away || ['TICKET-UNKNOWN', 'TICKET-HELD'].includes(this.problem?.code ?? '')) this.problem = null;
       void this.#readReplication();
       if (this.#wantsHistory) void this.readHistory();
     } catch (caught) {
