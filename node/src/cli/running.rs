@@ -84,8 +84,8 @@ impl Running {
 /// A role, in structures by name or, if there is none, in all.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Roles {
-    /// `user`, `technician` or `admin`.
-    #[arg(long)]
+    /// What they may do.
+    #[arg(long, value_parser = ["user", "technician", "admin"])]
     pub(super) role: String,
     /// A structure in which they have it, by name; absent: in all.
     #[arg(long = "structure")]
@@ -141,6 +141,7 @@ impl Answered {
 fn misfit(field: &str, why: &str) -> String {
     let limit = why.strip_prefix("TooLong(").and_then(|rest| rest.strip_suffix(')'));
     match (why, limit) {
+        ("Time", _) => format!("What is given as {field} is not a date and a time in UTC such as 2026-11-20T14:02Z."),
         ("Unknown", _) => format!("What is given as {field} is not known here, or not written as it must be."),
         ("Empty", _) => format!("Nothing is given as {field}."),
         ("TooLong", _) => format!("What is given as {field} is too long."),
@@ -513,7 +514,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_in_words_and_never_as_json() {
         let field = |why: &str| told(json!({ "field": "sites", "why": why })).unwrap();
-        for why in ["Unknown", "Empty", "TooLong", "TooLong(200)", "Odd"] {
+        for why in ["Unknown", "Time", "Empty", "TooLong", "TooLong(200)", "Odd"] {
             let sentence = field(why);
             assert!(sentence.contains("sites") && sentence.ends_with('.'), "{sentence}");
             assert!(!sentence.contains(['{', '"', '(']), "{sentence}");

@@ -81,7 +81,8 @@ pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Jso
     let alarms = alarms(&app, &status, &asker).await?;
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
-        alone_since: status.sync.alone_since.map(rfc3339),
+        // Who is the only site misses nobody.
+        alone_since: status.sync.alone_since.filter(|_| !status.sync.peers.is_empty()).map(rfc3339),
         ended: status.sync.ended,
         peers: status.sync.peers.iter().map(|peer| self::peer(&status, peer)).collect(),
         alarms,

@@ -40,7 +40,7 @@ codes! {
     /// A site is there already.
     FOLDER_USED "FOLDER-USED" NOTHING_CHANGED, "A site lives in this folder already.", "Choose another folder with `--data`.";
     /// Another process works on it.
-    FOLDER_BUSY "FOLDER-BUSY" NOTHING_CHANGED, "Another process works on this folder.", "Stop it first, or use it as it runs.";
+    FOLDER_BUSY "FOLDER-BUSY" NOTHING_CHANGED, "Another process works on this folder: its node, or another command.", "Stop the node for as long as this command takes, or wait until the other command has ended.";
     /// It cannot be made or written.
     FOLDER_WRITE "FOLDER-WRITE" NOTHING_CHANGED, "The folder cannot be made or written.", "Check its path, its rights and the room on the disk.";
     /// A key is not one.
