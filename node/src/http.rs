@@ -86,6 +86,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(sync_status::sync))
         .routes(routes!(sync_status::acknowledge))
         .routes(routes!(held::quarantine))
+        .routes(routes!(held::unsent))
         .routes(routes!(held::adopt))
         .routes(routes!(held::discard))
         .routes(routes!(control::revoke))

@@ -64,7 +64,7 @@ impl Revoked {
         let note = json!({ "body": "vu", "visibility": "internal" });
         say(&first, &here, "POST", &format!("/{doubtful}/comments"), note);
         done(&paris, "sequencer confirm", "");
-        done(&paris, &format!("site revoke --code DAK --until {until}"), "");
+        done(&paris, &format!("site revoke --yes --code DAK --until {until}"), "");
         eventually("what was born later is not there", || shows(&first, &here, &born).0 == 404);
         drop(second);
         Self { paris, first, cookie: here, built_on, doubtful, temp }

@@ -303,8 +303,27 @@ pub(super) fn rename_site(folder: &Folder, code: &str, name: &str) -> anyhow::Re
     Ok(())
 }
 
-/// Gives a site up.
-pub(super) fn retire_site(folder: &Folder, code: &str) -> anyhow::Result<()> {
+/// Asks whether that is really to be done to a site; not about one that is not there, which the node refuses in its words.
+fn ask_about(folder: &Folder, code: &str, question: impl Fn(&str) -> String) -> anyhow::Result<()> {
+    let sites = Running::read(folder)?.call("GET", "/api/v1/sites", None)?;
+    let mut known = [&sites["items"], &sites["ended"]].into_iter().filter_map(Value::as_array).flatten();
+    let is_meant = |site: &&Value| site["code"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(code));
+    match known.find(is_meant) {
+        Some(site) => {
+            let (code, name) = code_and_name(site);
+            Ok(super::confirmed(&in_a_line(&question(&format!("{code} ({name})"))))?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Gives a site up; without `yes` it asks first.
+pub(super) fn retire_site(folder: &Folder, code: &str, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        ask_about(folder, code, |site| {
+            format!("Give {site} up? It may write nothing any more; what it has not sent is lost to the others.")
+        })?;
+    }
     let (code, name) = change_site(folder, code, &json!({ "retired": true }))?;
     println!("{code} ({name}) is given up: it may write nothing any more, and its code is free.");
     Ok(())
@@ -321,8 +340,15 @@ fn code_and_name(site: &Value) -> (String, String) {
     (text(&site["code"]), text(&site["name"]))
 }
 
-/// Ends a site's key.
-pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> anyhow::Result<()> {
+/// Ends a site's key; without `yes` it asks first.
+pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        let stands = until
+            .map_or_else(|| "what this site holds of it".to_owned(), |until| format!("what it wrote until {until}"));
+        ask_about(folder, code, |site| {
+            format!("Revoke the key of {site} for good? Of its work {stands} stands, and nothing else.")
+        })?;
+    }
     let body = serde_json::to_vec(&json!({ "until": until }))?;
     let path = format!("/api/v1/sites/{}/revocation", encoded(code));
     let (code, name) = code_and_name(&Running::read(folder)?.call("POST", &path, Some(&body))?);

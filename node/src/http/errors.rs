@@ -159,6 +159,15 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SITE-RETIRED", words)
     }
+    /// A site that something is asked of is in the organisation no more: `ended` says why.
+    pub fn ended(site: &str, ended: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site is in the organisation no more: its key is revoked already, or it was given up.",
+            "There is nothing to do; to use its code or its machine again, invite it.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SITE-ENDED", words).with(serde_json::json!({ "site": site, "ended": ended }))
+    }
     /// A held change goes on with `ticket`, or with notes beside it, and that is not here.
     pub fn not_here(ticket: &str) -> Self {
         let words = [

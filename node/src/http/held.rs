@@ -9,9 +9,11 @@ use data_encoding::HEXLOWER;
 use rusqlite::Connection;
 use schema::access::Reach;
 use schema::author::Author;
-use schema::id::{DocId, ScopeId};
+use schema::id::{DocId, ScopeId, SiteId};
 use schema::policy::Policy;
+use schema::record::Record;
 use serde::{Deserialize, Serialize};
+use sync::frontiers;
 use sync::quarantine::{self, Page, Quarantined};
 use sync::replica::WriteError;
 use sync::store::rows::Verdict;
@@ -30,6 +32,8 @@ use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query::{self, TicketRow};
 use told::{Name, Told, name_of, shortened, told};
 
+/// The state of what has an effect here, and that no other site has said that it holds.
+const UNSENT: &str = "unsent";
 /// Held changes that are counted: who has more has enough to do.
 const MAX_COUNTED: usize = 100;
 /// Held changes in one answer.
@@ -55,8 +59,8 @@ pub(super) struct HeldPage {
 
 #[derive(Serialize, ToSchema)]
 struct HeldRow {
-    /// Names it at this site.
-    id: String,
+    /// Names it at this site, where it is held.
+    id: Option<String>,
     site: SiteRef,
     author: Option<Ref>,
     at: String,
@@ -120,7 +124,7 @@ pub(super) async fn quarantine(
         for (held, told) in held.iter().zip(told) {
             if adopted::of_record(conn, &held.record.hash())?.is_none() {
                 let ticket = ticket(conn, &reach, &told)?;
-                rows.push(row(&policy, &mut labels, held, (ticket, told))?);
+                rows.push(row(&policy, &mut labels, &held.record, Some(held), (ticket, told))?);
             }
         }
         Ok(rows)
@@ -192,6 +196,34 @@ fn held_ticket(source: &impl Source, asker: &Principal, name: &str) -> Result<Op
         }
     }
     Ok(None)
+}
+
+/// What this site wrote that no other site has said that it holds, newest first: at a site that is in the organisation no
+/// more, what may be missing elsewhere.
+#[utoipa::path(get, path = "/api/v1/unsent", responses((status = 200, body = Quarantine)))]
+pub(super) async fn unsent(State(app): State<App>, asker: Principal) -> Result<Json<Quarantine>, Problem> {
+    let adopters = adopters(&app, &asker).await?;
+    let viewer = asker.clone();
+    let found = app.site.run(move |core| {
+        let replica = core.replica();
+        let (reading, me) = (replica.read()?, replica.me());
+        let others: Vec<SiteId> = viewer.policy.sites.keys().copied().filter(|site| *site != me).collect();
+        let unsent = frontiers::unsent(&reading, replica.store().log_index(), &me, &others, USUAL_HELD)?;
+        let seen = unsent.into_iter().filter(|record| sees(&viewer, &record.header.log.scope));
+        let found = seen.map(|record| Ok((told(&reading, &record, &adopters)?, record)));
+        found.filter(|found| found.as_ref().is_ok_and(|(told, _)| !told.changes.is_empty())).collect()
+    });
+    let found: Result<Vec<(Told, Record)>, StoreError> = found.await?;
+    let (found, policy, reach) = (found?, asker.policy, asker.reach);
+    let items = app.site.views.read(move |conn| {
+        let mut labels = Labels::new(conn);
+        let rows = found.into_iter().map(|(told, record)| {
+            let ticket = ticket(conn, &reach, &told)?;
+            row(&policy, &mut labels, &record, None, (ticket, told))
+        });
+        rows.collect()
+    });
+    Ok(Json(Quarantine { items: items.await?, next: None }))
 }
 
 /// A record of the list by its id.
@@ -292,11 +324,12 @@ fn ticket(conn: &Connection, reach: &Reach, told: &Told) -> rusqlite::Result<Opt
 fn row(
     policy: &Policy,
     labels: &mut Labels<'_>,
-    held: &Quarantined,
+    record: &Record,
+    held: Option<&Quarantined>,
     (ticket, told): (Option<HeldTicket>, Told),
 ) -> rusqlite::Result<HeldRow> {
-    let header = &held.record.header;
-    let author = match held.record.skeleton.author {
+    let header = &record.header;
+    let author = match record.skeleton.author {
         Author::User(user) => Some(labels.of(&policy.person_of(&user).to_string())?),
         Author::Service(id) => {
             policy.services.get(&id).map(|service| Ref { id: id.to_string(), label: service.name.clone() })
@@ -310,20 +343,21 @@ fn row(
     let changes = changes.collect::<rusqlite::Result<_>>()?;
     let structure = policy.structure_of(&header.log.scope).and_then(|id| policy.structures.get(&id));
     Ok(HeldRow {
-        id: HEXLOWER.encode(&[held.key.as_slice(), &held.record.hash().head()].concat()),
+        id: held.map(|held| HEXLOWER.encode(&[held.key.as_slice(), &record.hash().head()].concat())),
         site: SiteRef::of(policy, &header.log.site),
         author,
         at: rfc3339(header.hlc.timestamp()),
-        state: match held.verdict {
-            Verdict::Void(_) => "void",
-            Verdict::Waiting(_) => "waiting",
-            Verdict::Beyond(_) | Verdict::Stranded => "beyond",
+        state: match held.map(|held| &held.verdict) {
+            Some(Verdict::Void(_)) => "void",
+            Some(Verdict::Waiting(_)) => "waiting",
+            Some(Verdict::Beyond(_) | Verdict::Stranded) => "beyond",
+            None => UNSENT,
         },
-        reason: held.verdict.code().to_owned(),
+        reason: held.map_or(UNSENT, |held| held.verdict.code()).to_owned(),
         label: structure.map(|structure| structure.name.clone()),
         ticket,
         changes,
-        adoptable: commands::held::may_be_adopted(held),
-        discardable: commands::held::may_be_discarded(held),
+        adoptable: held.is_some_and(commands::held::may_be_adopted),
+        discardable: held.is_some_and(commands::held::may_be_discarded),
     })
 }

@@ -30,6 +30,8 @@ macro_rules! codes {
 codes! {
     /// The command line is not written as it must be.
     USAGE "USAGE" NOTHING_CHANGED, "The command is not written as it must be.", "See `archipel --help`.";
+    /// A question was not answered with yes.
+    NOT_CONFIRMED "NOT-CONFIRMED" NOTHING_CHANGED, "The question was not answered with yes.", "Run it again and answer y, or give `--yes`.";
     /// `ARCHIPEL_LOG` is no filter.
     LOG_FILTER "LOG-FILTER" NOTHING_STARTED, "ARCHIPEL_LOG is not a filter for the log.", "Write it like `warn,node=info`, or leave it out.";
     /// What nobody foresaw.
