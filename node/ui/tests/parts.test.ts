@@ -55,7 +55,12 @@ describe('where a ticket has arrived', () => {
 describe('the places to narrow a list to', () => {
   it('name a code once, also where a machine took the place of another', () => {
     const sites = [{ id: 'a', code: 'DAK', name: 'Dakar' }, { id: 'b', code: 'PAR', name: 'Paris' }, { id: 'c', code: 'DAK', name: 'Dakar' }];
-    expect(places(sites)).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
+    expect(places(en, { items: sites, ended: [] })).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
+  });
+  it('still name those that are in the organisation no more, whose tickets stay', () => {
+    const items = [{ id: 'b', code: 'PAR', name: 'Paris' }];
+    const ended = [{ id: 'a', code: 'DAK', name: 'Dakar', why: 'revoked' as const }];
+    expect(places(fr, { items, ended })).toEqual([{ value: 'PAR', label: 'Paris' }, { value: 'DAK', label: 'Dakar (clé révoquée)' }]);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Every call of the contract that the page makes, by name. */
 import { request } from './client';
 import type {
-  Adopted, Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
+  Adopted, Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, SiteInfo, Sites, Sync, Ticket, TicketPage,
 } from './types';
 
 const V1 = '/api/v1';
@@ -31,11 +31,12 @@ export type RefKind = 'people' | 'groups' | 'categories' | 'locations' | 'struct
 export const refs = (kind: RefKind, q: string, signal?: AbortSignal) =>
   request<{ items: Ref[] }>('GET', `${V1}/${kind}?${new URLSearchParams({ q, limit: '20' })}`, { signal });
 
-export const sites = () => request<{ items: Site[] }>('GET', `${V1}/sites`);
+export const sites = () => request<Sites>('GET', `${V1}/sites`);
 export const sync = () => request<Sync>('GET', `${V1}/sync`);
 export const acknowledge = (alarm: string) => request<void>('POST', `${V1}/alarms/${encodeURIComponent(alarm)}/acknowledgement`);
 export const held = (from?: string) =>
   request<{ items: Held[]; next: string | null }>('GET', `${V1}/quarantine${from ? `?from=${from}` : ''}`);
+export const unsent = () => request<{ items: Held[] }>('GET', `${V1}/unsent`);
 export const adopt = (held: string) => request<Adopted>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/adoption`);
 export const discard = (held: string) => request<void>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/discard`);
 export const links = () => request<{ items: Link[] }>('GET', `${V1}/links`);

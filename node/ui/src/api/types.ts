@@ -4,6 +4,10 @@ export interface Ref { id: string; label: string }
 export interface Place { code: string; name: string }
 export interface Site extends Place { id: string }
 
+/** A site that is in the organisation no more, and since when. */
+export interface EndedSite extends Site { why: 'revoked' | 'retired'; since?: string | null }
+export interface Sites { items: Site[]; ended: EndedSite[] }
+
 export interface SiteInfo { organisation: string; site: Site; languages: string[]; demo: boolean }
 export interface User { id: string; person: string; login: string; name: string; role: string }
 export interface Session { user: User; site: Site }
@@ -100,7 +104,8 @@ export interface Sync {
 }
 
 export interface Held {
-  id: string;
+  /** Absent for what is not held: what this site alone is known to have. */
+  id?: string | null;
   site: Place;
   author?: Ref | null;
   at: string;

@@ -42,7 +42,7 @@ export const fr: typeof en = {
   link: {
     all: 'Relié à tous les sites',
     single: 'Seul site',
-    ended: { revoked: 'Clé révoquée', retired: 'Site abandonné' },
+    ended: { revoked: 'Clé révoquée', retired: 'Site retiré' },
     alone: (time) => `Seul depuis ${time}`,
     cut: (sites) => `${sites}\u00a0: coupure`,
     via: (site, via) => `${site} via ${via}`,
@@ -60,7 +60,7 @@ export const fr: typeof en = {
     alone: (time) => `Seul depuis ${time}. Tout continue ici\u00a0; l’envoi se fera au retour d’une liaison.`,
     ended: {
       revoked: 'La clé de ce site est révoquée. Ce qui s’écrit ici ne compte nulle part, et plus rien n’est envoyé ni reçu.',
-      retired: 'Ce site a été abandonné, ou une autre machine a pris sa place. Plus rien ne s’écrit ici, et plus rien n’est envoyé ni reçu.',
+      retired: 'Ce site a été retiré de l’organisation, ou une autre machine a pris sa place. Plus rien ne s’écrit ici, et plus rien n’est envoyé ni reçu.',
     },
     all_well: 'Tout est envoyé et reçu.',
     direct: 'Liaison directe',
@@ -72,15 +72,24 @@ export const fr: typeof en = {
     never: 'Aucun contact à ce jour',
     sent: 'Tout est envoyé',
     arriving: (n) => `${count(n, 'élément reçu', 'éléments reçus')}, bientôt visible${n > 1 ? 's' : ''}`,
-    no_others: 'Il n’y a pas encore d’autre site.',
+    unsent: 'Peut-être ici seulement',
+    unsent_text: 'Aucun autre site n’avait dit qu’il a ces modifications de ce site. Ce qui y manque est à recopier à la main.',
+    left: { revoked: 'clé révoquée', retired: 'site retiré' },
+    left_since: (how, time) => `Ne fait plus partie de l’organisation\u00a0: ${how}, ${time}`,
+    left_text: {
+      revoked: 'Ce qu’il a écrit jusqu’à la coupure fixée reste. Le reste est retenu, plus bas.',
+      retired: 'Ce qu’il avait envoyé reste. Personne ne l’attend plus.',
+    },
+    no_others: 'Il n’y a pas d’autre site.',
     content: 'Ce qui est partagé',
     records: (n) => count(n, 'enregistrement', 'enregistrements'),
-    fingerprint: 'empreinte',
+    fingerprint: (print) => `Empreinte ${print}\u00a0: la même aux deux sites dès qu’ils ont la même chose`,
     alarms: 'À regarder',
-    acknowledge: 'J’en ai pris connaissance',
-    acknowledged: (n) => `Dont vous avez pris connaissance\u00a0: ${num(n)}`,
+    acknowledge: 'Marquer comme vue',
+    acknowledged: (n) => `Déjà vues par vous\u00a0: ${num(n)}`,
     held: 'Modifications retenues',
     held_text: 'Ces modifications ont été reçues et mises de côté. Rien n’est perdu, et elles n’ont rien changé ici.',
+    held_revoked: 'Ceci a été écrit ici et ne compte nulle part. Les autres sites le retiennent\u00a0; quelqu’un peut l’y adopter.',
     held_none: 'Aucune modification retenue.',
     held_count: (n) => count(n, 'modification', 'modifications'),
     held_shared: 'Quelque chose que toute l’organisation partage',
@@ -136,7 +145,7 @@ export const fr: typeof en = {
     'SITE-REVOKED': (_) =>
       'La clé de ce site est révoquée\u00a0: ce qui s’écrit ici ne compte plus nulle part, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.',
     'SITE-RETIRED': (_) =>
-      'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main. Pour réutiliser cette machine, invitez-la de nouveau, dans un dossier vide.',
+      'Ce site a été retiré de l’organisation, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici, et rien n’est envoyé. Travaillez sur un autre site et prévenez votre administrateur. Ce qui a été écrit ici en dernier et manque là-bas est à recopier à la main. Pour réutiliser cette machine, invitez-la de nouveau, dans un dossier vide.',
     'KEY-REVOKED': (p) =>
       `La clé de ${p.site ?? 'un site'} a servi en deux endroits trois fois en un jour\u00a0: elle a été révoquée. Si cette machine est à vous, invitez-la de nouveau, dans un dossier vide.`,
     'AUTHORITY-FORKED': (_) =>
@@ -159,6 +168,7 @@ export const fr: typeof en = {
     to_settle: 'À trancher',
     in_doubt: 'En doute',
     every_site: 'Tous les sites',
+    ended_site: (name, how) => `${name} (${how})`,
     site: 'Site',
     sort: 'Trier',
     sort_by: (column) => `Trier par ${column.toLowerCase()}`,
@@ -398,8 +408,13 @@ export const fr: typeof en = {
     }),
     'SITE-RETIRED': (_) => ({
       safe: 'Rien n’a été modifié.',
-      happened: 'Ce site a été abandonné, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici.',
+      happened: 'Ce site a été retiré de l’organisation, ou une autre machine a pris sa place\u00a0: plus rien ne peut s’écrire ici.',
       todo: 'Copiez ce que vous avez écrit, travaillez sur un autre site et prévenez votre administrateur.',
+    }),
+    'SITE-ENDED': (p) => ({
+      safe: 'Rien n’a été modifié.',
+      happened: `${p.site ?? 'Ce site'} ne fait plus partie de l’organisation\u00a0: sa clé est déjà révoquée, ou le site a été retiré.`,
+      todo: 'Rien à faire. Pour réutiliser son code ou sa machine, invitez-la de nouveau.',
     }),
     'HELD-FIRST': (p) => ({
       safe: 'Rien n’a été modifié.',
