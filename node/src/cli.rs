@@ -204,14 +204,17 @@ enum SiteCommand {
         #[arg(long)]
         name: String,
     },
-    /// Give a site up: it may write nothing any more, and nobody waits for it. Its code is free again.
+    /// Give a site up: it may write nothing any more, and nobody waits for it. Its code is free again. Asks first.
     Retire {
         /// Its code.
         #[arg(long)]
         code: String,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
     },
     /// End a site's key for good: its machine is in other hands. What it wrote beyond a cut has no effect, and nobody
-    /// talks to it any more.
+    /// talks to it any more. Asks first.
     Revoke {
         /// Its code.
         #[arg(long)]
@@ -219,6 +222,9 @@ enum SiteCommand {
         /// What it wrote after this time does not stand, such as 2026-11-20T14:02Z; absent: what this site has not.
         #[arg(long)]
         until: Option<String>,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -390,8 +396,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User(User::Role { login, roles }) => change_user(&folder, &login, &UserChange::Roles(roles)),
         Command::User(User::Sites { login, sites }) => change_user(&folder, &login, &UserChange::Sites(sites)),
         Command::Site(SiteCommand::Rename { code, name }) => running::rename_site(&folder, &code, &name),
-        Command::Site(SiteCommand::Retire { code }) => running::retire_site(&folder, &code),
-        Command::Site(SiteCommand::Revoke { code, until }) => running::revoke_site(&folder, &code, until.as_deref()),
+        Command::Site(SiteCommand::Retire { code, yes }) => running::retire_site(&folder, &code, yes),
+        Command::Site(SiteCommand::Revoke { code, until, yes }) => {
+            running::revoke_site(&folder, &code, until.as_deref(), yes)
+        }
         Command::Held(HeldCommand::List) => running::list_held(&folder),
         Command::Held(HeldCommand::Adopt { id }) => running::adopt(&folder, &id),
         Command::Held(HeldCommand::Discard { id }) => running::discard(&folder, &id),
@@ -440,6 +448,19 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn beside(path: &Path, name: &str) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).join(name)
+}
+
+/// Goes on if the question is answered with yes, in a line on standard input.
+fn confirmed(question: &str) -> Result<(), Refusal> {
+    // Whoever answers on a terminal ends the line.
+    let end = if std::io::stdin().is_terminal() { "" } else { "\n" };
+    eprint!("{question} [y/N] {end}");
+    let mut line = Vec::new();
+    // What cannot be read is no yes.
+    let _ = std::io::stdin().lock().take(MAX_SECRET_BYTES).read_until(b'\n', &mut line);
+    let answer = String::from_utf8_lossy(&line).trim().to_lowercase();
+    let is_yes = ["y", "yes", "o", "oui"].contains(&answer.as_str());
+    if is_yes { Ok(()) } else { Err(Refusal::new(&codes::NOT_CONFIRMED)) }
 }
 
 /// Reads a line that is not shown in a process list. On a terminal it is asked for.

@@ -28,6 +28,9 @@ pub enum Failure {
     /// There is no such ticket, or the asker may not see it.
     #[error("there is no such ticket")]
     Unknown,
+    /// The ticket has no such reply or note.
+    #[error("there is no such comment")]
+    Comment,
     /// The asker's role does not allow it.
     #[error("the role does not allow it")]
     Forbidden,

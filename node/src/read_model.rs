@@ -4,6 +4,7 @@
 //! (R27). Rows are a function of documents alone, so equal documents give equal tables at every site.
 //! [`Pool`] gives read connections to the HTTP side; queries stand in one file per subject.
 
+pub mod adopted;
 pub mod directory;
 pub mod query;
 pub mod tables;
@@ -131,8 +132,10 @@ fn row_of(conn: &Connection, source: &impl Source, doc: &DocId) -> Result<Vec<Do
     let Some(view) = view::view(source, doc)? else {
         let next = tickets::remove(conn, doc)?;
         directory::remove(conn, doc)?;
+        adopted::remove(conn, doc)?;
         return Ok(next.into_iter().collect());
     };
+    adopted::write(conn, &view)?;
     match view.kind {
         DocKind::Ticket => return Ok(tickets::write(conn, &view)?),
         DocKind::TicketNotes => {

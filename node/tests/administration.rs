@@ -78,8 +78,8 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     output.refused("FIELD-INVALID", "no such site");
     assert!(output.err.contains("sites") && !output.err.contains('{'), "in words: {}", output.err);
     let output = add("--role king", PASSWORD);
-    output.refused("BODY-FORM", "no such role");
-    assert!(output.err.contains("king") && !output.err.contains('{'), "in words: {}", output.err);
+    output.refused("USAGE", "no such role");
+    assert!(output.err.contains("technician") && !output.err.contains('{'), "with those there are: {}", output.err);
     done(&paris, "user add --login tom --name Tom --role technician --structure IT", PASSWORD);
     let (status, session) = log_in(&node, "tom");
     assert_eq!(status, 201, "who was enrolled may log in at once");
@@ -109,7 +109,7 @@ fn people_are_enrolled_disabled_and_let_in_again() {
     done(&paris, "user role --login tom --role admin", "");
     let (_, who, _) = ask(&node, "GET", "/api/v1/session", Some(&log_in(&node, "tom").1), None);
     assert_eq!(who["user"]["role"], "admin");
-    run(&paris, &["user", "role", "--login", "tom", "--role", "king"], b"").refused("BODY-FORM", "no such role");
+    run(&paris, &["user", "role", "--login", "tom", "--role", "king"], b"").refused("USAGE", "no such role");
     run(&paris, &["user", "disable", "--login", "nobody"], b"").refused("FIELD-INVALID", "nobody of this login");
     done(&paris, "user disable --login tom", "");
     run(&paris, &["user", "disable", "--login", "ana"], b"").refused("RULE-REFUSED", "the last admin stays");
@@ -129,7 +129,7 @@ fn structures_and_sites_come_and_go() {
     done(&paris, "site rename --code PAR --name Lutece", "");
     let (_, sites, _) = ask(&node, "GET", "/api/v1/sites", Some(&session), None);
     assert_eq!(sites["items"][0]["name"], "Lutece");
-    run(&paris, &["site", "retire", "--code", "PAR"], b"").refused("RULE-REFUSED", "the only site");
+    run(&paris, &["site", "retire", "--code", "PAR", "--yes"], b"").refused("RULE-REFUSED", "the only site");
     run(&paris, &["site", "retire", "--code", "ZZZ"], b"").refused("FIELD-INVALID", "no such site");
     done(&paris, "sequencer confirm", "");
 }
@@ -185,9 +185,32 @@ fn a_site_that_was_retired_while_it_was_away_hears_of_it_and_says_so() {
     let (first, second) = (Node::start(&paris), Node::start(&dakar));
     eventually("they have met", || log_in(&second, "ana").0 == 201);
     let (_, cookie) = log_in(&second, "ana");
+    let open = |title: &str| {
+        let made = ask(&second, "POST", "/api/v1/tickets", Some(&cookie), Some(&json!({ "title": title })));
+        made.1["id"].as_str().unwrap().to_owned()
+    };
+    let sent = open("lampe");
+    eventually("paris has it, and said so", || {
+        let path = format!("/api/v1/tickets/{sent}/replication");
+        ask(&second, "GET", &path, Some(&cookie), None).1["sites"][0]["state"] == "has"
+    });
+    drop(first);
+    open("porte");
     drop(second);
+    let first = Node::start(&paris);
     done(&paris, "sequencer confirm", "");
-    assert!(done(&paris, "site retire --code DAK", "").starts_with("DAK (Dakar) is given up"));
+    for answer in ["", "n\n", "DAK\n"] {
+        let asked = run(&paris, &["site", "retire", "--code", "DAK"], answer.as_bytes());
+        asked.refused("NOT-CONFIRMED", "nobody said yes");
+        assert!(asked.err.contains("Give DAK (Dakar) up?"), "what is asked: {}", asked.err);
+    }
+    assert!(done(&paris, "site retire --code DAK", "y\n").starts_with("DAK (Dakar) is given up"));
+    run(&paris, &["site", "retire", "--code", "DAK", "--yes"], b"").refused("SITE-ENDED", "it is already");
+    let (_, here) = log_in(&first, "ana");
+    let (_, sites, _) = ask(&first, "GET", "/api/v1/sites", Some(&here), None);
+    assert_eq!((&sites["ended"][0]["code"], &sites["ended"][0]["why"]), (&json!("DAK"), &json!("retired")), "{sites}");
+    let alone = ask(&first, "GET", "/api/v1/sync", Some(&here), None).1;
+    assert_eq!(alone["alone_since"], Value::Null, "who is the only site is not alone since a time");
 
     let second = Node::start(&dakar);
     let alarms = || ask(&second, "GET", "/api/v1/sync", Some(&cookie), None).1;
@@ -195,13 +218,28 @@ fn a_site_that_was_retired_while_it_was_away_hears_of_it_and_says_so() {
     let seen = alarms();
     assert_eq!(seen["alarms"][0]["code"], "SITE-RETIRED", "with what to do: {seen}");
     assert!(!seen["alarms"][0]["at"].as_str().unwrap().starts_with("1970"), "since when: {seen}");
+    let (_, unsent, _) = ask(&second, "GET", "/api/v1/unsent", Some(&cookie), None);
+    let titles: Vec<&Value> = unsent["items"].as_array().unwrap().iter().map(|item| &item["ticket"]["title"]).collect();
+    assert_eq!(titles, ["porte"], "and which of its work nobody else is known to have: {unsent}");
     let told = done(&dakar, "alarms", "");
     assert!(told.contains("Work at another site") && told.contains("[SITE-RETIRED]"), "{told}");
     let ticket = json!({ "title": "encore" });
     let (status, refused, _) = ask(&second, "POST", "/api/v1/tickets", Some(&cookie), Some(&ticket));
     assert_eq!((status, &refused["code"]), (409, &json!("SITE-RETIRED")), "{refused}");
     assert!(done(&paris, "alarms", "").contains("[KIT-UNCONFIRMED]"), "each site tells its own");
+
+    // A machine that was given up may turn out to be in other hands.
+    assert!(done(&paris, "site revoke --code DAK --yes", "").starts_with("The key of DAK (Dakar) is revoked"));
+    run(&paris, &["site", "revoke", "--code", "DAK", "--yes"], b"").refused("SITE-ENDED", "it is already");
+
+    // The trial's cable to it can still be mended: a stage mends all of them at once.
     drop(first);
+    let config = std::fs::read_to_string(paris.join("archipel.toml")).unwrap();
+    std::fs::write(paris.join("archipel.toml"), format!("{config}[demo]\n")).unwrap();
+    let first = Node::start(&paris);
+    let (status, refused, _) =
+        ask(&first, "POST", "/api/v1/links/DAK", Some(&log_in(&first, "ana").1), Some(&json!({ "up": true })));
+    assert_eq!(status, 204, "{refused}");
 }
 
 /// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
@@ -443,9 +481,15 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
 
     let first = Node::start(&paris);
     done(&paris, "sequencer confirm", "");
-    run(&paris, &["site", "revoke", "--code", "PAR"], b"").refused("RULE-REFUSED", "the site itself");
-    run(&paris, &["site", "revoke", "--code", "DAK", "--until", "soon"], b"").refused("FIELD-INVALID", "no time");
-    assert!(done(&paris, "site revoke --code DAK", "").starts_with("The key of DAK (dakar) is revoked"));
+    let revoke = |more: &str| run(&paris, &format!("site revoke --yes {more}").split(' ').collect::<Vec<_>>(), b"");
+    revoke("--code PAR").refused("RULE-REFUSED", "the site itself");
+    let wrong = revoke("--code DAK --until 23:00");
+    wrong.refused("FIELD-INVALID", "no time");
+    assert!(wrong.err.contains("2026-11-20T14:02Z"), "what is expected: {}", wrong.err);
+    let asked = run(&paris, &["site", "revoke", "--code", "DAK"], b"");
+    asked.refused("NOT-CONFIRMED", "a key is revoked once");
+    assert!(asked.err.contains("DAK (dakar) for good?"), "what is asked: {}", asked.err);
+    assert!(done(&paris, "site revoke --code DAK --yes", "").starts_with("The key of DAK (dakar) is revoked"));
     let second = Node::start(lyon);
     eventually("paris hears what lyon holds", || shows(&first, &plain).1["impact"] == "high");
     eventually("lyon hears of the revocation", || shows(&second, &born).0 == 404);
@@ -458,6 +502,13 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let (_, sites, _) = as_ana(&first, "GET", "/api/v1/sites", None);
     let codes: Vec<&Value> = sites["items"].as_array().unwrap().iter().map(|site| &site["code"]).collect();
     assert_eq!(codes.len(), 2, "nobody chooses a site that is no more: {codes:?}");
+    let ended = &sites["ended"][0];
+    assert_eq!((&ended["code"], &ended["why"]), (&json!("DAK"), &json!("revoked")), "but it is named: {sites}");
+    assert!(ended["since"].as_str().unwrap() > "2020", "with since when: {sites}");
+    for command in ["revoke", "retire"] {
+        let elsewhere = run(lyon, &["site", command, "--code", "PAR", "--yes"], b"");
+        elsewhere.refused("NOT-SEQUENCER", "another site says so, of whomever");
+    }
     let (status, of_dakar, _) = as_ana(&first, "GET", "/api/v1/tickets?site=DAK", None);
     assert_eq!((status, &of_dakar["total"]), (200, &json!(0)), "its code can still be asked for: {of_dakar}");
     let third = Node::start(dakar);
@@ -480,14 +531,14 @@ fn a_revoked_site_has_no_say_any_more_and_what_it_said_can_be_adopted() {
     let id = lines[0].split(' ').next().unwrap();
     run(&paris, &["held", "adopt", "00"], b"").refused("TICKET-UNKNOWN", "no such id");
     let adopted = done(&paris, &format!("held adopt {id}"), "");
-    let (status, seen, _) = shows(&first, &adopted);
+    let (adopted, title) = adopted.split_once(' ').unwrap();
+    assert_eq!(title, "(ne trop tard)", "the ticket is named");
+    let (status, seen, _) = shows(&first, adopted);
     assert_eq!((status, &seen["title"]), (200, &json!("ne trop tard")), "said again by whoever adopted it");
     assert!(seen["number"].as_str().unwrap().starts_with("PAR-"), "under a number of theirs: {seen}");
     assert_eq!(done(&paris, "held list", ""), "No change is held.", "and no longer listed");
-    eventually("lyon hears of it", || shows(&second, &adopted).0 == 200);
-    let listed = done(lyon, "held list", "");
-    done(lyon, &format!("held discard {}", listed.split(' ').next().unwrap()), "");
-    assert_eq!(done(lyon, "held list", ""), "No change is held.", "each site clears its own list");
+    eventually("lyon hears of it", || shows(&second, adopted).0 == 200);
+    assert_eq!(done(lyon, "held list", ""), "No change is held.", "nor at another site");
 }
 
 #[test]

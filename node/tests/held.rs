@@ -18,7 +18,7 @@ struct Revoked {
     built_on: String,
     /// A ticket of Dakar's, opened too late, whose urgency Paris raised.
     doubtful: String,
-    _temp: TestFolder,
+    temp: TestFolder,
 }
 
 impl Revoked {
@@ -64,10 +64,10 @@ impl Revoked {
         let note = json!({ "body": "vu", "visibility": "internal" });
         say(&first, &here, "POST", &format!("/{doubtful}/comments"), note);
         done(&paris, "sequencer confirm", "");
-        done(&paris, &format!("site revoke --code DAK --until {until}"), "");
+        done(&paris, &format!("site revoke --yes --code DAK --until {until}"), "");
         eventually("what was born later is not there", || shows(&first, &here, &born).0 == 404);
         drop(second);
-        Self { paris, first, cookie: here, built_on, doubtful, _temp: temp }
+        Self { paris, first, cookie: here, built_on, doubtful, temp }
     }
 
     fn read(&self, path: &str) -> Value {
@@ -96,7 +96,8 @@ fn a_note_is_adopted_with_its_ticket_or_not_at_all() {
         done(&story.paris, &format!("held adopt {later}"), "");
     }
     assert_eq!(done(&story.paris, &format!("held adopt {reply}"), ""), adopted, "a reply goes into the ticket");
-    let seen = story.read(&format!("tickets/{adopted}"));
+    assert_eq!(adopted, "PAR-2 (née trop tard)", "which is named as people know it");
+    let seen = story.read("tickets/PAR-2");
     let comments = seen["comments"].as_array().unwrap();
     let told: Vec<(&str, &str)> =
         comments.iter().map(|one| (one["visibility"].as_str().unwrap(), one["body"].as_str().unwrap())).collect();
@@ -128,13 +129,62 @@ fn what_is_held_is_listed_by_its_ticket_and_what_it_would_change() {
     assert_eq!(item["changes"], json!([{ "field": "comment/internal", "value": "une note", "label": "une note" }]));
 
     let id = held()[0]["id"].as_str().unwrap().to_owned();
-    let adopted = done(&story.paris, &format!("held adopt {id}"), "");
+    done(&story.paris, &format!("held adopt {id}"), "");
     let ticket = &held()[0]["ticket"];
-    assert_eq!(
-        (&ticket["id"], &ticket["number"]),
-        (&json!(adopted), &json!("PAR-2")),
-        "as it is called here from then on"
-    );
+    assert_eq!(ticket["id"], story.read("tickets/PAR-2")["id"], "as it is here from then on");
+    assert_eq!(ticket["number"], "PAR-2", "and as it is called");
+}
+
+#[test]
+fn an_adopted_ticket_says_what_it_was_at_every_site() {
+    let story = Revoked::new("held-adopted");
+    let ask_for = |node: &Node, cookie: &str, name: &str| {
+        let (status, seen, _) = ask(node, "GET", &format!("/api/v1/tickets/{name}"), Some(cookie), None);
+        (status, seen)
+    };
+    for name in ["DAK-1", "dak-1"] {
+        let (status, refused) = ask_for(&story.first, &story.cookie, name);
+        assert_eq!((status, &refused["code"]), (404, &json!("TICKET-HELD")), "not unknown: {refused}");
+        assert_eq!(refused["params"]["ticket"], "DAK-1 (née trop tard)");
+    }
+    done(&story.paris, "user add --login tom --name Tom --role user --structure IT", PASSWORD);
+    let (_, tom) = log_in(&story.first, "tom");
+    assert_eq!(ask_for(&story.first, &tom, "DAK-1").1["code"], "TICKET-UNKNOWN", "to whom it is not told");
+    let state = |node: &Node, cookie: &str| ask(node, "GET", "/api/v1/sync", Some(cookie), None).1;
+    assert_eq!((&state(&story.first, &tom)["held"], &state(&story.first, &tom)["in_doubt"]), (&json!(0), &json!(0)));
+    let seen = state(&story.first, &story.cookie);
+    assert_eq!((&seen["held"], &seen["in_doubt"]), (&json!(4), &json!(2)), "counted for who may see them");
+
+    let held = story.read("quarantine")["items"].clone();
+    let ids: Vec<&str> = held.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
+    assert!(held[0]["adoptable"] == true && held[0]["discardable"] == true, "as the page offers it");
+    done(&story.paris, &format!("held adopt {}", ids[0]), "");
+    let (status, seen) = ask_for(&story.first, &story.cookie, "DAK-1");
+    assert_eq!((status, &seen["number"], &seen["adopted_from"]), (200, &json!("PAR-2"), &json!("DAK-1")));
+    assert_eq!(story.read("tickets?q=DAK-1")["items"][0]["number"], "PAR-2", "a search finds it by what it was");
+    let told = story.read("tickets/PAR-2/history");
+    let adopted = told["items"].as_array().unwrap().iter().find(|step| step["field"] == "adopted").unwrap().clone();
+    assert_eq!((&adopted["after"], &adopted["author"]["label"]), (&json!("DAK-1"), &json!("Ana")));
+
+    // A site that comes later holds all of it, and lists what nobody has adopted.
+    let line = done(&story.paris, "invite --code LYO --name Lyon --login ana", "");
+    let lyon = story.temp.configured("lyon");
+    done(&lyon, &format!("join {line}"), "");
+    let third = Node::start(&lyon);
+    eventually("ana's password comes", || log_in(&third, "ana").0 == 201);
+    let (_, there) = log_in(&third, "ana");
+    let listed = || ask(&third, "GET", "/api/v1/quarantine", Some(&there), None).1["items"].clone();
+    eventually("what was held comes", || listed().as_array().is_some_and(|items| items.len() == 3));
+    assert_eq!(state(&third, &there)["held"], 3);
+    assert_eq!(listed()[2]["ticket"]["number"], "PAR-2", "and knows as what it goes on");
+    assert_eq!(ask_for(&third, &there, "DAK-1").1["number"], "PAR-2", "the number answers here too");
+    let note = listed()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(done(&lyon, &format!("held adopt {note}"), ""), "PAR-2 (née trop tard)");
+    eventually("paris hears of it", || story.read("quarantine")["items"].as_array().unwrap().len() == 2);
+    run(&story.paris, &["held", "adopt", ids[1]], b"").refused("HELD-ADOPTED", "it would be there twice");
+    done(&lyon, &format!("held discard {}", listed()[0]["id"].as_str().unwrap()), "");
+    assert_eq!(listed().as_array().unwrap().len(), 1);
+    assert_eq!(story.read("quarantine")["items"].as_array().unwrap().len(), 2, "each site clears its own list");
 }
 
 #[test]
@@ -177,7 +227,7 @@ fn what_is_in_doubt_is_found_marked_and_told_once() {
         .collect();
     assert_eq!(doubtful, ["title", "comment"]);
 
-    // Whoever may not read notes is told nothing of one.
+    // Whoever may not read notes is told nothing of one, and nobody but a technician ends a doubt.
     let path = format!("/api/v1/tickets/{}", story.doubtful);
     done(&story.paris, "user add --login tom --name Tom --role user --structure IT", PASSWORD);
     let (_, tom) = log_in(&story.first, "tom");
@@ -186,4 +236,23 @@ fn what_is_in_doubt_is_found_marked_and_told_once() {
     assert_eq!(ask(&story.first, "PATCH", &path, Some(&story.cookie), Some(&requester)).0, 200);
     let (_, seen, _) = ask(&story.first, "GET", "/api/v1/tickets?tainted=true", Some(&tom), None);
     assert_eq!((&seen["total"], &seen["items"][0]["taints"]), (&json!(1), &json!(1)), "the opening alone: {seen}");
+    let confirm = |cookie: &str, what: Value| {
+        ask(&story.first, "POST", &format!("{path}/confirmations"), Some(cookie), Some(&what))
+    };
+    let opening = json!({ "field": "created" });
+    assert_eq!(confirm(&tom, opening.clone()).0, 403);
+    let (status, refused, _) = confirm(&story.cookie, json!({ "comment": "0000000000000000" }));
+    assert_eq!((status, &refused["code"]), (422, &json!("FIELD-INVALID")), "no such reply");
+    let (_, seen, _) = ask(&story.first, "GET", &path, Some(&story.cookie), None);
+    for what in [opening, json!({ "comment": seen["comments"][0]["id"] })] {
+        let (status, seen, _) = confirm(&story.cookie, what);
+        assert_eq!(status, 201, "{seen}");
+    }
+    let (_, seen, _) = ask(&story.first, "GET", &path, Some(&story.cookie), None);
+    assert_eq!((&seen["taints"], &seen["tainted"]), (&json!(0), &json!([])), "{seen}");
+    assert_eq!((&seen["title"], &seen["description"]), (&json!("écran"), &json!("Il est noir.")));
+    let told = story.read(&format!("tickets/{}/history", story.doubtful));
+    let kept: Vec<_> = told["items"].as_array().unwrap().iter().filter(|step| step["field"] == "confirmed").collect();
+    assert_eq!(kept[0]["after"], "sous clé", "with what was said");
+    assert_eq!(kept[0]["author"]["label"], "Ana", "and by whom it was kept");
 }

@@ -45,7 +45,13 @@ pub struct Write<'a> {
 
 /// Keyed parts of a document: `<prefix><item id>`, or below that. Their id is that of the record that makes them, so
 /// that nobody can aim at another's, and they are written once.
-const ITEMS: [&str; 3] = ["comment/", TRANSITION, IMPORTED];
+const ITEMS: [&str; 5] = [COMMENT, TRANSITION, IMPORTED, CONFIRMED, ADOPTED];
+/// Replies, or notes.
+pub const COMMENT: &str = "comment/";
+/// What somebody says is right although the change that made it does not stand (R19): the beginning of that item's key.
+pub const CONFIRMED: &str = "confirmed/";
+/// Which record somebody adopted by the record that has this item (R12): [`crate::doc::Adopted`].
+pub const ADOPTED: &str = "adopted/";
 /// What the source of an import says: nobody's own word.
 pub const IMPORTED: &str = "imported/";
 

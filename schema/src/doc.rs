@@ -1,9 +1,11 @@
 //! Document kinds and ids (R5), and the keys they have in common.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use crate::access::ADOPTED;
 use crate::author::Author;
-use crate::id::{ActorId, ChangeHash, DocId, OrgId, ScopeId, SiteId, UserId};
+use crate::id::{ActorId, ChangeHash, DocId, OrgId, RecordHash, ScopeId, SiteId, UserId};
 use crate::ticket::status::TRANSITION;
 use crate::time::{Hlc, Timestamp};
 
@@ -239,6 +241,44 @@ impl View {
     }
 }
 
+/// Which record was adopted (R12), as the document says that the adoption made or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The adopted record.
+    pub record: RecordHash,
+    /// The document that it gave birth to, of which this one takes the place; `None` if it gave birth to none.
+    pub document: Option<DocId>,
+    /// That one's number, if it had one.
+    pub number: Option<String>,
+}
+
+impl fmt::Display for Adopted {
+    /// Record, document and number, as far as there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.record)?;
+        self.document.iter().try_for_each(|document| write!(f, " {document}"))?;
+        self.number.iter().try_for_each(|number| write!(f, " {number}"))
+    }
+}
+
+impl Adopted {
+    /// What [`Adopted::to_string`] gave; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ' ');
+        let record = parts.next()?.parse().ok()?;
+        let document = parts.next().map(str::parse).transpose().ok()?;
+        Some(Self { record, document, number: parts.next().map(str::to_owned) })
+    }
+
+    /// What a document says of adoptions, with the author of each.
+    pub fn of(view: &View) -> Vec<(Self, Author)> {
+        let held = view.below(ADOPTED).flat_map(|(_, held)| held);
+        let read =
+            |held: &AttributedValue| Some((Self::parse(held.value.as_text()?)?, view.changes.get(held.by)?.author));
+        held.filter_map(read).collect()
+    }
+}
+
 /// Whether the changes that write such a key are told apart by which of them their authors had seen.
 pub fn is_ordered(key: &str) -> bool {
     key.starts_with(TRANSITION)
@@ -251,6 +291,8 @@ pub struct Edits {
     pub puts: BTreeMap<String, Option<Value>>,
     /// Collaborative texts with the whole new text; the change holds the difference.
     pub texts: BTreeMap<String, String>,
+    /// Whether what stands there already is written again: somebody says that it is right, or says it again.
+    pub again: bool,
 }
 
 impl Edits {

@@ -10,11 +10,13 @@ use schema::frontier::{Frontier, FrontierLine, MAX_LINES, SignedFrontier};
 use schema::id::{GenerationId, OrgId, ScopeId, SiteId};
 use schema::identity::{Secret, Signature};
 use schema::policy::Policy;
+use schema::record::Record;
 use schema::time::Hlc;
 
+use crate::admission::stored;
 use crate::store::log_index::{HeldSeqs, LogName};
 use crate::store::tables::frontier_key;
-use crate::store::{LogIndex, Source, StoreError, Table, Writing, decode};
+use crate::store::{LogIndex, LogState, PeerLogs, Source, StoreError, Table, Writing, decode};
 
 /// Which announcement of a site and scope is the newest one held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,35 @@ pub fn read(source: &impl Source, site: &SiteId, scope: &ScopeId) -> Result<Opti
 pub fn lines(source: &impl Source, site: &SiteId, scope: &ScopeId) -> Result<HeldSeqs, StoreError> {
     let found = read(source, site, scope)?.map(|signed| signed.frontier.lines).unwrap_or_default();
     Ok(found.into_iter().map(|(site, generation, seq)| ((site, generation), seq)).collect())
+}
+
+/// What a site wrote that none of the others has said that it holds, the newest first, at most `limit`. Some of it may have
+/// come there all the same: what a site holds it says a moment later. Linear in the generations of the site, and in those
+/// records.
+pub fn unsent(
+    source: &impl Source,
+    index: &LogIndex,
+    site: &SiteId,
+    others: &[SiteId],
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let mut unsent = Vec::new();
+    for (_, no) in source.prefixed(Table::LogNumbers, &site.0)? {
+        let Some(log) = source.get_as::<LogState>(Table::Logs, &no)?.filter(|log| log.branch.is_none()) else {
+            continue;
+        };
+        let mut held = 0;
+        for other in others {
+            let lines = lines(source, other, &log.id.scope)?;
+            held = held.max(PeerLogs::new(index, source, log.id.scope, &lines).seq((*site, log.id.generation))?);
+        }
+        for seq in (held + 1..=log.seq).rev().take(limit) {
+            unsent.push(stored(source, log.no, seq)?.record);
+        }
+    }
+    unsent.sort_by_key(|record| std::cmp::Reverse(record.header.hlc));
+    unsent.truncate(limit);
+    Ok(unsent)
 }
 
 /// Says what this site holds of a scope, after the newest that it knows of itself.

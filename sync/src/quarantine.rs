@@ -67,11 +67,6 @@ pub fn list(
     Ok(page)
 }
 
-/// How many are listed. Those that were discarded and are in the list no more for another reason count once too few.
-pub fn count(source: &impl Source) -> Result<u64, StoreError> {
-    Ok(source.count(Table::Quarantine)?.saturating_sub(source.count(Table::Discarded)?))
-}
-
 /// A listed record; `None` if it is not listed, or another one stands there.
 pub fn find(source: &impl Source, key: &RecordKey, hash_head: &[u8; 8]) -> Result<Option<Quarantined>, StoreError> {
     let Some(verdict) = source.get_as(Table::Quarantine, key)? else {
@@ -98,11 +93,12 @@ pub fn adoption_name(hash: &RecordHash) -> CommandName {
     CommandName::Given(CommandId(hash.head()))
 }
 
-/// The record of the command by which somebody at this site, or `asker` anywhere, adopted a record; `None` if neither did.
-pub fn adoption(source: &impl Source, record: &Record, asker: &Author) -> Result<Option<Record>, StoreError> {
+/// The record of the command by which somebody at this site, or one of `adopters` anywhere, adopted a record; `None` if none
+/// did. Linear in those.
+pub fn adoption(source: &impl Source, record: &Record, adopters: &[Author]) -> Result<Option<Record>, StoreError> {
     let (log, hash) = (&record.header.log, record.hash());
     let here = source.get(Table::Discarded, &hash.0)?.and_then(|user| user.try_into().ok());
-    for author in here.map(|user| Author::User(UserId(user))).iter().chain([asker]) {
+    for author in here.map(|user| Author::User(UserId(user))).iter().chain(adopters) {
         if let Some(adopted) = record_anywhere(source, &log.scope, author, &adoption_name(&hash))? {
             return Ok(Some(adopted));
         }
@@ -112,10 +108,10 @@ pub fn adoption(source: &impl Source, record: &Record, asker: &Author) -> Result
 
 /// The document that stands for one whose birth has no effect: the one that its adoption made. `None` if nobody adopted it,
 /// as far as [`adoption`] knows. Linear in the records that name the document.
-pub fn adopted_as(source: &impl Source, doc: &DocId, asker: &Author) -> Result<Option<DocId>, StoreError> {
+pub fn adopted_as(source: &impl Source, doc: &DocId, adopters: &[Author]) -> Result<Option<DocId>, StoreError> {
     for (record, place) in births(source, doc)? {
         // What is said again whole has a change for each.
-        let adopted = adoption(source, &record, asker)?.map(|adopted| adopted.skeleton.entries);
+        let adopted = adoption(source, &record, adopters)?.map(|adopted| adopted.skeleton.entries);
         let adopted = adopted.filter(|entries| entries.len() == record.skeleton.entries.len());
         if let Some(entry) = adopted.as_ref().and_then(|entries| entries.get(place))
             && row(source, &entry.doc)?.is_some()
@@ -142,7 +138,7 @@ pub fn birth(source: &impl Source, doc: &DocId) -> Result<Option<(DocKind, Edits
 
 /// The records that give birth to a document, whether they have an effect or not, and which of their changes does. Linear
 /// in the records that name it.
-fn births(source: &impl Source, doc: &DocId) -> Result<Vec<(Record, usize)>, StoreError> {
+pub fn births(source: &impl Source, doc: &DocId) -> Result<Vec<(Record, usize)>, StoreError> {
     let mut found = Vec::new();
     for (key, _) in source.prefixed(Table::DocRecords, &doc.0)? {
         let place = key.get(doc.0.len()..).and_then(read_record_key);

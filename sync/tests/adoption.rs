@@ -7,7 +7,7 @@ mod common;
 use common::{ANA, Fleet};
 use schema::author::Author;
 use schema::authority::Body;
-use schema::doc::{DocKind, Edits, Value, doc_id_of_notes, notes_key};
+use schema::doc::{Adopted, DocKind, Edits, Value, doc_id_of_notes, notes_key};
 use schema::id::DocId;
 use schema::record::Record;
 use schema::ticket::command::{comment, create_notes};
@@ -17,6 +17,7 @@ use sync::replica::WriteError;
 
 const PARIS: usize = 0;
 const DAKAR: usize = 1;
+const LYON: usize = 2;
 
 /// Writes a note beside a ticket, as a site does.
 fn note(fleet: &mut Fleet, site: usize, ticket: DocId, body: &str) {
@@ -55,15 +56,19 @@ fn held(fleet: &mut Fleet) -> Vec<Quarantined> {
 }
 
 fn adopt(fleet: &mut Fleet, record: &Record) -> Result<Vec<DocId>, WriteError> {
+    adopt_at(fleet, PARIS, record, &[Author::User(ANA)])
+}
+
+fn adopt_at(fleet: &mut Fleet, site: usize, record: &Record, adopters: &[Author]) -> Result<Vec<DocId>, WriteError> {
     let (scope, now, hash) = (fleet.scope(), fleet.now, record.hash());
     let as_new = |kind: DocKind, edits: &mut Edits| {
         if kind == DocKind::Ticket {
             edits.put("number", Value::Text("S0-7".into()));
         }
     };
-    let adopted = fleet.sites[PARIS].write(now, |batch| {
+    let adopted = fleet.sites[site].write(now, |batch| {
         let name = quarantine::adoption_name(&hash);
-        let written = batch.command(Author::User(ANA), name, scope, |command| command.adopt(record, as_new));
+        let written = batch.command(Author::User(ANA), name, scope, |command| command.adopt(record, adopters, as_new));
         if written.is_ok() {
             batch.discard(&hash, &ANA)?;
         }
@@ -111,6 +116,32 @@ fn r12_nothing_is_adopted_beside_what_is_not_here() {
     assert_eq!(missing(adopt(&mut fleet, &impact.record)), old);
     adopt(&mut fleet, &ticket.record).unwrap();
     assert_eq!(missing(adopt(&mut fleet, &second.record)), notes, "the notes that it goes on with come first");
+}
+
+#[test]
+fn r12_what_was_adopted_is_found_again_at_every_site() {
+    let mut fleet = Fleet::new(3);
+    let [ticket, first, second, impact] = &held(&mut fleet)[..] else { panic!("four are held") };
+    let old = ticket.record.skeleton.entries[0].doc;
+    let lamp = adopt(&mut fleet, &ticket.record).unwrap()[0];
+    adopt(&mut fleet, &first.record).unwrap();
+    fleet.meet(PARIS, LYON);
+    for site in [PARIS, LYON] {
+        let said = Adopted::of(&fleet.view(site, &lamp).unwrap());
+        let adopted = Adopted { record: ticket.record.hash(), document: Some(old), number: None };
+        assert_eq!(said, [(adopted, Author::User(ANA))], "which record, which document, by whom");
+    }
+    let ana = [Author::User(ANA)];
+    assert_eq!(adopt_at(&mut fleet, LYON, &impact.record, &ana).unwrap(), [lamp], "what follows goes there too");
+    let made = adopt_at(&mut fleet, LYON, &second.record, &ana).unwrap();
+    assert_eq!(bodies(&fleet, &made[0]).len(), 1, "Paris has not heard of it");
+    fleet.meet(PARIS, LYON);
+    assert_eq!(bodies(&fleet, &made[0]), ["first", "second"]);
+    let said = Adopted::of(&fleet.view(PARIS, &made[0]).unwrap());
+    let records: Vec<_> = said.iter().map(|(adopted, _)| adopted.record).collect();
+    assert_eq!(records.len(), 2, "each says what it adopted");
+    assert!(records.contains(&first.record.hash()) && records.contains(&second.record.hash()));
+    fleet.agree_on(&[PARIS, LYON]);
 }
 
 #[test]

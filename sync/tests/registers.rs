@@ -76,10 +76,10 @@ fn r30_what_is_made_and_shown_key_by_key_is_what_automerge_makes_of_everything()
                     fleet.write(site, |command| command.edit(doc, &edits).map(drop)).unwrap();
                 }
                 _ => {
-                    let edits = random_edits(&mut steps);
+                    let edits = Edits { again: steps.below(3) == 0, ..random_edits(&mut steps) };
                     let reading = fleet.sites[site].read().unwrap();
                     let actor = actor(&key(site).public(), &fleet.sites[site].generation(), &doc);
-                    let quick = edit::quick(&reading, &doc, &actor, &edits.puts).unwrap();
+                    let quick = edit::quick(&reading, &doc, &actor, &edits).unwrap();
                     let slow = edit::change(&mut load(&reading, &doc).unwrap(), &actor, &edits, false).unwrap();
                     let bytes = |change: Option<automerge::Change>| change.map(|change| change.raw_bytes().to_vec());
                     same += usize::from(quick.is_some());

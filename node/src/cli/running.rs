@@ -84,8 +84,8 @@ impl Running {
 /// A role, in structures by name or, if there is none, in all.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Roles {
-    /// `user`, `technician` or `admin`.
-    #[arg(long)]
+    /// What they may do.
+    #[arg(long, value_parser = ["user", "technician", "admin"])]
     pub(super) role: String,
     /// A structure in which they have it, by name; absent: in all.
     #[arg(long = "structure")]
@@ -141,6 +141,7 @@ impl Answered {
 fn misfit(field: &str, why: &str) -> String {
     let limit = why.strip_prefix("TooLong(").and_then(|rest| rest.strip_suffix(')'));
     match (why, limit) {
+        ("Time", _) => format!("What is given as {field} is not a date and a time in UTC such as 2026-11-20T14:02Z."),
         ("Unknown", _) => format!("What is given as {field} is not known here, or not written as it must be."),
         ("Empty", _) => format!("Nothing is given as {field}."),
         ("TooLong", _) => format!("What is given as {field} is too long."),
@@ -302,8 +303,27 @@ pub(super) fn rename_site(folder: &Folder, code: &str, name: &str) -> anyhow::Re
     Ok(())
 }
 
-/// Gives a site up.
-pub(super) fn retire_site(folder: &Folder, code: &str) -> anyhow::Result<()> {
+/// Asks whether that is really to be done to a site; not about one that is not there, which the node refuses in its words.
+fn ask_about(folder: &Folder, code: &str, question: impl Fn(&str) -> String) -> anyhow::Result<()> {
+    let sites = Running::read(folder)?.call("GET", "/api/v1/sites", None)?;
+    let mut known = [&sites["items"], &sites["ended"]].into_iter().filter_map(Value::as_array).flatten();
+    let is_meant = |site: &&Value| site["code"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(code));
+    match known.find(is_meant) {
+        Some(site) => {
+            let (code, name) = code_and_name(site);
+            Ok(super::confirmed(&in_a_line(&question(&format!("{code} ({name})"))))?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Gives a site up; without `yes` it asks first.
+pub(super) fn retire_site(folder: &Folder, code: &str, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        ask_about(folder, code, |site| {
+            format!("Give {site} up? It may write nothing any more; what it has not sent is lost to the others.")
+        })?;
+    }
     let (code, name) = change_site(folder, code, &json!({ "retired": true }))?;
     println!("{code} ({name}) is given up: it may write nothing any more, and its code is free.");
     Ok(())
@@ -320,8 +340,15 @@ fn code_and_name(site: &Value) -> (String, String) {
     (text(&site["code"]), text(&site["name"]))
 }
 
-/// Ends a site's key.
-pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>) -> anyhow::Result<()> {
+/// Ends a site's key; without `yes` it asks first.
+pub(super) fn revoke_site(folder: &Folder, code: &str, until: Option<&str>, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        let stands = until
+            .map_or_else(|| "what this site holds of it".to_owned(), |until| format!("what it wrote until {until}"));
+        ask_about(folder, code, |site| {
+            format!("Revoke the key of {site} for good? Of its work {stands} stands, and nothing else.")
+        })?;
+    }
     let body = serde_json::to_vec(&json!({ "until": until }))?;
     let path = format!("/api/v1/sites/{}/revocation", encoded(code));
     let (code, name) = code_and_name(&Running::read(folder)?.call("POST", &path, Some(&body))?);
@@ -373,20 +400,38 @@ fn held_line(item: &Value) -> String {
     let mut line = format!("{} {site} {} {reason} {}", text(&item["id"]), text(&item["at"]), text(&item["label"]));
     let ticket = &item["ticket"];
     if ticket.is_object() {
-        let _ = write!(line, " | {} ({})", text(&ticket["number"]), text(&ticket["title"]));
+        let _ = write!(line, " | {}", called(ticket));
     }
     let changes = item["changes"].as_array().into_iter().flatten();
     let changes: Vec<String> = changes.map(|one| format!("{}: {}", text(&one["field"]), text(&one["label"]))).collect();
     if !changes.is_empty() {
         let _ = write!(line, " | {}", changes.join("; "));
     }
-    line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    in_a_line(&line)
 }
 
-/// Adopts a change without effect, and prints the ids of the documents that it made or changed.
+/// A ticket's number and title.
+fn called(ticket: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    format!("{} ({})", text(&ticket["number"]), text(&ticket["title"]))
+}
+
+fn in_a_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Adopts a change without effect, and prints the tickets that it made or changed; of a change of anything else the ids of
+/// the documents.
 pub(super) fn adopt(folder: &Folder, id: &str) -> anyhow::Result<()> {
     let path = format!("/api/v1/quarantine/{}/adoption", encoded(id));
     let adopted = Running::read(folder)?.call("POST", &path, None)?;
+    let tickets = adopted["tickets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for ticket in tickets {
+        println!("{}", in_a_line(&called(ticket)));
+    }
+    if !tickets.is_empty() {
+        return Ok(());
+    }
     for document in adopted["documents"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         println!("{document}");
     }
@@ -495,7 +540,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_in_words_and_never_as_json() {
         let field = |why: &str| told(json!({ "field": "sites", "why": why })).unwrap();
-        for why in ["Unknown", "Empty", "TooLong", "TooLong(200)", "Odd"] {
+        for why in ["Unknown", "Time", "Empty", "TooLong", "TooLong(200)", "Odd"] {
             let sentence = field(why);
             assert!(sentence.contains("sites") && sentence.ends_with('.'), "{sentence}");
             assert!(!sentence.contains(['{', '"', '(']), "{sentence}");

@@ -23,16 +23,16 @@ pub struct Held {
 
 /// Says what a record says that does not stand, or cannot have an effect yet, as the asker's own command. Answers with
 /// the documents that it made or changed. A record that breaks a rule is nobody's to adopt, and nor is one that goes on with
-/// what is neither here nor adopted.
+/// what is neither here nor adopted, at this site or by one of `adopters`.
 pub fn adopt(
     batch: &mut Batch<'_, '_>,
     context: &mut Context<'_>,
     actor: &Actor,
     held: &Held,
+    adopters: &[Author],
 ) -> Result<Vec<DocId>, Failure> {
     let found = find(batch, context, actor, held)?;
-    let is_edit = found.record.header.kind == BodyKind::Edit;
-    if !is_edit || matches!(found.verdict, Verdict::Void(_)) {
+    if !may_be_adopted(&found) {
         return Err(Failure::Forbidden);
     }
     // Asked twice it makes one thing.
@@ -46,7 +46,7 @@ pub fn adopt(
             edits.put("home", home.clone());
         }
     };
-    let written = batch.command(author, name, scope, |command| command.adopt(&found.record, as_new))?;
+    let written = batch.command(author, name, scope, |command| command.adopt(&found.record, adopters, as_new))?;
     batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?;
     Ok(written.docs)
 }
@@ -54,11 +54,20 @@ pub fn adopt(
 /// Takes a record off the list at this site. Its bytes stay; other sites list it still.
 pub fn discard(batch: &mut Batch<'_, '_>, context: &Context<'_>, actor: &Actor, held: &Held) -> Result<(), Failure> {
     let found = find(batch, context, actor, held)?;
-    // What waits may have an effect yet.
-    if matches!(found.verdict, Verdict::Waiting(_)) {
+    if !may_be_discarded(&found) {
         return Err(Failure::Forbidden);
     }
     Ok(batch.discard(&found.record.hash(), &actor.user).map_err(WriteError::from)?)
+}
+
+/// Whether anybody may adopt it.
+pub fn may_be_adopted(held: &Quarantined) -> bool {
+    held.record.header.kind == BodyKind::Edit && !matches!(held.verdict, Verdict::Void(_))
+}
+
+/// Whether anybody may discard it: what waits may have an effect yet.
+pub fn may_be_discarded(held: &Quarantined) -> bool {
+    !matches!(held.verdict, Verdict::Waiting(_))
 }
 
 fn find(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, held: &Held) -> Result<Quarantined, Failure> {

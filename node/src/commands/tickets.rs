@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schema::access::readable_by;
 use schema::author::Author;
 use schema::authority::Role;
-use schema::doc::{DocKind, View, notes_key};
+use schema::doc::{DocKind, View, doc_id_of_notes, notes_key};
 use schema::id::scope_of;
 use schema::id::{DocId, ScopeId, StructureId};
 use schema::record::CommandName;
-use schema::ticket::command::{NewTicket, comment, create, create_notes, patch, transition};
-use schema::ticket::{Field, Status};
+use schema::ticket::command::{NewTicket, comment, confirm_comment, create, create_notes, patch, transition};
+use schema::ticket::{self, Field, Status};
 use sync::replica::{Batch, WriteError};
 
 use super::{Actor, Context, Failure};
@@ -149,6 +149,47 @@ pub fn note(
         Ok::<_, Failure>(())
     })?;
     Ok(id)
+}
+
+/// What somebody says is right although it comes from a change that does not stand (R19).
+#[derive(Debug, Clone)]
+pub enum Confirmed {
+    /// The fields that show under this name in a ticket's doubts.
+    Field(String),
+    /// The reply or note with this id.
+    Comment(String),
+}
+
+/// Ends a doubt at every site: what shows is said again, in the asker's name. Nothing if it is in doubt no more.
+pub fn confirm(
+    batch: &mut Batch<'_, '_>,
+    context: &Context<'_>,
+    actor: &Actor,
+    ticket: DocId,
+    confirmed: &Confirmed,
+) -> Result<(), Failure> {
+    let view = readable(batch, context, actor, &ticket)?;
+    let structure = context.policy.structure_of(&view.scope).ok_or(Failure::Unknown)?;
+    if context.policy.role(&actor.entry.grants, Some(structure)) < Some(Role::Technician) {
+        return Err(Failure::Forbidden);
+    }
+    let notes = doc_id_of_notes(&context.policy.org, &view.scope, &ticket);
+    let notes = batch.view(&notes).map_err(WriteError::from)?;
+    batch
+        .command(Author::User(actor.user), CommandName::Place, view.scope, |command| {
+            let id = command.id();
+            let (doc, edits) = match confirmed {
+                Confirmed::Field(field) => (ticket, ticket::command::confirm(&view, &id, field)),
+                Confirmed::Comment(comment) => {
+                    let mut docs = [Some(&view), notes.as_ref()].into_iter().flatten();
+                    let found = docs.find_map(|doc| Some((doc.id, confirm_comment(doc, &id, comment)?)));
+                    found.ok_or(Failure::Comment)?
+                }
+            };
+            command.edit(doc, &edits)?;
+            Ok::<_, Failure>(())
+        })
+        .map(|_| ())
 }
 
 fn edit(

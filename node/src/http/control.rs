@@ -1,5 +1,7 @@
 //! What administrators do: invite a site, import, rebuild, compare.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,6 +11,7 @@ use schema::authority::{Body, Signed, SiteEntry, Standing};
 use schema::codec::Canonical as _;
 use schema::id::StructureId;
 use schema::identity::Secret;
+use schema::policy::{Ended, Policy};
 use serde::{Deserialize, Serialize};
 use sync::replica::ReplicaError;
 use utoipa::ToSchema;
@@ -96,14 +99,18 @@ pub(super) async fn change_site(
     JsonBody(given): JsonBody<SiteChange>,
 ) -> Result<Json<SiteRef>, Problem> {
     asker.admin()?;
-    let site = asker.policy.site_by_code(&code).ok_or_else(|| Problem::field("code", "Unknown"))?;
+    let status = app.site.status();
+    if !status.sequencer {
+        return Err(Problem::not_sequencer());
+    }
+    let site = asker.policy.site_by_code(&code).ok_or_else(|| no_site(&asker.policy, &code))?;
     let mut entry = SiteEntry::clone(site);
     if let Some(name) = given.name {
         membership::is_name(&name)?;
         entry.name = name;
     }
     if given.retired == Some(true) {
-        if entry.site == app.site.status().me {
+        if entry.site == status.me {
             return Err(Problem::refused("the site that keeps the authority log is not retired".into()));
         }
         entry.standing = Standing::Ended;
@@ -129,10 +136,16 @@ pub(super) async fn revoke(
     JsonBody(given): JsonBody<Revocation>,
 ) -> Result<Json<SiteRef>, Problem> {
     asker.admin()?;
-    let entry = asker.policy.site_by_code(&code).ok_or_else(|| Problem::field("code", "Unknown"))?;
-    let until = given.until.map(|text| from_rfc3339(&text).ok_or_else(|| Problem::field("until", "Unknown")));
+    let status = app.site.status();
+    if !status.sequencer {
+        return Err(Problem::not_sequencer());
+    }
+    // A machine that was given up may turn out to be in other hands.
+    let entry = asker.policy.site_by_code(&code).or_else(|| retired_by_code(&asker.policy, &code));
+    let entry = entry.ok_or_else(|| no_site(&asker.policy, &code))?;
+    let until = given.until.map(|text| from_rfc3339(&text).ok_or_else(|| Problem::field("until", "Time")));
     let until = until.transpose()?;
-    if entry.site == app.site.status().me {
+    if entry.site == status.me {
         return Err(Problem::refused("the site that keeps the authority log does not revoke itself".into()));
     }
     let shown = SiteRef { id: entry.site.to_string(), code: entry.code.clone(), name: entry.name.clone() };
@@ -140,6 +153,24 @@ pub(super) async fn revoke(
     let cuts = app.site.run(move |core| core.replica().cuts_of(&site, until)).await??;
     say(&app, Body::Revoke { site, cuts }).await?;
     Ok(Json(shown))
+}
+
+/// The site that was given up last of those with a code, and whose key still counts.
+fn retired_by_code<'p>(policy: &'p Policy, code: &str) -> Option<&'p Arc<SiteEntry>> {
+    let is_meant = |entry: &&Arc<SiteEntry>| entry.code.eq_ignore_ascii_case(code);
+    let ended = |entry: &&Arc<SiteEntry>| policy.ended(&entry.site);
+    let retired = policy.sites.values().filter(is_meant);
+    let retired = retired.filter(|entry| ended(entry).is_some_and(|(why, _)| why == Ended::Retired));
+    retired.max_by_key(|entry| ended(entry).map(|(_, at)| at))
+}
+
+/// What to answer where no active site has a code: one that had it is in the organisation no more.
+fn no_site(policy: &Policy, code: &str) -> Problem {
+    let mut had = policy.sites.values().filter(|entry| entry.code.eq_ignore_ascii_case(code));
+    match had.find_map(|entry| Some((entry, policy.ended(&entry.site)?.0))) {
+        Some((entry, why)) => Problem::ended(&entry.name, why.word()),
+        None => Problem::field("code", "Unknown"),
+    }
 }
 
 /// Says that no other site holds a longer authority log than this one, after a restore (R14).

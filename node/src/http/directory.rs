@@ -10,7 +10,9 @@ use super::auth::Principal;
 use super::errors::Query;
 use super::sessions::SiteRef;
 use super::{App, Problem};
+use crate::clock::rfc3339;
 use crate::read_model::directory::{Ref, names};
+use crate::status::Ended;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -87,11 +89,37 @@ pub(super) async fn structures(asker: Principal) -> Json<Refs> {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sites {
     items: Vec<SiteRef>,
+    /// Those that are in the organisation no more, without those whose code another one has: their tickets stay.
+    ended: Vec<EndedSite>,
 }
 
-/// The organisation's sites: neither those that were given up or replaced, nor those whose key is revoked.
+#[derive(Serialize, ToSchema)]
+struct EndedSite {
+    #[serde(flatten)]
+    site: SiteRef,
+    why: Ended,
+    /// Since when; absent: that cannot be read.
+    since: Option<String>,
+}
+
+/// The organisation's sites, and apart from them those that were given up or whose key is revoked.
 #[utoipa::path(get, path = "/api/v1/sites", responses((status = 200, body = Sites)))]
-pub(super) async fn sites(asker: Principal) -> Json<Sites> {
-    let active = asker.policy.sites.values().filter(|site| asker.policy.is_active(&site.site));
-    Json(Sites { items: active.map(|site| SiteRef::of(&asker.policy, &site.site)).collect() })
+pub(super) async fn sites(State(app): State<App>, asker: Principal) -> Result<Json<Sites>, Problem> {
+    let policy = &asker.policy;
+    let active = policy.sites.values().filter(|site| policy.is_active(&site.site));
+    let items = active.map(|site| SiteRef::of(policy, &site.site)).collect();
+    let is_unused = |code: &str| policy.site_by_code(code).is_none();
+    let ended = policy.sites.values().filter(|site| is_unused(&site.code));
+    let ended: Vec<_> = ended.filter_map(|site| Some((site.site, policy.ended(&site.site)?))).collect();
+    let positions: Vec<u64> = ended.iter().map(|(_, (_, at))| at.position).collect();
+    let stated = app.site.run(move |core| {
+        let stated = |position: &u64| core.replica().stated_at(*position).ok().flatten();
+        positions.iter().map(stated).collect::<Vec<_>>()
+    });
+    let ended = ended.into_iter().zip(stated.await?).map(|((site, (why, _)), since)| EndedSite {
+        site: SiteRef::of(policy, &site),
+        why: why.into(),
+        since: since.map(rfc3339),
+    });
+    Ok(Json(Sites { items, ended: ended.collect() }))
 }

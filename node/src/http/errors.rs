@@ -159,14 +159,37 @@ impl Problem {
         ];
         Self::new(StatusCode::CONFLICT, "SITE-RETIRED", words)
     }
+    /// A site that something is asked of is in the organisation no more: `ended` says why.
+    pub fn ended(site: &str, ended: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This site is in the organisation no more: its key is revoked already, or it was given up.",
+            "There is nothing to do; to use its code or its machine again, invite it.",
+        ];
+        Self::new(StatusCode::CONFLICT, "SITE-ENDED", words).with(serde_json::json!({ "site": site, "ended": ended }))
+    }
     /// A held change goes on with `ticket`, or with notes beside it, and that is not here.
     pub fn not_here(ticket: &str) -> Self {
         let words = [
             "Nothing was changed.",
-            "The ticket or note that this change goes on with has no effect here: it is held too, or was adopted at another site.",
-            "Adopt that one first, at this site.",
+            "The ticket or note that this change goes on with is held too.",
+            "Adopt that one first.",
         ];
         Self::new(StatusCode::CONFLICT, "HELD-FIRST", words).with(serde_json::json!({ "ticket": ticket }))
+    }
+    /// A held change was adopted already, in `ticket`.
+    pub fn adopted(ticket: &str) -> Self {
+        let words = ["Nothing was changed.", "Somebody has adopted this change already.", "Look at that ticket."];
+        Self::new(StatusCode::CONFLICT, "HELD-ADOPTED", words).with(serde_json::json!({ "ticket": ticket }))
+    }
+    /// The ticket that was asked for is held.
+    pub fn held(ticket: &str) -> Self {
+        let words = [
+            "Nothing was changed.",
+            "This ticket is held: the change that opened it has no effect, or none yet.",
+            "Look at the held changes; a technician may adopt it.",
+        ];
+        Self::new(StatusCode::NOT_FOUND, "TICKET-HELD", words).with(serde_json::json!({ "ticket": ticket }))
     }
     /// What an administrator asked cannot be done; `detail` says why.
     pub fn refused(detail: String) -> Self {
@@ -247,6 +270,7 @@ impl From<Failure> for Problem {
             Failure::Unknown | Failure::Write(WriteError::Unknown) => Self::unknown(),
             Failure::Write(WriteError::NotHere(doc)) => Self::not_here(&doc.short()),
             Failure::Forbidden => Self::forbidden(),
+            Failure::Comment => Self::field("comment", "Unknown"),
             Failure::Structure => Self::field("structure", "Unknown"),
             Failure::Write(WriteError::Refused(code)) if code == Verdict::Beyond(Beyond::Cut).code() => Self::revoked(),
             Failure::Write(WriteError::Retired) => Self::retired(),

@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use schema::author::Author;
-use schema::doc::{DocKind, View, doc_id_of_notes};
+use schema::doc::{Adopted, DocKind, View, doc_id_of_notes};
 use schema::id::DocId;
+use schema::ticket::status::TRANSITION;
 use schema::ticket::view::Attributions;
 use serde::Serialize;
 use sync::docs::history::{Step, steps};
@@ -18,6 +19,9 @@ use super::tickets::{author, find_id, value_label};
 use super::{App, Problem};
 use crate::clock::rfc3339;
 use crate::read_model::directory::{Labels, Ref};
+
+/// What the confirmation of a status is called here; that of a reply or a note is `confirmed`.
+const CONFIRMED_STATUS: &str = "confirmed/status";
 
 /// One field that somebody changed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -116,11 +120,16 @@ fn entry(
         Some(value) => value_label(labels, field, value).map(Some),
         None => Ok(None),
     };
+    let is_move = |item: &String| item.starts_with(TRANSITION);
+    let field = if field == "confirmed" && step.after.as_ref().is_some_and(is_move) { CONFIRMED_STATUS } else { field };
     let (before, after) = match field {
         "status" => match step.after.as_deref().and_then(|value| value.split_once('>')) {
             Some((from, to)) => (Some(from.to_owned()), Some(to.to_owned())),
             None => (None, step.after.clone()),
         },
+        "adopted" => (None, step.after.as_ref().and_then(|said| Adopted::parse(said)?.number)),
+        // What was said once is told as it was said then.
+        "confirmed" | CONFIRMED_STATUS => (None, step.after.as_ref().and_then(|item| said_of(view, item))),
         _ => (shown(labels, &step.before)?, shown(labels, &step.after)?),
     };
     Ok(Entry {
@@ -137,6 +146,12 @@ fn entry(
     })
 }
 
+/// The text of a reply or a note, or the status that a move led to.
+fn said_of(view: &View, item: &str) -> Option<String> {
+    let text = view.text(&format!("{item}/body")).or_else(|| view.text(item)?.split('>').next_back())?;
+    Some(text.to_owned())
+}
+
 /// The field that a key is to people; `None` for bookkeeping.
 pub(super) fn field_of(kind: DocKind, key: &str) -> Option<&str> {
     let (head, rest) = key.split_once('/').unwrap_or((key, ""));
@@ -147,6 +162,8 @@ pub(super) fn field_of(kind: DocKind, key: &str) -> Option<&str> {
         "transition" => Some("status"),
         "imported" | "created_at" | "home" | "structure" | "ticket" => None,
         "number" => Some("created"),
+        "confirmed" => Some("confirmed"),
+        "adopted" => Some("adopted"),
         _ => Some(key),
     }
 }

@@ -1,8 +1,11 @@
 //! The demo's cables: cut and mend links below the engine. Off unless the configuration has `[demo]`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schema::authority::SiteEntry;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -50,10 +53,11 @@ pub(super) async fn set(
 ) -> Result<StatusCode, Problem> {
     only_demo(&app)?;
     asker.admin()?;
-    let named = asker.policy.sites.values().find(|site| {
-        asker.policy.is_active(&site.site)
-            && (site.code.eq_ignore_ascii_case(&name) || site.name.eq_ignore_ascii_case(&name))
-    });
+    let is_named =
+        |site: &&Arc<SiteEntry>| site.code.eq_ignore_ascii_case(&name) || site.name.eq_ignore_ascii_case(&name);
+    // A cable also leads to a machine that is in the organisation no more.
+    let named = asker.policy.sites.values().filter(is_named);
+    let named = named.max_by_key(|site| asker.policy.is_active(&site.site));
     let site = named.map(|site| site.site).ok_or_else(|| Problem::field("site", "Unknown"))?;
     match site == app.site.status().me {
         true => app.site.gate.set_all(wanted.up),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::auth::Principal;
 use super::errors::Path;
 use super::sessions::SiteRef;
-use super::{App, Problem};
+use super::{App, Problem, held};
 use crate::clock::rfc3339;
 use crate::read_model::query;
 use crate::status::{self, Ended, PathWord, PeerStatus, Status};
@@ -25,7 +25,10 @@ pub(super) struct Sync {
     ended: Option<Ended>,
     peers: Vec<Peer>,
     alarms: Vec<AlarmRow>,
+    /// Held changes that the asker may see; at most 100 are counted.
     held: u64,
+    /// Tickets that show the asker something in doubt.
+    in_doubt: u64,
     catching_up: u64,
     scopes: Vec<Scope>,
 }
@@ -71,17 +74,20 @@ struct AlarmRow {
 pub(super) async fn sync(State(app): State<App>, asker: Principal) -> Result<Json<Sync>, Problem> {
     let status = app.site.status();
     let policy = status.policy.clone().ok_or_else(Problem::unavailable)?;
-    let held = app.site.reader.read()?;
-    let held = sync::quarantine::count(&held)?;
+    let held = held::count(&app, &asker).await?;
+    let reach = asker.reach.clone();
+    let in_doubt = app.site.views.read(move |conn| query::in_doubt(conn, &reach)).await?;
     let scopes = status.sync.scopes.iter().map(|scope| self::scope(&status, &scope.id, 0)).collect();
     let alarms = alarms(&app, &status, &asker).await?;
     Ok(Json(Sync {
         site: SiteRef::of(&policy, &status.me),
-        alone_since: status.sync.alone_since.map(rfc3339),
+        // Who is the only site misses nobody.
+        alone_since: status.sync.alone_since.filter(|_| !status.sync.peers.is_empty()).map(rfc3339),
         ended: status.sync.ended,
         peers: status.sync.peers.iter().map(|peer| self::peer(&status, peer)).collect(),
         alarms,
         held,
+        in_doubt,
         catching_up: status.sync.catching_up,
         scopes,
     }))

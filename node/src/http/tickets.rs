@@ -15,9 +15,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::Principal;
 use super::errors::{JsonBody, Path, Query};
 use super::sessions::SiteRef;
-use super::{App, Problem};
+use super::{App, Problem, held};
 use crate::clock::rfc3339;
-use crate::commands;
+use crate::commands::{self, tickets::Confirmed};
 use crate::read_model::directory::{Labels, Ref};
 use crate::read_model::query::{self, Filter, MAX_LIMIT, Sort, TicketDetail, TicketRow};
 use schema::time::Timestamp;
@@ -99,6 +99,8 @@ pub struct Ticket {
     priority_by_hand: bool,
     status_reason: Option<String>,
     external: Option<String>,
+    /// The number that it had at another site, where it has no effect: somebody adopted it.
+    adopted_from: Option<String>,
     reopen_count: i64,
     comments: Vec<Comment>,
     conflict_list: Vec<Conflict>,
@@ -386,6 +388,35 @@ pub(super) async fn comment(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Confirmation {
+    /// A field as `tainted` of the ticket names it: `created` confirms all that the opening filled.
+    Field(String),
+    /// The id of a reply or a note.
+    Comment(String),
+}
+
+/// Says of what is in doubt that it is right: it stands in the asker's name from then on, at every site.
+#[utoipa::path(post, path = "/api/v1/tickets/{ticket}/confirmations", request_body = Confirmation, responses((status = 201, body = Ticket)))]
+pub(super) async fn confirm(
+    State(app): State<App>,
+    asker: Principal,
+    Path(name): Path<String>,
+    JsonBody(given): JsonBody<Confirmation>,
+) -> Result<(StatusCode, Json<Ticket>), Problem> {
+    let id = find_id(&app, &asker, name).await?;
+    let actor = asker.actor.clone();
+    let confirmed = match given {
+        Confirmation::Field(field) => Confirmed::Field(field),
+        Confirmation::Comment(comment) => Confirmed::Comment(comment),
+    };
+    let written =
+        app.site.write(move |batch, context| commands::tickets::confirm(batch, context, &actor, id, &confirmed));
+    written.await??;
+    Ok((StatusCode::CREATED, Json(whole(&app, &asker, id.to_string()).await?)))
+}
+
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Move {
     to: String,
@@ -412,20 +443,26 @@ pub(super) async fn advance(
 
 /// The id of a ticket that the asker may see.
 pub(super) async fn find_id(app: &App, asker: &Principal, name: String) -> Result<DocId, Problem> {
-    let reach = asker.reach.clone();
-    let found = app.site.views.read(move |conn| query::find(conn, &reach, &name)).await?;
-    found.and_then(|whole| whole.row.id.parse().ok()).ok_or_else(Problem::unknown)
+    let (reach, wanted) = (asker.reach.clone(), name.clone());
+    let found = app.site.views.read(move |conn| query::find(conn, &reach, &wanted)).await?;
+    match found.and_then(|whole| whole.row.id.parse().ok()) {
+        Some(id) => Ok(id),
+        None => Err(held::absent(app, asker, name).await),
+    }
 }
 
 async fn whole(app: &App, asker: &Principal, name: String) -> Result<Ticket, Problem> {
-    let (reach, policy) = (asker.reach.clone(), asker.policy.clone());
+    let (reach, policy, wanted) = (asker.reach.clone(), asker.policy.clone(), name.clone());
     let found = app.site.views.read(move |conn| {
-        let Some(found) = query::find(conn, &reach, &name)? else {
+        let Some(found) = query::find(conn, &reach, &wanted)? else {
             return Ok(None);
         };
         ticket(&policy, &mut Labels::new(conn), found).map(Some)
     });
-    found.await?.ok_or_else(Problem::unknown)
+    match found.await? {
+        Some(found) => Ok(found),
+        None => Err(held::absent(app, asker, name).await),
+    }
 }
 
 fn at(ms: i64) -> String {
@@ -463,8 +500,8 @@ fn summary(policy: &Policy, labels: &mut Labels<'_>, row: TicketRow) -> rusqlite
 fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusqlite::Result<Ticket> {
     let TicketDetail { row, description, comments, values, tainted, .. } = found;
     let allowed = Status::from_word(&row.status).map(Status::next).unwrap_or_default();
-    let (priority_by_hand, status_reason, external, reopen_count) =
-        (row.by_hand, row.status_reason.clone(), row.external.clone(), row.reopen_count);
+    let (priority_by_hand, status_reason, external, adopted_from, reopen_count) =
+        (row.by_hand, row.status_reason.clone(), row.external.clone(), row.adopted_from.clone(), row.reopen_count);
     let comments = comments
         .into_iter()
         .map(|row| {
@@ -508,6 +545,7 @@ fn ticket(policy: &Policy, labels: &mut Labels<'_>, found: TicketDetail) -> rusq
         priority_by_hand,
         status_reason,
         external,
+        adopted_from,
         reopen_count,
         comments,
         conflict_list,

@@ -2,7 +2,7 @@
 //! reach, so that none can forget it.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use schema::access::Reach;
 use schema::fold::fold;
 use schema::id::{DocId, StructureId};
@@ -63,13 +63,15 @@ pub struct TicketRow {
     pub reopen_count: i64,
     /// Values to settle.
     pub conflicts: i64,
+    /// The number that it had before it was adopted.
+    pub adopted_from: Option<String>,
     /// Fields, replies, and notes that the reader may read, that come from changes that do not stand (R19).
     pub taints: i64,
 }
 
 const COLUMNS: &str = "t.id, t.number, t.kind, t.title, t.status, t.status_reason, t.impact, t.urgency, t.priority,
  t.by_hand, t.category, t.requester, t.requester_0, t.assignee, t.grp, t.location, t.structure, t.home, t.external,
- t.created_at, t.updated_at, t.reopen_count, t.conflicts, t.taints";
+ t.created_at, t.updated_at, t.reopen_count, t.conflicts, t.taints, t.adopted_from";
 
 fn ticket_row(row: &Row<'_>) -> rusqlite::Result<TicketRow> {
     Ok(TicketRow {
@@ -97,6 +99,7 @@ fn ticket_row(row: &Row<'_>) -> rusqlite::Result<TicketRow> {
         reopen_count: row.get(21)?,
         conflicts: row.get(22)?,
         taints: row.get(23)?,
+        adopted_from: row.get(24)?,
     })
 }
 
@@ -343,6 +346,31 @@ fn search(wanted: &mut Where, reach: &Reach, words: &str) {
     ));
 }
 
+/// Of how many tickets a reader sees something in doubt. Asked with every state of the links, so it reads those alone.
+pub fn in_doubt(conn: &Connection, reach: &Reach) -> rusqlite::Result<u64> {
+    let select = format!(
+        "SELECT {COLUMNS}, 1 FROM tickets t WHERE t.id IN (SELECT id FROM tickets INDEXED BY tickets_tainted WHERE taints > 0)
+         UNION ALL SELECT {COLUMNS}, 0 FROM tickets t
+         WHERE t.id IN (SELECT ticket FROM comments WHERE tainted AND internal = 1) AND t.taints = 0"
+    );
+    let mut found = conn.prepare_cached(&select)?;
+    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, bool>(25)?)))?;
+    let mut count = 0;
+    for row in rows {
+        let (row, is_public) = row?;
+        let structure = may_read(reach, &row);
+        count += u64::from(structure.is_some_and(|structure| is_public || reach.notes(&structure)));
+    }
+    Ok(count)
+}
+
+/// The ticket that a document is, or stands beside.
+pub fn of_document(conn: &Connection, reach: &Reach, doc: &DocId) -> rusqlite::Result<Option<TicketRow>> {
+    let mut beside = conn.prepare_cached("SELECT ticket FROM notes WHERE doc = ?")?;
+    let ticket: Option<String> = beside.query_row([doc.to_string()], |row| row.get(0)).optional()?;
+    Ok(find(conn, reach, &ticket.unwrap_or_else(|| doc.to_string()))?.map(|found| found.row))
+}
+
 /// A comment's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommentRow {
@@ -405,11 +433,17 @@ const DOUBLED_NAMED: usize = 16;
 /// Tickets with one number that are looked at: honest sites make one.
 const SAME_NUMBER: usize = 16;
 
-/// A ticket by id, otherwise by number (in any case); `None` for what the reader may not see.
+/// A ticket by id, otherwise by number (in any case), otherwise by the id or the number that it had before it was adopted;
+/// `None` for what the reader may not see.
 pub fn find(conn: &Connection, reach: &Reach, name: &str) -> rusqlite::Result<Option<TicketDetail>> {
     let mut candidates = rows_where(conn, "t.id = ?1", name)?;
     if candidates.is_empty() {
         candidates = rows_where(conn, "t.number = upper(?1)", name)?;
+    }
+    if candidates.is_empty() {
+        let before =
+            "SELECT doc FROM adopted WHERE document = ?1 UNION SELECT doc FROM adopted WHERE number = upper(?1)";
+        candidates = rows_where(conn, &format!("t.id IN ({before})"), name)?;
     }
     let readable =
         candidates.into_iter().find_map(|(row, description)| Some((may_read(reach, &row)?, row, description)));
@@ -442,7 +476,7 @@ fn rows_where(conn: &Connection, condition: &str, name: &str) -> rusqlite::Resul
     let select =
         format!("SELECT {COLUMNS}, t.description FROM tickets t WHERE {condition} ORDER BY t.id LIMIT {SAME_NUMBER}");
     let mut found = conn.prepare_cached(&select)?;
-    let rows = found.query_map([name], |row| Ok((ticket_row(row)?, row.get(24)?)))?;
+    let rows = found.query_map([name], |row| Ok((ticket_row(row)?, row.get(25)?)))?;
     rows.collect()
 }
 
@@ -472,7 +506,7 @@ fn comments(conn: &Connection, ticket: &str, notes: bool) -> rusqlite::Result<Ve
 pub fn doubled_numbers(conn: &Connection, reach: &Reach) -> rusqlite::Result<Vec<(String, i64)>> {
     let select = format!("SELECT {COLUMNS}, t.born FROM tickets t WHERE t.number <> t.given ORDER BY t.number");
     let mut found = conn.prepare_cached(&select)?;
-    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(24)?)))?;
+    let rows = found.query_map([], |row| Ok((ticket_row(row)?, row.get::<_, i64>(25)?)))?;
     let mut numbers = Vec::new();
     for found in rows {
         let (row, born) = found?;

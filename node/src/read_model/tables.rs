@@ -10,7 +10,7 @@ use sync::store::LogIndex;
 const VERSION: i64 = 6;
 
 /// The tables that are a function of documents, in the order of [`hash`].
-pub const DERIVED: [&str; 6] = ["tickets", "comments", "conflicts", "tainted", "names", "search"];
+pub const DERIVED: [&str; 7] = ["tickets", "comments", "conflicts", "tainted", "adopted", "names", "search"];
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS tickets (
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS tickets (
   priority INTEGER NOT NULL, by_hand INTEGER NOT NULL, category TEXT, requester TEXT, requester_0 TEXT, assignee TEXT,
   grp TEXT, location TEXT, structure TEXT, home TEXT, external TEXT, created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL, reopen_count INTEGER NOT NULL, conflicts INTEGER NOT NULL,
-  taints INTEGER NOT NULL
+  taints INTEGER NOT NULL, adopted_from TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tickets_number ON tickets(number);
 CREATE INDEX IF NOT EXISTS tickets_given ON tickets(given, born, id);
@@ -32,6 +32,7 @@ CREATE INDEX IF NOT EXISTS tickets_priority ON tickets(priority, id);
 CREATE INDEX IF NOT EXISTS tickets_status ON tickets(status, updated_at, id);
 CREATE INDEX IF NOT EXISTS tickets_assignee ON tickets(assignee, updated_at, id);
 CREATE INDEX IF NOT EXISTS tickets_requester ON tickets(requester, updated_at, id);
+CREATE INDEX IF NOT EXISTS tickets_tainted ON tickets(id) WHERE taints > 0;
 CREATE INDEX IF NOT EXISTS tickets_external ON tickets(external);
 CREATE TABLE IF NOT EXISTS comments (
   ticket TEXT NOT NULL, internal INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
@@ -47,6 +48,12 @@ CREATE TABLE IF NOT EXISTS conflicts (
 CREATE TABLE IF NOT EXISTS tainted (
   ticket TEXT NOT NULL, field TEXT NOT NULL, before TEXT, PRIMARY KEY (ticket, field)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS adopted (
+  doc TEXT NOT NULL, record TEXT NOT NULL, author TEXT NOT NULL, document TEXT, number TEXT, PRIMARY KEY (doc, record, author)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS adopted_record ON adopted(record);
+CREATE INDEX IF NOT EXISTS adopted_document ON adopted(document);
+CREATE INDEX IF NOT EXISTS adopted_number ON adopted(number);
 CREATE TABLE IF NOT EXISTS names (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, folded TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -34,8 +34,8 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO tickets (id, scope, number, given, code, counter, born, kind, title, description, status,
          status_reason, impact, urgency, priority, by_hand, category, requester, requester_0, assignee, grp, location, structure, home, external,
-         created_at, updated_at, reopen_count, conflicts, taints)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+         created_at, updated_at, reopen_count, conflicts, taints, adopted_from)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         id,
@@ -68,6 +68,7 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
         ticket.reopen_count,
         ticket.conflicts.len() as i64,
         (ticket.tainted.len() + ticket.comments.iter().filter(|comment| comment.attribution.tainted).count()) as i64,
+        ticket.adopted_from,
     ])?;
     write_comments(conn, &id, false, &ticket.comments)?;
     conn.prepare_cached("DELETE FROM conflicts WHERE ticket = ?")?.execute([&id])?;
@@ -90,6 +91,7 @@ pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<Vec<DocId>> {
     }
     let mut words = vec![ticket.number.as_str(), &ticket.title, &ticket.description];
     words.extend(ticket.external.as_deref());
+    words.extend(ticket.adopted_from.as_deref());
     words.extend(ticket.comments.iter().map(|comment| comment.body.as_str()));
     let row = search_row(conn, &id)?;
     conn.prepare_cached("UPDATE search SET public = ?1 WHERE rowid = ?2 AND public <> ?1")?

@@ -30,6 +30,8 @@ macro_rules! codes {
 codes! {
     /// The command line is not written as it must be.
     USAGE "USAGE" NOTHING_CHANGED, "The command is not written as it must be.", "See `archipel --help`.";
+    /// A question was not answered with yes.
+    NOT_CONFIRMED "NOT-CONFIRMED" NOTHING_CHANGED, "The question was not answered with yes.", "Run it again and answer y, or give `--yes`.";
     /// `ARCHIPEL_LOG` is no filter.
     LOG_FILTER "LOG-FILTER" NOTHING_STARTED, "ARCHIPEL_LOG is not a filter for the log.", "Write it like `warn,node=info`, or leave it out.";
     /// What nobody foresaw.
@@ -40,7 +42,7 @@ codes! {
     /// A site is there already.
     FOLDER_USED "FOLDER-USED" NOTHING_CHANGED, "A site lives in this folder already.", "Choose another folder with `--data`.";
     /// Another process works on it.
-    FOLDER_BUSY "FOLDER-BUSY" NOTHING_CHANGED, "Another process works on this folder.", "Stop it first, or use it as it runs.";
+    FOLDER_BUSY "FOLDER-BUSY" NOTHING_CHANGED, "Another process works on this folder: its node, or another command.", "Stop the node for as long as this command takes, or wait until the other command has ended.";
     /// It cannot be made or written.
     FOLDER_WRITE "FOLDER-WRITE" NOTHING_CHANGED, "The folder cannot be made or written.", "Check its path, its rights and the room on the disk.";
     /// A key is not one.

@@ -6,7 +6,7 @@ import { en } from '../src/locales/en';
 import { fr } from '../src/locales/fr';
 import { cable, middle, path, severed } from '../src/stage/curve';
 import { frameAddress, homeOf } from '../src/stage/frames';
-import { changed, linkState, toSend } from '../src/sync/words';
+import { changed, heldFor, linkState, toSend } from '../src/sync/words';
 import { arrival } from '../src/tickets/arrival';
 import { columns } from '../src/tickets/columns';
 import { places } from '../src/tickets/places';
@@ -17,7 +17,7 @@ const peer = (name: string, change: Partial<Peer> = {}): Peer => ({
   site: { id: name, code: name, name }, connected: true, path: 'direct', to_send: 0, to_receive: 0, scopes: [], ...change,
 });
 const sync = (peers: Peer[], alone_since: string | null = null): Sync => ({
-  site: { code: 'PAR', name: 'Paris' }, alone_since, peers, alarms: [], held: 0, catching_up: 0,
+  site: { code: 'PAR', name: 'Paris' }, alone_since, peers, alarms: [], held: 0, in_doubt: 0, catching_up: 0,
 });
 
 describe('the state of the links', () => {
@@ -55,7 +55,12 @@ describe('where a ticket has arrived', () => {
 describe('the places to narrow a list to', () => {
   it('name a code once, also where a machine took the place of another', () => {
     const sites = [{ id: 'a', code: 'DAK', name: 'Dakar' }, { id: 'b', code: 'PAR', name: 'Paris' }, { id: 'c', code: 'DAK', name: 'Dakar' }];
-    expect(places(sites)).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
+    expect(places(en, { items: sites, ended: [] })).toEqual([{ value: 'DAK', label: 'Dakar' }, { value: 'PAR', label: 'Paris' }]);
+  });
+  it('still name those that are in the organisation no more, whose tickets stay', () => {
+    const items = [{ id: 'b', code: 'PAR', name: 'Paris' }];
+    const ended = [{ id: 'a', code: 'DAK', name: 'Dakar', why: 'revoked' as const }];
+    expect(places(fr, { items, ended })).toEqual([{ value: 'PAR', label: 'Paris' }, { value: 'DAK', label: 'Dakar (clé révoquée)' }]);
   });
 });
 
@@ -113,7 +118,11 @@ describe('the stage', () => {
 
 describe('a held change', () => {
   const held = (...changes: Held['changes']): Held => ({
-    id: '00', site: { code: 'DAK', name: 'Dakar' }, at: '', state: 'beyond', reason: 'beyond-cut', changes,
+    id: '00', site: { code: 'DAK', name: 'Dakar' }, at: '', state: 'beyond', reason: 'beyond-cut', changes, adoptable: true, discardable: true,
+  });
+  it('says why it is held without the code of the reason, where there are words for that', () => {
+    expect(heldFor(en, held())).toBe(en.reasons['beyond-cut']);
+    expect(heldFor(fr, { ...held(), state: 'void', reason: 'not-its-item' })).toBe('Non reprise (not-its-item)');
   });
   it('says what it would do, in the words of the reader', () => {
     const birth = held({ field: 'created', value: 'DAK-1', label: 'DAK-1' }, { field: 'impact', value: 'high', label: 'high' });

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::field::{Field, Kind, Level, MAX_COMMENT_CHARS, MAX_DESCRIPTION_CHARS, MAX_SHORT_CHARS, Misfit};
-use super::status::{self, Status};
+use super::status::{self, Status, TRANSITION};
+use super::view::{STATUS, comments_of, doubted};
+use crate::access::{COMMENT, CONFIRMED};
 use crate::doc::{Edits, NOTES_OF, Value, View};
 use crate::id::{DocId, SiteId, StructureId};
 
@@ -67,7 +69,7 @@ pub fn create(ticket: &NewTicket) -> Result<Edits, CommandError> {
 }
 
 /// Edits that set or clear fields, and the description if given. What already has that one value is
-/// left alone; a field with two values is written, which settles it.
+/// left alone; a field with two values is written, which settles it, and one whose value is in doubt, which confirms it.
 pub fn patch(
     view: &View,
     fields: &BTreeMap<Field, Option<String>>,
@@ -76,17 +78,50 @@ pub fn patch(
     let mut edits = Edits::default();
     for (field, given) in fields {
         let value = fit(*field, given.as_deref())?;
-        if !already(view, field.word(), value.as_ref()) {
+        let in_doubt = view.untainted.contains_key(field.word());
+        edits.again |= in_doubt;
+        if in_doubt || !already(view, field.word(), value.as_ref()) {
             edits.puts.insert(field.word().to_owned(), value);
         }
     }
     if let Some(text) = description {
         let text = long_text(DESCRIPTION, text, MAX_DESCRIPTION_CHARS)?;
-        if view.texts.get(DESCRIPTION) != Some(&text) {
+        let in_doubt = view.untainted.contains_key(DESCRIPTION);
+        edits.again |= in_doubt;
+        if in_doubt || view.texts.get(DESCRIPTION) != Some(&text) {
             edits.texts.insert(DESCRIPTION.to_owned(), text);
         }
     }
     Ok(edits)
+}
+
+/// Edits that say of what is in doubt that it is right (R19): the fields that `field` names, as [`super::view::Tainted::field`] does,
+/// are written again as they show. Nothing of what is not in doubt. `id` names the confirmation of a status, which is not
+/// written again: the move to it was made once.
+pub fn confirm(view: &View, id: &str, field: &str) -> Edits {
+    let mut edits = Edits { again: true, ..Edits::default() };
+    for key in doubted(view, field) {
+        match (key, view.texts.get(key)) {
+            (DESCRIPTION, Some(text)) => drop(edits.texts.insert(key.to_owned(), text.clone())),
+            (STATUS, _) => {
+                let last = status::derive(view).last.map(|last| format!("{TRANSITION}{}", last.id));
+                edits.puts.extend(last.map(|last| (format!("{CONFIRMED}{id}"), Some(Value::Text(last)))));
+            }
+            _ => drop(edits.puts.insert(key.to_owned(), view.value(key).cloned())),
+        }
+    }
+    edits
+}
+
+/// Edits that say of a reply (in the ticket) or a note (in the notes document) in doubt that it is right; `None` if there is
+/// no such one. `id` names the confirmation.
+pub fn confirm_comment(view: &View, id: &str, comment: &str) -> Option<Edits> {
+    let found = comments_of(view).into_iter().find(|found| found.id == comment)?;
+    let mut edits = Edits::default();
+    if found.attribution.tainted {
+        edits.put(format!("{CONFIRMED}{id}"), Value::Text(format!("{COMMENT}{comment}")));
+    }
+    Some(edits)
 }
 
 /// Edits that move the ticket. `id` names the transition. A conflict of status is settled by any move
@@ -104,10 +139,10 @@ pub fn transition(view: &View, id: &str, to: Status, reason: Option<&str>) -> Re
 /// Edits that state a move without asking the table: for imports, whose source had its own.
 pub fn fact(id: &str, from: Status, to: Status, reason: Option<&str>) -> Result<Edits, CommandError> {
     let mut edits = Edits::default();
-    edits.put(format!("transition/{id}"), Value::Text(status::encode(from, to)));
+    edits.put(format!("{TRANSITION}{id}"), Value::Text(status::encode(from, to)));
     if let Some(reason) = reason {
         let reason = long_text("reason", reason, MAX_SHORT_CHARS)?;
-        edits.put(format!("transition/{id}/reason"), Value::Text(reason));
+        edits.put(format!("{TRANSITION}{id}/reason"), Value::Text(reason));
     }
     Ok(edits)
 }
@@ -119,7 +154,7 @@ pub fn comment(id: &str, body: &str) -> Result<Edits, CommandError> {
         return Err(CommandError::Field { field: "body", misfit: Misfit::Empty });
     }
     let mut edits = Edits::default();
-    edits.put(format!("comment/{id}/body"), Value::Text(body));
+    edits.put(format!("{COMMENT}{id}/body"), Value::Text(body));
     Ok(edits)
 }
 

@@ -1,14 +1,14 @@
 //! A ticket as people see it, derived from its document (and its notes) alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::DESCRIPTION;
 use super::field::{Field, Kind, Level};
 use super::priority::priority;
-use super::status::{self, Status};
-use crate::access::IMPORTED;
+use super::status::{self, Status, TRANSITION};
+use crate::access::{COMMENT, CONFIRMED, IMPORTED};
 use crate::author::Author;
-use crate::doc::{AttributedValue, Stamp, Value, View};
+use crate::doc::{Adopted, AttributedValue, Stamp, Value, View};
 use crate::id::{ChangeHash, DocId, SiteId, StructureId};
 use crate::time::Timestamp;
 
@@ -25,7 +25,8 @@ pub struct Attribution {
     pub order: Timestamp,
     /// Whether that time is in doubt: a clock was wrong (R28).
     pub doubt: bool,
-    /// Whether the change does not stand, and shows because one that does builds on it (R19).
+    /// Whether the change does not stand, and shows because one that does builds on it (R19). Of a reply or a note that
+    /// somebody has confirmed: no more.
     pub tainted: bool,
     /// What the source of an import says: time and author.
     pub source: Option<(Timestamp, String)>,
@@ -64,6 +65,8 @@ pub struct Conflict {
 
 /// What the birth of a ticket is called where fields are listed: it stands for all that show what it said.
 pub const BIRTH: &str = "created";
+/// What a ticket's status is called there: it is derived from its transitions.
+pub const STATUS: &str = "status";
 
 /// A field whose value comes from a change that does not stand (R19).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +120,8 @@ pub struct Ticket {
     pub location: Option<DocId>,
     /// A reference in another system.
     pub external: Option<String>,
+    /// The number that it had at another site, where it has no effect: somebody adopted it (R12).
+    pub adopted_from: Option<String>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -170,6 +175,7 @@ pub fn ticket(view: &View) -> Ticket {
         group: doc(Field::Group),
         location: doc(Field::Location),
         external: view.text(Field::External.word()).map(str::to_owned),
+        adopted_from: Adopted::of(view).into_iter().find_map(|(adopted, _)| adopted.number),
         created_at,
         updated_at: attributions.last_source().max(view.last_at).unwrap_or(created_at),
         comments: comments(view, &attributions),
@@ -184,35 +190,69 @@ pub fn comments_of(view: &View) -> Vec<Comment> {
 }
 
 /// Fields that show what a change that does not stand put there: those that its birth filled together, where that is one. A
-/// status does if the move to it is one.
+/// status does if the move to it is one, and nobody has confirmed it.
 fn tainted(view: &View, state: &status::State) -> Vec<Tainted> {
-    let is_tainted = |by: usize| view.changes.get(by).is_some_and(|stamp| stamp.tainted);
-    let fields = Field::ALL.iter().map(|field| field.word()).chain([DESCRIPTION]);
-    let found = fields.filter_map(|field| Some((field, view.untainted.get(field)?.clone())));
-    // Everything else depends on the birth, so it is the first.
-    let is_of_birth = |(field, before): &(&str, Option<String>)| {
-        let mut held = view.values.get(*field).into_iter().flatten();
-        is_tainted(0) && before.is_none() && held.all(|held| held.by == 0)
-    };
-    let (of_birth, others): (Vec<_>, Vec<_>) = found.partition(is_of_birth);
+    let (of_birth, others) = in_doubt(view);
     let birth = (!of_birth.is_empty()).then_some((BIRTH, None));
     let found = birth.into_iter().chain(others).map(|(field, before)| Tainted { field: field.to_owned(), before });
     let mut found: Vec<Tainted> = found.collect();
-    if state.last.as_ref().is_some_and(|last| is_tainted(last.by)) {
-        let before = status::derive_of(view, |by| !is_tainted(by)).status;
-        found.push(Tainted { field: "status".to_owned(), before: Some(before.word().to_owned()) });
+    if let Some(last) = &state.last
+        && is_tainted(view, last.by)
+        && !confirmed(view).contains(format!("{TRANSITION}{}", last.id).as_str())
+    {
+        let before = status::derive_of(view, |by| !is_tainted(view, by)).status;
+        found.push(Tainted { field: STATUS.to_owned(), before: Some(before.word().to_owned()) });
     }
     found
 }
 
+/// The keys that [`Tainted::field`] stands for, as far as they are in doubt.
+pub(super) fn doubted<'f>(view: &View, field: &'f str) -> Vec<&'f str> {
+    let (of_birth, others) = in_doubt(view);
+    match field {
+        BIRTH => of_birth.into_iter().map(|(key, _)| key).collect(),
+        STATUS if tainted(view, &status::derive(view)).iter().any(|found| found.field == STATUS) => vec![field],
+        _ if others.iter().any(|(key, _)| *key == field) => vec![field],
+        _ => Vec::new(),
+    }
+}
+
+/// A field's word, and the last value of a change that stands.
+type InDoubt = (&'static str, Option<String>);
+
+/// Fields whose value is in doubt: those that the birth filled, and the others.
+fn in_doubt(view: &View) -> (Vec<InDoubt>, Vec<InDoubt>) {
+    let fields = Field::ALL.iter().map(|field| field.word()).chain([DESCRIPTION]);
+    let found = fields.filter_map(|field| Some((field, view.untainted.get(field)?.clone())));
+    // Everything else depends on the birth, so it is the first.
+    let is_of_birth = |(field, before): &InDoubt| {
+        let mut held = view.values.get(*field).into_iter().flatten();
+        is_tainted(view, 0) && before.is_none() && held.all(|held| held.by == 0)
+    };
+    found.partition(is_of_birth)
+}
+
+fn is_tainted(view: &View, by: usize) -> bool {
+    view.changes.get(by).is_some_and(|stamp| stamp.tainted)
+}
+
+/// The items that somebody has confirmed, in a change that is not itself in doubt.
+fn confirmed(view: &View) -> BTreeSet<&str> {
+    let held = view.below(CONFIRMED).flat_map(|(_, held)| held);
+    held.filter(|held| !is_tainted(view, held.by)).filter_map(|held| held.value.as_text()).collect()
+}
+
 fn comments(view: &View, attributions: &Attributions<'_>) -> Vec<Comment> {
+    let confirmed = confirmed(view);
     let mut found: Vec<(usize, Comment)> = view
-        .below("comment/")
+        .below(COMMENT)
         .filter_map(|(rest, held)| {
             let id = rest.strip_suffix("/body")?;
             let winner = held.first()?;
             let body = winner.value.as_text()?.to_owned();
-            Some((winner.by, Comment { id: id.to_owned(), body, attribution: attributions.attribution(winner.by) }))
+            let mut attribution = attributions.attribution(winner.by);
+            attribution.tainted &= !confirmed.contains(format!("{COMMENT}{id}").as_str());
+            Some((winner.by, Comment { id: id.to_owned(), body, attribution }))
         })
         .collect();
     found.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
@@ -236,7 +276,7 @@ fn conflicts(view: &View, attributions: &Attributions<'_>, state: &status::State
                 values.push((one.to.word().to_owned(), attributions.attribution(one.by)));
             }
         }
-        found.push(Conflict { field: "status", values });
+        found.push(Conflict { field: STATUS, values });
     }
     found
 }

@@ -1,6 +1,6 @@
 //! Making a change for somebody here. What comes out goes through the same judgement as everybody's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
@@ -10,7 +10,7 @@ use schema::doc::{Edits, Value};
 use schema::id::{ActorId, DocId};
 
 use super::StoredHistory;
-use super::registers::{Content, Held, register};
+use super::registers::{Content, Held, OpPlace, register};
 use crate::change::History as _;
 use crate::change::limits::MAX_OTHER_ACTORS;
 use crate::store::{Source, StoreError};
@@ -24,20 +24,6 @@ pub fn change(
     edits: &Edits,
     birth: bool,
 ) -> Result<Option<Change>, AutomergeError> {
-    write(document, actor, edits, (birth, false))
-}
-
-/// As [`change`], of a document that was born: what it puts is put again even where it is there already.
-pub fn restate(document: &mut Automerge, actor: &ActorId, edits: &Edits) -> Result<Option<Change>, AutomergeError> {
-    write(document, actor, edits, (false, true))
-}
-
-fn write(
-    document: &mut Automerge,
-    actor: &ActorId,
-    edits: &Edits,
-    (birth, again): (bool, bool),
-) -> Result<Option<Change>, AutomergeError> {
     document.set_actor(automerge::ActorId::from(actor.0));
     let mut tx = document.transaction();
     for (key, value) in &edits.puts {
@@ -46,12 +32,17 @@ fn write(
                 // Automerge writes the winner's value over a conflict as a delete of the losers, which a
                 // concurrent edit would not meet as a value. Settling is a value: delete all, then put.
                 let held = tx.get_all(ROOT, key)?.len();
-                if held > 1 || (again && held > 0) {
+                if held > 1 || (edits.again && held > 0) {
                     tx.delete(ROOT, key)?;
                 }
                 tx.put(ROOT, key, scalar(value))?;
             }
             None if tx.get(ROOT, key)?.is_some() => tx.delete(ROOT, key)?,
+            // There is nothing to delete, and a change has to say so.
+            None if edits.again => {
+                tx.put(ROOT, key, ScalarValue::Null)?;
+                tx.delete(ROOT, key)?;
+            }
             None => {}
         }
     }
@@ -62,7 +53,14 @@ fn write(
         } else {
             let found = tx.get(ROOT, key)?.filter(|(value, _)| value.is_object());
             let (_, object) = found.ok_or(AutomergeError::InvalidObjId(key.clone()))?;
+            let before = tx.pending_ops();
             tx.update_text(&object, text)?;
+            if edits.again && tx.pending_ops() == before {
+                // A letter that comes and goes leaves every other one where it is, also what others write meanwhile.
+                let end = tx.length(&object);
+                tx.splice_text(&object, end, 0, " ")?;
+                tx.splice_text(&object, end, 1, "")?;
+            }
         }
     }
     let (hash, _) = tx.commit_with(CommitOptions::default().with_time(0));
@@ -71,12 +69,7 @@ fn write(
 
 /// As [`change`], of a document that was born and texts that are left alone: from what stands, without loading it (R30).
 /// `None` if the edits change nothing. Linear in the keys written.
-pub fn quick(
-    source: &impl Source,
-    doc: &DocId,
-    actor: &ActorId,
-    puts: &BTreeMap<String, Option<Value>>,
-) -> Result<Option<Change>, StoreError> {
+pub fn quick(source: &impl Source, doc: &DocId, actor: &ActorId, edits: &Edits) -> Result<Option<Change>, StoreError> {
     let history = StoredHistory::new(source, *doc);
     let last = history.last(actor)?;
     let mut deps = history.heads()?;
@@ -90,25 +83,33 @@ pub fn quick(
         max_op = max_op.max(facts.max_op);
     }
     let mut operations = Vec::new();
-    let mut say = |action: OpType, key: &str, before: &[Held]| {
-        let before = before.iter().map(|held| OpId::new(held.place.0, &automerge::ActorId::from(held.place.1.0)));
-        let (obj, key) = (ObjectId::Root, Key::Map(key.into()));
-        operations.push(Op { action, obj, key, pred: before.collect(), insert: false });
+    let mut say = |action: OpType, key: &str, before: &[OpPlace]| {
+        let pred = before.iter().map(|(counter, actor)| OpId::new(*counter, &automerge::ActorId::from(actor.0)));
+        let (obj, key, at) = (ObjectId::Root, Key::Map(key.into()), max_op + 1 + operations.len() as u64);
+        operations.push(Op { action, obj, key, pred: pred.collect(), insert: false });
+        (at, *actor)
     };
     let mut others = BTreeSet::from([*actor]);
-    for (key, value) in puts {
+    for (key, value) in &edits.puts {
         let held = register(source, doc, key)?;
         match (value, held.as_slice()) {
+            // As in `change`, here and below.
+            (None, []) if edits.again => {
+                let put = say(OpType::Put(ScalarValue::Null), key, &[]);
+                say(OpType::Delete, key, &[put]);
+            }
             (None, []) => {}
-            (None, held) => say(OpType::Delete, key, nameable(held, &mut others)),
-            (Some(value), [Held { content: Content::Value(known), .. }]) if known == value => {}
+            (None, held) => {
+                say(OpType::Delete, key, &nameable(held, &mut others));
+            }
+            (Some(value), [Held { content: Content::Value(known), .. }]) if known == value && !edits.again => {}
             (Some(value), held) => {
-                // As in `write`: settling is a value, and not the deletion of the others.
-                let before = if held.len() > 1 { &[] } else { held };
-                if held.len() > 1 {
-                    say(OpType::Delete, key, nameable(held, &mut others));
+                let settles = held.len() > 1 || (edits.again && !held.is_empty());
+                if settles {
+                    say(OpType::Delete, key, &nameable(held, &mut others));
                 }
-                say(OpType::Put(scalar(value)), key, before);
+                let before = if settles { Vec::new() } else { held.iter().map(|held| held.place).collect() };
+                say(OpType::Put(scalar(value)), key, &before);
             }
         }
     }
@@ -131,7 +132,7 @@ pub fn quick(
 
 /// The values of a key that a change may name with those named before, the winner first of all: R6 allows so many authors.
 /// What is left over is settled by the next edits (A14).
-fn nameable<'h>(held: &'h [Held], actors: &mut BTreeSet<ActorId>) -> &'h [Held] {
+fn nameable(held: &[Held], actors: &mut BTreeSet<ActorId>) -> Vec<OpPlace> {
     let mut from = held.len();
     while let Some(one) = from.checked_sub(1).and_then(|at| held.get(at)) {
         if actors.len() as u64 > MAX_OTHER_ACTORS && !actors.contains(&one.place.1) {
@@ -140,7 +141,7 @@ fn nameable<'h>(held: &'h [Held], actors: &mut BTreeSet<ActorId>) -> &'h [Held] 
         actors.insert(one.place.1);
         from -= 1;
     }
-    &held[from..]
+    held[from..].iter().map(|held| held.place).collect()
 }
 
 fn scalar(value: &Value) -> ScalarValue {

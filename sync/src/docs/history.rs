@@ -8,6 +8,7 @@ use schema::doc::{Stamp, View};
 use schema::id::{DocId, SiteId};
 
 use super::load;
+use super::registers::{OpPlace, place_of};
 use super::view::known;
 use crate::admission::read_body;
 use crate::store::tables::LogNo;
@@ -92,6 +93,11 @@ fn text_steps(
 ) -> Result<Vec<Step>, StoreError> {
     let document = load(source, doc)?;
     let after_heads = [AutomergeHash(stamp.change.0)];
+    let written = change.decode().operations;
+    let is_written = |text: OpPlace| {
+        let is_it = |id: &OpId| (id.counter(), id.actor().to_bytes()) == (text.0, text.1.0.as_slice());
+        written.iter().any(|op| matches!(&op.obj, ObjectId::Id(id) if is_it(id)))
+    };
     let mut steps = Vec::new();
     for item in document.map_range(ROOT, ..) {
         if !matches!(item.value, automerge::ValueRef::Object(ObjType::Text)) {
@@ -102,7 +108,9 @@ fn text_steps(
             false => document.text_at(item.id(), change.deps()).ok(),
         };
         let after = document.text_at(item.id(), &after_heads).ok();
-        if before != after && after.as_deref() != Some("") {
+        // Somebody may have said that it is right as it is.
+        let is_confirmed = before == after && place_of(&item.id()).is_some_and(is_written);
+        if (before != after && after.as_deref() != Some("")) || is_confirmed {
             steps.push(Step { by, key: item.key.to_string(), before, after });
         }
     }

@@ -479,7 +479,7 @@ impl Command<'_, '_, '_> {
     fn change(&mut self, doc: DocId, genesis: Option<Genesis>, edits: &Edits) -> Result<bool, WriteError> {
         let actor = actor(&self.header.log.site, &self.header.log.generation, &doc);
         let made = match genesis.is_none() && edits.texts.is_empty() {
-            true => edit::quick(self.batch.writing, &doc, &actor, &edits.puts)?,
+            true => edit::quick(self.batch.writing, &doc, &actor, edits)?,
             false => {
                 let mut document = load(self.batch.writing, &doc)?;
                 let made = edit::change(&mut document, &actor, edits, genesis.is_some());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schema::author::Author;
-use schema::doc::{DocKind, Edits, NOTES_OF};
+use schema::doc::{Adopted, DocKind, Edits, NOTES_OF};
 use schema::id::DocId;
 use schema::record::{Entry, Record};
 use schema::ticket::command::DESCRIPTION;
@@ -42,8 +42,8 @@ pub(super) struct Told {
     pub(super) changes: Vec<(String, Option<String>)>,
 }
 
-/// What a held record says, for somebody who may adopt it. Linear in its bytes, and in the records that name the ticket.
-pub(super) fn told(source: &impl Source, record: &Record, asker: &Author) -> Result<Told, StoreError> {
+/// What a held record says; of those that one of `adopters` adopted it knows as what. Linear in its bytes, and in the records that name the ticket.
+pub(super) fn told(source: &impl Source, record: &Record, adopters: &[Author]) -> Result<Told, StoreError> {
     let mut told = Told::default();
     for entry in &record.skeleton.entries {
         // Nothing can be told of a body that is not held, or is no change.
@@ -53,7 +53,7 @@ pub(super) fn told(source: &impl Source, record: &Record, asker: &Author) -> Res
         if let Some(ticket) = ticket_of(source, kind, entry, &edits)? {
             told.here = match docs::row(source, &ticket)? {
                 Some(_) => Some(ticket),
-                None => quarantine::adopted_as(source, &ticket, asker)?,
+                None => quarantine::adopted_as(source, &ticket, adopters)?,
             };
             told.name = if told.here.is_none() { name_of(source, &ticket)? } else { None };
         }
@@ -116,6 +116,7 @@ fn changes(kind: DocKind, edits: Edits) -> Vec<(String, Option<String>)> {
         let value = value.and_then(|value| value.shown());
         let value = match field {
             "status" => value.map(|moved| moved.rsplit('>').next().unwrap_or_default().to_owned()),
+            "adopted" => value.and_then(|said| Adopted::parse(&said)?.number),
             _ => value,
         };
         let place = if field == "created" { 0 } else { found.len() };

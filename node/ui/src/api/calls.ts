@@ -1,7 +1,7 @@
 /** Every call of the contract that the page makes, by name. */
 import { request } from './client';
 import type {
-  Comment, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, Site, SiteInfo, Sync, Ticket, TicketPage,
+  Adopted, Comment, Confirmation, Held, HistoryItem, Link, NewTicket, Ref, Replication, Session, SiteInfo, Sites, Sync, Ticket, TicketPage,
 } from './types';
 
 const V1 = '/api/v1';
@@ -23,6 +23,7 @@ export const moveTicket = (id: string, to: string, reason?: string) =>
   request<Ticket>('POST', `${at(id)}/transitions`, { body: reason ? { to, reason } : { to } });
 export const comment = (id: string, body: string, visibility: string, key: string) =>
   request<Comment>('POST', `${at(id)}/comments`, { body: { body, visibility }, headers: { 'idempotency-key': key } });
+export const confirm = (id: string, what: Confirmation) => request<Ticket>('POST', `${at(id)}/confirmations`, { body: what });
 export const history = (id: string) => request<{ items: HistoryItem[] }>('GET', `${at(id)}/history`);
 export const replication = (id: string) => request<Replication>('GET', `${at(id)}/replication`);
 
@@ -30,11 +31,14 @@ export type RefKind = 'people' | 'groups' | 'categories' | 'locations' | 'struct
 export const refs = (kind: RefKind, q: string, signal?: AbortSignal) =>
   request<{ items: Ref[] }>('GET', `${V1}/${kind}?${new URLSearchParams({ q, limit: '20' })}`, { signal });
 
-export const sites = () => request<{ items: Site[] }>('GET', `${V1}/sites`);
+export const sites = () => request<Sites>('GET', `${V1}/sites`);
 export const sync = () => request<Sync>('GET', `${V1}/sync`);
 export const acknowledge = (alarm: string) => request<void>('POST', `${V1}/alarms/${encodeURIComponent(alarm)}/acknowledgement`);
 export const held = (from?: string) =>
   request<{ items: Held[]; next: string | null }>('GET', `${V1}/quarantine${from ? `?from=${from}` : ''}`);
+export const unsent = () => request<{ items: Held[] }>('GET', `${V1}/unsent`);
+export const adopt = (held: string) => request<Adopted>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/adoption`);
+export const discard = (held: string) => request<void>('POST', `${V1}/quarantine/${encodeURIComponent(held)}/discard`);
 export const links = () => request<{ items: Link[] }>('GET', `${V1}/links`);
 export const setLink = (code: string, up: boolean) =>
   request<void>('POST', `${V1}/links/${encodeURIComponent(code)}`, { body: { up } });

@@ -4,6 +4,10 @@ export interface Ref { id: string; label: string }
 export interface Place { code: string; name: string }
 export interface Site extends Place { id: string }
 
+/** A site that is in the organisation no more, and since when. */
+export interface EndedSite extends Site { why: 'revoked' | 'retired'; since?: string | null }
+export interface Sites { items: Site[]; ended: EndedSite[] }
+
 export interface SiteInfo { organisation: string; site: Site; languages: string[]; demo: boolean }
 export interface User { id: string; person: string; login: string; name: string; role: string }
 export interface Session { user: User; site: Site }
@@ -40,6 +44,8 @@ export interface Ticket extends Summary {
   priority_by_hand: boolean;
   status_reason?: string | null;
   external?: string | null;
+  /** The number that it had at another site before somebody adopted it. */
+  adopted_from?: string | null;
   reopen_count: number;
   comments: Comment[];
   conflict_list: TwoValues[];
@@ -49,6 +55,9 @@ export interface Ticket extends Summary {
 
 /** A field that shows what a change put there that does not stand; `created`: all that the opening of the ticket filled. */
 export interface TaintedValue { field: string; before: string | null; label: string | null }
+
+/** What somebody says is right: such a field, or a reply or note by its id. */
+export type Confirmation = { field: string } | { comment: string };
 
 export interface TicketPage { items: Summary[]; total: number; next_cursor: string | null }
 
@@ -91,11 +100,13 @@ export interface Sync {
   peers: Peer[];
   alarms: Alarm[];
   held: number;
+  in_doubt: number;
   catching_up: number;
 }
 
 export interface Held {
-  id: string;
+  /** Absent for what is not held: what this site alone is known to have. */
+  id?: string | null;
   site: Place;
   author?: Ref | null;
   at: string;
@@ -105,7 +116,11 @@ export interface Held {
   /** `id`: the ticket as it stands here; without one it is held itself. */
   ticket?: { id?: string | null; number: string; title: string } | null;
   changes: { field: string; value?: string | null; label?: string | null }[];
+  adoptable: boolean;
+  discardable: boolean;
 }
+/** The tickets that an adoption made or changed. */
+export interface Adopted { tickets: { id: string; number: string; title: string }[] }
 export interface Link { site: Site; up: boolean }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;

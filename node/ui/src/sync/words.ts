@@ -38,6 +38,12 @@ export function toReceive(sync: Sync): number {
   return Math.max(0, ...sync.peers.map((peer) => peer.to_receive));
 }
 
+/** Why a change is held: in words where there are some for the reason, else by its state. */
+export function heldFor(t: Words, held: Held): string {
+  const states: Record<string, string> = { waiting: t.sync.waiting, void: t.sync.void, beyond: t.sync.beyond };
+  return (t.reasons as Record<string, string>)[held.reason] ?? `${states[held.state] ?? held.state} (${held.reason})`;
+}
+
 /** What a held change would do, a line for each field. */
 export function changed(t: Words, held: Held): string[] {
   return held.changes.map((one) => {

@@ -27,6 +27,11 @@ export function told(t: Words, field: string, value: string | null | undefined, 
   return { field: name, value: list ? word(t[list], value) : (label ?? value) };
 }
 
+/** What people read where a field holds nothing to choose: a priority is computed then. */
+export function nothing(t: Words, field: string): string {
+  return field === 'priority' ? t.ticket.computed : t.two.empty;
+}
+
 /** The list of the page's own words for the values of a field, if it has one. */
 export function wordsOf(field: string): (typeof WORDS)[string] | undefined {
   return WORDS[field];

@@ -6,7 +6,7 @@ import * as calls from '../api/calls';
 import { asProblem, type Problem } from '../api/client';
 import { live } from '../api/live';
 import { reach } from '../api/reach.svelte';
-import type { HistoryItem, Replication, Ticket } from '../api/types';
+import type { Confirmation, HistoryItem, Replication, Ticket } from '../api/types';
 import { desk } from '../shell/desk.svelte';
 
 const GATHER_MS = 80;
@@ -64,7 +64,7 @@ export class TicketState {
   async load(): Promise<void> {
     try {
       this.#read = await calls.ticket(this.key);
-      if (this.problem?.away || this.problem?.code === 'TICKET-UNKNOWN') this.problem = null;
+      if (this.problem?.away || ['TICKET-UNKNOWN', 'TICKET-HELD'].includes(this.problem?.code ?? '')) this.problem = null;
       void this.#readReplication();
       if (this.#wantsHistory) void this.readHistory();
     } catch (caught) {
@@ -86,6 +86,18 @@ export class TicketState {
   /** Changes one field: `sent` goes to the node, `shown` stands on the page meanwhile. */
   change(field: string, sent: unknown, shown: unknown): Promise<void> {
     return this.#wish(field, shown, () => calls.changeTicket(this.#read!.id, { [field]: sent }));
+  }
+
+  /** Says of a field, a reply or a note in doubt that it is right: at once, or not at all. */
+  async confirm(what: Confirmation): Promise<void> {
+    try {
+      this.#read = await calls.confirm(this.#read!.id, what);
+      this.problem = null;
+      void this.#readReplication();
+      if (this.#wantsHistory) void this.readHistory();
+    } catch (caught) {
+      this.#tell(asProblem(caught));
+    }
   }
 
   move(to: string, reason?: string): Promise<void> {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, ChangeHash as AutomergeHash, TextEncoding};
-use schema::doc::{DocKind, Edits, NOTES_OF, Value, doc_id_of_notes, notes_key};
+use schema::access::ADOPTED;
+use schema::author::Author;
+use schema::doc::{Adopted, DocKind, Edits, NOTES_OF, Value, doc_id_of_notes, notes_key};
 use schema::id::{ChangeHash, DocId};
 use schema::record::{BodyName, Entry, Genesis, Record, actor, item_id};
 
@@ -18,10 +20,16 @@ use crate::quarantine::{adopted_as, adoption};
 use crate::store::{Source, StoreError};
 
 impl Command<'_, '_, '_> {
-    /// Says what a record says as somebody's own command (R12), as [`Command::take_over`] does. What it edits, or stands
-    /// beside, is meant as what somebody adopted it as, where it is not here itself.
+    /// Says what a record says as somebody's own command (R12), as [`Command::take_over`] does, and that it was adopted. What
+    /// it edits, or stands beside, is meant as what somebody at this site, or one of `adopters`, adopted it as, where it is
+    /// not here itself.
     /// Errors: as that; `NotHere` for what is neither here nor adopted.
-    pub fn adopt(&mut self, record: &Record, as_new: impl FnMut(DocKind, &mut Edits)) -> Result<(), WriteError> {
+    pub fn adopt(
+        &mut self,
+        record: &Record,
+        adopters: &[Author],
+        as_new: impl FnMut(DocKind, &mut Edits),
+    ) -> Result<(), WriteError> {
         let mut renamed = BTreeMap::new();
         for entry in &record.skeleton.entries {
             let meant = match entry.genesis.map(|genesis| genesis.kind()) {
@@ -36,11 +44,11 @@ impl Command<'_, '_, '_> {
             };
             let source = &*self.batch.writing;
             if row(source, &doc)?.is_none() {
-                let adopted = adopted_as(source, &doc, &self.skeleton.author)?;
+                let adopted = adopted_as(source, &doc, adopters)?;
                 renamed.insert(doc, adopted.ok_or(WriteError::NotHere(doc))?);
             }
         }
-        self.say_again(record, renamed, as_new)
+        self.say_again(record, renamed, Some(adopters), as_new)
     }
 
     /// The document beside which a birth puts another one. Errors: `Unknown` if that is not held whole; `NotHere` if it names
@@ -59,21 +67,29 @@ impl Command<'_, '_, '_> {
     /// anew.
     /// Errors: `Unknown` for what is not held here whole, or builds on what is not; what the rules refuse.
     pub fn take_over(&mut self, record: &Record, as_new: impl FnMut(DocKind, &mut Edits)) -> Result<(), WriteError> {
-        self.say_again(record, BTreeMap::new(), as_new)
+        self.say_again(record, BTreeMap::new(), None, as_new)
     }
 
-    /// As [`Command::take_over`], with documents that are called otherwise here.
+    /// As [`Command::take_over`], with documents that are called otherwise here; as [`Command::adopt`], if there are adopters.
     fn say_again(
         &mut self,
         record: &Record,
         mut renamed: BTreeMap<DocId, DocId>,
+        adopters: Option<&[Author]>,
         mut as_new: impl FnMut(DocKind, &mut Edits),
     ) -> Result<(), WriteError> {
         let (old, new) = (item_id(&record.header, &record.skeleton), self.id());
-        for entry in &record.skeleton.entries {
+        for (place, entry) in record.skeleton.entries.iter().enumerate() {
             let content = content(self.batch.writing, &entry.change)?.ok_or(WriteError::Unknown)?;
             let mut content = rename(content, (&old, &new), &renamed);
             let kind = entry.genesis.and_then(|genesis| genesis.kind());
+            // Said once, with the first of its changes.
+            if adopters.is_some() && place == 0 {
+                let number = content.edits.puts.get("number").and_then(|number| number.as_ref()?.as_text());
+                let (number, document) = (number.map(str::to_owned), kind.map(|_| entry.doc));
+                let adopted = Adopted { record: record.hash(), document, number };
+                content.edits.put(format!("{ADOPTED}{new}"), Value::Text(adopted.to_string()));
+            }
             let natural = match entry.genesis {
                 Some(Genesis::Natural(kind, key)) => Some(natural_key(kind, key, entry.doc, &renamed, record)),
                 Some(Genesis::Computed(_) | Genesis::Other(_)) | None => None,
@@ -91,8 +107,8 @@ impl Command<'_, '_, '_> {
             let is_here = row(self.batch.writing, &doc)?.is_some();
             let is_applied = entry_by_hash(self.batch.writing, &entry.change)?.is_some();
             match kind {
-                _ if is_applied => self.restate(doc, &entry.change, content, kind.is_some())?,
-                None if is_here => self.edit_where_seen(doc, &content)?,
+                _ if is_applied => self.restate(doc, &entry.change, content, (kind.is_some(), adopters))?,
+                None if is_here => self.edit_where_seen(doc, &content, adopters)?,
                 None => return Err(WriteError::Unknown),
                 Some(_) if is_here && self.has_written(&doc)? => self.add_what_lacks(doc, content.edits)?,
                 // Two sites may give birth to one document, and so may two histories of one.
@@ -124,30 +140,31 @@ impl Command<'_, '_, '_> {
     }
 
     /// Edits a document as of what the author of `content` had seen of it.
-    fn edit_where_seen(&mut self, doc: DocId, content: &Content) -> Result<(), WriteError> {
+    fn edit_where_seen(
+        &mut self,
+        doc: DocId,
+        content: &Content,
+        adopters: Option<&[Author]>,
+    ) -> Result<(), WriteError> {
+        let own = [self.skeleton.author];
+
         let (mut heads, mut seen) = (Vec::new(), BTreeSet::new());
         let mut left = content.after.clone();
         while let Some(hash) = left.pop() {
             if !seen.insert(hash) {
                 continue;
             }
-            match self.stands_for(&doc, &hash)? {
+            match self.stands_for(&doc, &hash, adopters.unwrap_or(&own))? {
                 Some(hash) => heads.push(hash),
                 // What was not said again is passed over.
                 None => left.extend(dependencies_of(self.batch.writing, &hash)?),
             }
         }
-        self.edit_at(doc, heads, &content.edits, false)
+        self.edit_at(doc, heads, &content.edits)
     }
 
     /// Edits a document as these changes leave it.
-    fn edit_at(
-        &mut self,
-        doc: DocId,
-        mut heads: Vec<ChangeHash>,
-        edits: &Edits,
-        again: bool,
-    ) -> Result<(), WriteError> {
+    fn edit_at(&mut self, doc: DocId, mut heads: Vec<ChangeHash>, edits: &Edits) -> Result<(), WriteError> {
         if heads.is_empty() {
             return Err(WriteError::Unknown);
         }
@@ -158,11 +175,8 @@ impl Command<'_, '_, '_> {
         heads.extend(last.map(|last| last.hash));
         let heads: Vec<AutomergeHash> = heads.into_iter().map(|hash| AutomergeHash(hash.0)).collect();
         let mut seen = document.fork_at(&heads).map_err(|_| WriteError::Unknown)?;
-        let made = match again {
-            true => edit::restate(&mut seen, &actor, edits),
-            false => edit::change(&mut seen, &actor, edits, false),
-        };
-        self.add(doc, None, made.map_err(|_| WriteError::NoSuchText)?).map(drop)
+        let made = edit::change(&mut seen, &actor, edits, false).map_err(|_| WriteError::NoSuchText)?;
+        self.add(doc, None, made).map(drop)
     }
 
     /// Says again, of what is here because something that stands builds on it, what still shows and may be said twice.
@@ -171,7 +185,7 @@ impl Command<'_, '_, '_> {
         doc: DocId,
         change: &ChangeHash,
         mut content: Content,
-        is_birth: bool,
+        (is_birth, adopters): (bool, Option<&[Author]>),
     ) -> Result<(), WriteError> {
         let view = self.view(&doc)?.ok_or(WriteError::Unknown)?;
         let shows = |key: &str| {
@@ -185,15 +199,23 @@ impl Command<'_, '_, '_> {
         match content.edits.is_empty() {
             true => Ok(()),
             // A document is born once: its texts are those that others went on writing.
-            false if is_birth => self.edit_at(doc, vec![*change], &content.edits, true),
-            false => self.edit_where_seen(doc, &content),
+            false if is_birth => {
+                content.edits.again = true;
+                self.edit_at(doc, vec![*change], &content.edits)
+            }
+            false => self.edit_where_seen(doc, &content, adopters),
         }
     }
 
     /// The change that holds the place of another one: itself where it stands or gave birth to the document, or what its
     /// command made when it was issued again or adopted; `None` if there is none of these. What is only built on is not built on again:
     /// another change of its place may turn up.
-    fn stands_for(&self, doc: &DocId, hash: &ChangeHash) -> Result<Option<ChangeHash>, StoreError> {
+    fn stands_for(
+        &self,
+        doc: &DocId,
+        hash: &ChangeHash,
+        adopters: &[Author],
+    ) -> Result<Option<ChangeHash>, StoreError> {
         let source = &*self.batch.writing;
         let applied = entry_by_hash(source, hash)?.map(|(_, entry)| entry);
         if applied.is_some_and(|entry| !entry.tainted || entry.facts.dependencies.is_empty()) {
@@ -204,7 +226,7 @@ impl Command<'_, '_, '_> {
             let issued = again_key(&record).map(|key| record_of(source, &key)).transpose()?.flatten();
             let issued = match issued {
                 Some(issued) => Some(issued),
-                None => adoption(source, &record, &self.skeleton.author)?,
+                None => adoption(source, &record, adopters)?,
             };
             let change = issued.into_iter().flat_map(|issued| issued.skeleton.entries).find(|entry| entry.doc == *doc);
             if let Some(Entry { change, .. }) = change

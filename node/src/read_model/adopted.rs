@@ -1,0 +1,40 @@
+//! Which held changes were adopted, as the documents say that the adoptions made or changed (R12).
+
+use data_encoding::HEXLOWER;
+use rusqlite::{Connection, OptionalExtension, params};
+use schema::author::Author;
+use schema::codec::Canonical as _;
+use schema::doc::{Adopted, View};
+use schema::id::{DocId, RecordHash};
+
+/// Writes what a document says of adoptions.
+pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
+    remove(conn, &view.id)?;
+    let mut write = conn.prepare_cached(
+        "INSERT OR REPLACE INTO adopted (doc, record, author, document, number) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    for (Adopted { record, document, number }, author) in Adopted::of(view) {
+        let (document, author) = (document.map(|id| id.to_string()), HEXLOWER.encode(&author.to_bytes()));
+        write.execute(params![view.id.to_string(), record.to_string(), author, document, number])?;
+    }
+    Ok(())
+}
+
+/// Removes what a document said of adoptions.
+pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM adopted WHERE doc = ?")?.execute([doc.to_string()]).map(drop)
+}
+
+/// The document in which a record was adopted; `None` if it was not, as far as this site knows.
+pub fn of_record(conn: &Connection, record: &RecordHash) -> rusqlite::Result<Option<String>> {
+    let mut find = conn.prepare_cached("SELECT doc FROM adopted WHERE record = ? ORDER BY doc LIMIT 1")?;
+    find.query_row([record.to_string()], |row| row.get(0)).optional()
+}
+
+/// Everybody who ever adopted something, as far as this site knows.
+pub fn adopters(conn: &Connection) -> rusqlite::Result<Vec<Author>> {
+    let mut find = conn.prepare_cached("SELECT DISTINCT author FROM adopted")?;
+    let rows = find.query_map([], |row| row.get::<_, String>(0))?;
+    let read = |text: String| Author::from_bytes(&HEXLOWER.decode(text.as_bytes()).ok()?).ok();
+    rows.filter_map(|row| row.map(read).transpose()).collect()
+}
