@@ -272,7 +272,7 @@ impl Materializer<'_> {
     }
 
     /// What is tainted: of the records that do not stand, those on which a standing one depends that pins no position
-    /// from the revocation on, whatever becomes of that one; and what claims the same place before it in its history. Of several that claim one place in a document, in different
+    /// from the revocation on, whatever becomes of that one. Of several that claim one place in a document, in different
     /// histories of a log, the one with the smallest hash stays; of one history the first counts. Linear in the members, and in
     /// what each depends on.
     fn marks(&mut self, writing: &Writing<'_>, members: &Members) -> Result<BTreeMap<(LogNo, u64), Mark>, StoreError> {
@@ -290,18 +290,12 @@ impl Materializer<'_> {
         for (place, member) in members.iter().filter(|(_, member)| member.beyond.is_none()) {
             left.push((*place, member.with.record.header.pin.at));
         }
-        let seated = Seated::new(members);
         while let Some((place, pin)) = left.pop() {
-            let member = members.get(&place);
-            let builds_on = member.and_then(|member| member.builds_on.as_ref()).into_iter().flatten();
-            let mut brought_in: Vec<_> = builds_on.filter_map(|hash| makers.get(hash)).flatten().copied().collect();
-            // An edit of an honest site may not build on what turns out void once all that was before it stands.
-            brought_in
-                .extend(member.map(|member| seated.before(writing, place, member)).transpose()?.unwrap_or_default());
-            for before in brought_in {
-                if lowest.get(&before).is_none_or(|known| pin < *known) {
-                    lowest.insert(before, pin);
-                    left.push((before, pin));
+            let builds_on = members.get(&place).and_then(|member| member.builds_on.as_ref()).into_iter().flatten();
+            for before in builds_on.filter_map(|hash| makers.get(hash)).flatten() {
+                if lowest.get(before).is_none_or(|known| pin < *known) {
+                    lowest.insert(*before, pin);
+                    left.push((*before, pin));
                 }
             }
         }
@@ -347,49 +341,6 @@ impl Materializer<'_> {
     /// The statement that revoked a site's key.
     fn revoked_at(&self, site: &SiteId) -> Option<AuthorityRef> {
         Some(self.authority.current()?.revoked.get(site)?.at)
-    }
-}
-
-/// Which records that do not stand claim each place.
-struct Seated(BTreeMap<Seat, Vec<(u64, LogNo)>>);
-
-impl Seated {
-    fn new(members: &Members) -> Self {
-        let mut claims: BTreeMap<Seat, Vec<(u64, LogNo)>> = BTreeMap::new();
-        for ((no, seq), member) in members {
-            if member.beyond.is_some() && member.builds_on.is_some() {
-                seats(&member.with).into_iter().for_each(|seat| claims.entry(seat).or_default().push((*seq, *no)));
-            }
-        }
-        claims.values_mut().for_each(|claims| claims.sort_unstable());
-        Self(claims)
-    }
-
-    /// The last record of its history before this one that claims a place of it too: what is before that one is that
-    /// one's. Linear in the histories that claim the place.
-    fn before(
-        &self,
-        writing: &Writing<'_>,
-        (no, seq): (LogNo, u64),
-        member: &Member,
-    ) -> Result<Vec<(LogNo, u64)>, StoreError> {
-        let mut found = Vec::new();
-        if member.beyond.is_none() || member.builds_on.is_none() {
-            return Ok(found);
-        }
-        for seat in seats(&member.with) {
-            let claims = self.0.get(&seat).map(Vec::as_slice).unwrap_or_default();
-            let earlier = &claims[..claims.partition_point(|(other, _)| *other < seq)];
-            if earlier.is_empty() {
-                continue;
-            }
-            let past = writing.log_index().forks().past(writing, no, seq - 1)?;
-            let is_past = |(seq, no): &&(u64, LogNo)| {
-                past.iter().any(|(other, first, last)| other == no && (*first..=*last).contains(seq))
-            };
-            found.extend(earlier.iter().rev().find(is_past).map(|(seq, no)| (*no, *seq)));
-        }
-        Ok(found)
     }
 }
 
