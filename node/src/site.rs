@@ -132,7 +132,7 @@ pub fn make(path: &Path) -> anyhow::Result<Opened> {
     let credentials = Credentials::open(&folder.credentials()).or_refuse(&codes::LOCAL_DAMAGED)?;
     let store = Store::open(&folder.store());
     let store = match store {
-        Err(error) if folder.is_busy() => return Err(Refusal::with(&codes::FOLDER_BUSY, error).into()),
+        Err(_) if folder.is_busy() => return Err(Refusal::with(&codes::FOLDER_BUSY, path.display()).into()),
         other => other.or_refuse(&codes::STORE_DAMAGED)?,
     };
     let mut start = Start {

@@ -295,6 +295,26 @@ fn r16_where_the_site_that_wrote_it_is_gone_another_seals_it_again() {
 }
 
 #[test]
+fn r16_a_site_that_was_given_up_still_lets_in_whom_it_let_in() {
+    let mut fleet = with_tom(&[PARIS, DAKAR]);
+    set(&mut fleet, PARIS, TOM, "first");
+    fleet.meet_all();
+    set(&mut fleet, DAKAR, TOM, "second");
+    fleet.meet_all();
+    let everywhere = tom(&fleet, &[PARIS, LYON, DAKAR]);
+    say(&mut fleet, Body::User(everywhere));
+    fleet.meet(PARIS, LYON);
+    set(&mut fleet, LYON, TOM, "third");
+    fleet.meet(PARIS, LYON);
+    for site in [DAKAR, LYON] {
+        let retired = SiteEntry { standing: Standing::Ended, ..site_entry(site) };
+        say(&mut fleet, Body::Site(retired));
+    }
+    fleet.meet(PARIS, LYON);
+    assert!(lets_in(&fleet, LYON, TOM, "third"), "what counts elsewhere now was never sealed for Lyon");
+}
+
+#[test]
 fn r16_a_site_that_joins_later_gets_its_share_of_those_for_whom_it_speaks() {
     let mut fleet = Fleet::new(3);
     // Dakar has no sealing key at first.

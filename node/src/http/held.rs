@@ -177,12 +177,19 @@ pub(super) async fn absent(app: &App, asker: &Principal, name: String) -> Proble
     }
 }
 
-/// The held ticket with this id or number, among the first [`MAX_HELD`]; `None` if there is none, or the asker may not see it.
+/// The held ticket with this id or number, or whose opening has this id in the list; by number among the first [`MAX_HELD`]; `None` if there is none, or the asker may not see it.
 fn held_ticket(source: &impl Source, asker: &Principal, name: &str) -> Result<Option<Name>, StoreError> {
     if let Ok(doc) = name.parse::<DocId>() {
         let births = quarantine::births(source, &doc)?;
         let is_seen = births.iter().any(|(record, _)| sees(asker, &record.header.log.scope));
         return if is_seen { name_of(source, &doc) } else { Ok(None) };
+    }
+    if let Ok(Held { key, hash_head }) = held(name) {
+        let found = quarantine::find(source, &key, &hash_head)?;
+        let found = found.filter(|found| sees(asker, &found.record.header.log.scope));
+        let mut entries = found.iter().flat_map(|found| &found.record.skeleton.entries);
+        let born = entries.find(|entry| entry.genesis.is_some());
+        return born.map_or(Ok(None), |entry| name_of(source, &entry.doc));
     }
     if asker.reach.structures.is_empty() || parts_of_number(&name.to_ascii_uppercase()).is_none() {
         return Ok(None);

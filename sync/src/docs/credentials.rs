@@ -53,6 +53,21 @@ pub fn highest(source: &impl Source, user: &UserId) -> Result<Option<Newest>, St
     source.last(Table::Credentials, &user.0)?.map(|(_, place)| read(source, &place)).transpose()
 }
 
+/// What `open` makes of the first credential of a user of which it makes something, whoever set it, from the highest rank
+/// down. Linear in the credentials of the user.
+pub fn first_opened<T>(
+    source: &impl Source,
+    user: &UserId,
+    open: impl Fn(&Newest) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    for (_, place) in source.prefixed(Table::Credentials, &user.0)?.iter().rev() {
+        if let Some(opened) = open(&read(source, place)?) {
+            return Ok(Some(opened));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a site speaks for a user by this policy, or enrolled them and is alone to know them.
 pub fn speaks(source: &impl Source, policy: &Policy, site: &SiteId, user: &UserId) -> Result<bool, StoreError> {
     match policy.users.get(user) {

@@ -11,7 +11,7 @@ use schema::time::Timestamp;
 
 use super::write::recipients;
 use super::{Replica, ReplicaError, WriteError};
-use crate::docs::credentials::{Newest, cross_off, highest, listed, newest, speaks};
+use crate::docs::credentials::{Newest, cross_off, first_opened, highest, listed, newest, speaks};
 use crate::docs::enrolments::enrolled;
 use crate::limits::{SEALED_AT_ONCE, UNSEALED_LOOKS};
 use crate::store::{Durability, Source, StoreError};
@@ -92,12 +92,12 @@ pub fn login_secrets(
     if !is_ours {
         return Ok(None);
     }
-    // Whose site is no longer in the organisation still sees what it holds, and writes nothing.
-    let newest = match newest(source, policy, user)? {
-        None if !policy.is_active(me) => highest(source, user)?,
-        newest => newest,
-    };
-    Ok(newest.and_then(|newest| opened(&newest, me, secret)))
+    // Whose site is no longer in the organisation still sees what it holds, and writes nothing: with the last password that
+    // was sealed for it, since nobody seals another one.
+    if !policy.is_active(me) {
+        return first_opened(source, user, |newest| opened(newest, me, secret));
+    }
+    Ok(newest(source, policy, user)?.and_then(|newest| opened(&newest, me, secret)))
 }
 
 fn opened(newest: &Newest, me: &SiteId, secret: &SealingSecret) -> Option<LoginSecrets> {

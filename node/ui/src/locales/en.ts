@@ -218,7 +218,7 @@ export const en = {
     none: { requester: 'None', category: 'None', group: 'None', location: 'None' },
     no_match: 'No match',
     assign_me: 'Assign to me',
-    adopted: (number: string) => `Adopted, ${number} before`,
+    adopted: (number: string) => `Adopted, formerly ${number}`,
   },
 
   seen: {
@@ -307,7 +307,7 @@ export const en = {
     title: 'Title', description: 'Description', status: 'Status', impact: 'Impact', urgency: 'Urgency', priority: 'Priority',
     category: 'Category', assignee: 'Assignee', group: 'Group', location: 'Location', requester: 'Requester', kind: 'Kind',
     structure: 'Structure', site: 'Site', external: 'External reference', comment: 'Comment', number: 'Number', created: 'Ticket',
-    status_reason: 'Reason', adopted: 'Adopted, before',
+    status_reason: 'Reason', adopted: 'Former number',
   } as Record<string, string>,
   statuses: {
     new: 'New', in_progress: 'In progress', pending: 'Pending', resolved: 'Resolved', closed: 'Closed', cancelled: 'Cancelled',

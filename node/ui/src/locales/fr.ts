@@ -74,7 +74,7 @@ export const fr: typeof en = {
     arriving: (n) => `${count(n, 'élément reçu', 'éléments reçus')}, bientôt visible${n > 1 ? 's' : ''}`,
     unsent: 'Peut-être ici seulement',
     unsent_text: 'Aucun autre site n’avait dit qu’il a ces modifications de ce site. Ce qui y manque est à recopier à la main.',
-    left: { revoked: 'clé révoquée', retired: 'site retiré' },
+    left: { revoked: 'clé révoquée', retired: 'retiré' },
     left_since: (how, time) => `Ne fait plus partie de l’organisation\u00a0: ${how}, ${time}`,
     left_text: {
       revoked: 'Ce qu’il a écrit jusqu’à la coupure fixée reste. Le reste est retenu, plus bas.',
@@ -220,7 +220,7 @@ export const fr: typeof en = {
     none: { requester: 'Aucun', category: 'Aucune', group: 'Aucun', location: 'Aucun' },
     no_match: 'Aucun résultat',
     assign_me: 'Me l’attribuer',
-    adopted: (number) => `Adopté, auparavant ${number}`,
+    adopted: (number) => `Adopté, anciennement ${number}`,
   },
 
   seen: {
@@ -309,7 +309,7 @@ export const fr: typeof en = {
     title: 'Titre', description: 'Description', status: 'Statut', impact: 'Impact', urgency: 'Urgence', priority: 'Priorité',
     category: 'Catégorie', assignee: 'Attribué à', group: 'Groupe', location: 'Lieu', requester: 'Demandeur', kind: 'Type',
     structure: 'Structure', site: 'Site', external: 'Référence externe', comment: 'Commentaire', number: 'Numéro', created: 'Ticket',
-    status_reason: 'Motif', adopted: 'Adopté, auparavant',
+    status_reason: 'Motif', adopted: 'Ancien numéro',
   },
   statuses: {
     new: 'Nouveau', in_progress: 'En cours', pending: 'En attente', resolved: 'Résolu', closed: 'Clos', cancelled: 'Annulé',
