@@ -122,7 +122,7 @@ pub(super) async fn quarantine(
         let mut labels = Labels::new(conn);
         let mut rows = Vec::with_capacity(held.len());
         for (held, told) in held.iter().zip(told) {
-            if adopted::of_record(conn, &held.record.hash())?.is_none() {
+            if adopted::of_record(conn, &held.record)?.is_none() {
                 let ticket = ticket(conn, &reach, &told)?;
                 rows.push(row(&policy, &mut labels, &held.record, Some(held), (ticket, told))?);
             }
@@ -159,7 +159,7 @@ pub(super) async fn count(app: &App, asker: &Principal) -> Result<u64, Problem> 
     });
     let held = page.await.map_err(|_| Problem::internal())??.items;
     let count = app.site.views.read(move |conn| {
-        let left = held.iter().map(|held| Ok(adopted::of_record(conn, &held.record.hash())?.is_none()));
+        let left = held.iter().map(|held| Ok(adopted::of_record(conn, &held.record)?.is_none()));
         left.map(|is_left: rusqlite::Result<bool>| is_left.map(u64::from)).sum()
     });
     Ok(count.await?)
@@ -260,8 +260,8 @@ pub(super) async fn adopt(
     let adopters = adopters(&app, &asker).await?;
     let found = quarantine::find(&app.site.reader.read()?, &held.key, &held.hash_head)?;
     if let Some(found) = found.filter(|found| sees(&asker, &found.record.header.log.scope)) {
-        let (hash, reach) = (found.record.hash(), asker.reach.clone());
-        let adopted = app.site.views.read(move |conn| match adopted::of_record(conn, &hash)? {
+        let (record, reach) = (found.record, asker.reach.clone());
+        let adopted = app.site.views.read(move |conn| match adopted::of_record(conn, &record)? {
             Some(doc) => tickets(conn, &reach, [doc.parse().ok()].into_iter().flatten()).map(Some),
             None => Ok(None),
         });

@@ -5,17 +5,19 @@ use rusqlite::{Connection, OptionalExtension, params};
 use schema::author::Author;
 use schema::codec::Canonical as _;
 use schema::doc::{Adopted, View};
-use schema::id::{DocId, RecordHash};
+use schema::id::DocId;
+use schema::record::Record;
 
 /// Writes what a document says of adoptions.
 pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     remove(conn, &view.id)?;
     let mut write = conn.prepare_cached(
-        "INSERT OR REPLACE INTO adopted (doc, record, author, document, number) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO adopted (doc, scope, record, author, document, number) VALUES (?, ?, ?, ?, ?, ?)",
     )?;
     for (Adopted { record, document, number }, author) in Adopted::of(view) {
         let (document, author) = (document.map(|id| id.to_string()), HEXLOWER.encode(&author.to_bytes()));
-        write.execute(params![view.id.to_string(), record.to_string(), author, document, number])?;
+        let (doc, scope) = (view.id.to_string(), view.scope.to_string());
+        write.execute(params![doc, scope, record.to_string(), author, document, number])?;
     }
     Ok(())
 }
@@ -25,10 +27,12 @@ pub fn remove(conn: &Connection, doc: &DocId) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM adopted WHERE doc = ?")?.execute([doc.to_string()]).map(drop)
 }
 
-/// The document in which a record was adopted; `None` if it was not, as far as this site knows.
-pub fn of_record(conn: &Connection, record: &RecordHash) -> rusqlite::Result<Option<String>> {
-    let mut find = conn.prepare_cached("SELECT doc FROM adopted WHERE record = ? ORDER BY doc LIMIT 1")?;
-    find.query_row([record.to_string()], |row| row.get(0)).optional()
+/// The document in which a record was adopted; `None` if it was not, as far as this site knows. What a document of another
+/// scope says of it counts for nothing: whoever may write there may not adopt it.
+pub fn of_record(conn: &Connection, record: &Record) -> rusqlite::Result<Option<String>> {
+    let mut find =
+        conn.prepare_cached("SELECT doc FROM adopted WHERE record = ? AND scope = ? ORDER BY doc LIMIT 1")?;
+    find.query_row([record.hash().to_string(), record.header.log.scope.to_string()], |row| row.get(0)).optional()
 }
 
 /// Everybody who ever adopted something, as far as this site knows.

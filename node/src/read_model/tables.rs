@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS tainted (
   ticket TEXT NOT NULL, field TEXT NOT NULL, before TEXT, PRIMARY KEY (ticket, field)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS adopted (
-  doc TEXT NOT NULL, record TEXT NOT NULL, author TEXT NOT NULL, document TEXT, number TEXT, PRIMARY KEY (doc, record, author)
+  doc TEXT NOT NULL, scope TEXT NOT NULL, record TEXT NOT NULL, author TEXT NOT NULL, document TEXT, number TEXT,
+  PRIMARY KEY (doc, record, author)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS adopted_record ON adopted(record);
 CREATE INDEX IF NOT EXISTS adopted_document ON adopted(document);
