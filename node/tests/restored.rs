@@ -130,9 +130,11 @@ fn two_tickets_of_one_number_are_told_apart_and_reachable_at_every_site() {
     for (node, cookie) in [(&first, &here), (&second, &there)] {
         assert_eq!(by_number(node, cookie, "PAR-7"), "l'aînée");
         assert_eq!(by_number(node, cookie, &letters), "la cadette");
+        // Numbers are compared once the rows are there, a moment after them.
+        eventually("each site says so", || alarms(node, cookie).contains(&"NUMBER-TWICE".to_owned()));
         let (_, seen, _) = ask(node, "GET", "/api/v1/sync", Some(cookie), None);
         let told: Vec<&serde_json::Value> = seen["alarms"].as_array().unwrap().iter().collect();
-        let twice = told.iter().find(|alarm| alarm["code"] == "NUMBER-TWICE").expect("each site says so");
+        let twice = told.iter().find(|alarm| alarm["code"] == "NUMBER-TWICE").expect("as it was a moment ago");
         assert_eq!(twice["params"]["numbers"], json!(letters), "and names it");
         assert!(!told.iter().any(|alarm| alarm["code"] == "CLONE-RUNNING"), "there is no second copy: {told:?}");
     }
