@@ -16,7 +16,7 @@ use crate::site::Event;
 /// Shortest time between two words about the links.
 const SYNC_PAUSE: Duration = Duration::from_millis(250);
 /// How often the asker and their session are looked at again: a disabled account is refused within a second (R16).
-const RECHECK: Duration = Duration::from_millis(900);
+const RECHECK: Duration = Duration::from_millis(500);
 /// Bytes of a message from a page, which has nothing to say.
 const MAX_MESSAGE: usize = 1024;
 
