@@ -14,6 +14,9 @@ use tests::sites::watch::{alarms, wait, wait_result};
 use super::fixture::{Fixture, TIMEOUT};
 use super::split::admin_apis;
 
+/// How long two copies may take to be heard: a session of one ends that of the other, and whoever is sent away so waits up
+/// to a minute before the next try.
+const COPIES_HEARD: Duration = Duration::from_secs(100);
 /// The number of tickets opened at each of two copies.
 const COPY_TICKETS: usize = 20;
 
@@ -96,7 +99,7 @@ pub fn copied(fixture: &Fixture, report: &mut Report) -> anyhow::Result<()> {
     }
     let all_sites = [fixture.site(0).api(), fixture.site(1).api(), copies[0].clone(), copies[1].clone()];
     let has = |api: &Api| made.iter().filter(|(id, _)| api.get(&format!("/api/v1/tickets/{id}")).is_ok()).count();
-    let reached = wait(Duration::from_secs(40), || all_sites.iter().all(|api| has(api) == made.len()));
+    let reached = wait(COPIES_HEARD, || all_sites.iter().all(|api| has(api) == made.len()));
     let counts: Vec<usize> = all_sites.iter().map(has).collect();
     report.check(
         reached.is_some(),
