@@ -8,16 +8,21 @@ use schema::doc::{Adopted, View};
 use schema::id::DocId;
 use schema::record::Record;
 
+use crate::commands::parts_of_number;
+
 /// Writes what a document says of adoptions.
 pub fn write(conn: &Connection, view: &View) -> rusqlite::Result<()> {
     remove(conn, &view.id)?;
     let mut write = conn.prepare_cached(
-        "INSERT OR REPLACE INTO adopted (doc, scope, record, author, document, number) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO adopted (doc, scope, record, author, document, number, code, counter)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (Adopted { record, document, number }, author) in Adopted::of(view) {
         let (document, author) = (document.map(|id| id.to_string()), HEXLOWER.encode(&author.to_bytes()));
         let (doc, scope) = (view.id.to_string(), view.scope.to_string());
-        write.execute(params![doc, scope, record.to_string(), author, document, number])?;
+        let (code, counter) = number.as_deref().and_then(parts_of_number).unzip();
+        let counter = counter.map(|counter| counter as i64);
+        write.execute(params![doc, scope, record.to_string(), author, document, number, code, counter])?;
     }
     Ok(())
 }

@@ -536,11 +536,14 @@ fn may_read(reach: &Reach, row: &TicketRow) -> Option<StructureId> {
     reach.ticket(&structure, &requesters).then_some(structure)
 }
 
-/// The highest number given out under a site's code, 0 if none. One row of an index, however many tickets there are.
+/// The highest number given out under a site's code, also of what was adopted under another one, 0 if none. One row of an
+/// index each, however many tickets there are.
 pub fn highest_number(conn: &Connection, code: &str) -> rusqlite::Result<u64> {
     let mut find = conn.prepare_cached(HIGHEST_NUMBER)?;
     let found: Option<i64> = find.query_row([code], |row| row.get(0))?;
     Ok(found.unwrap_or(0) as u64)
 }
 
-pub(super) const HIGHEST_NUMBER: &str = "SELECT max(counter) FROM tickets WHERE code = ?";
+pub(super) const HIGHEST_NUMBER: &str =
+    "SELECT max(counter) FROM (SELECT max(counter) counter FROM tickets WHERE code = ?1
+     UNION ALL SELECT max(counter) FROM adopted WHERE code = ?1)";

@@ -50,11 +50,12 @@ CREATE TABLE IF NOT EXISTS tainted (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS adopted (
   doc TEXT NOT NULL, scope TEXT NOT NULL, record TEXT NOT NULL, author TEXT NOT NULL, document TEXT, number TEXT,
-  PRIMARY KEY (doc, record, author)
+  code TEXT, counter INTEGER, PRIMARY KEY (doc, record, author)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS adopted_record ON adopted(record);
 CREATE INDEX IF NOT EXISTS adopted_document ON adopted(document);
 CREATE INDEX IF NOT EXISTS adopted_number ON adopted(number);
+CREATE INDEX IF NOT EXISTS adopted_counter ON adopted(code, counter);
 CREATE TABLE IF NOT EXISTS names (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, folded TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use schema::authority::{Body, Standing};
-use schema::doc::{DocKind, NOTES_OF, View};
+use schema::doc::{Adopted, DocKind, NOTES_OF, View};
 use schema::id::DocId;
 use schema::time::Timestamp;
 use sync::docs::DocChanged;
@@ -246,10 +246,14 @@ impl Core {
             DocKind::Ticket | DocKind::TicketNotes => sync::docs::view::view(reading, &changed.doc).ok().flatten(),
             DocKind::Person | DocKind::Group | DocKind::Category | DocKind::Location | DocKind::Other(_) => None,
         };
-        if let (DocKind::Ticket, Some(number)) = (changed.kind, view.as_ref().and_then(|view| view.text("number"))) {
+        if let (DocKind::Ticket, Some(view)) = (changed.kind, &view) {
             let code =
                 self.replica.policy().and_then(|policy| Some(policy.sites.get(&self.replica.me())?.code.clone()));
-            self.numbers.seen(&code.unwrap_or_default(), number);
+            // Also those that it answers to because it was adopted.
+            let before = Adopted::of(view).into_iter().filter_map(|(adopted, _)| adopted.number);
+            for number in view.text("number").map(str::to_owned).into_iter().chain(before) {
+                self.numbers.seen(code.as_deref().unwrap_or_default(), &number);
+            }
         }
         let notes_of =
             view.as_ref().filter(|view| view.kind == DocKind::TicketNotes).and_then(|view| view.text(NOTES_OF));
