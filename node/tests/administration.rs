@@ -126,6 +126,18 @@ fn structures_and_sites_come_and_go() {
     assert!(known["items"].as_array().unwrap().iter().any(|item| item["id"] == id && item["label"] == "RH"));
     run(&paris, &["structure", "add", "--name", "RH", "--parent", "XX"], b"").refused("STRUCTURE-UNKNOWN", "no parent");
 
+    let line = done(&paris, "invite --code DAK --name Dakar --structure IT --login ana", "");
+    let dakar = temp.configured("dakar");
+    done(&paris, "structure add --name Avant", "");
+    done(&dakar, &format!("join {line}"), "");
+    done(&dakar, "password --login ana", PASSWORD);
+    let second = Node::start(&dakar);
+    let given = json!({ "title": "sans structure" });
+    let (status, made, _) = ask(&second, "POST", "/api/v1/tickets", Some(&log_in(&second, "ana").1), Some(&given));
+    assert_eq!(status, 201, "it goes to a structure that the site holds, whatever comes before it by name: {made}");
+    drop(second);
+    done(&paris, "site retire --yes --code DAK", "");
+
     done(&paris, "site rename --code PAR --name Lutece", "");
     let (_, sites, _) = ask(&node, "GET", "/api/v1/sites", Some(&session), None);
     assert_eq!(sites["items"][0]["name"], "Lutece");

@@ -7,7 +7,7 @@ use schema::author::Author;
 use schema::authority::Role;
 use schema::doc::{DocKind, View, doc_id_of_notes, notes_key};
 use schema::id::scope_of;
-use schema::id::{DocId, ScopeId, StructureId};
+use schema::id::{DocId, ScopeId, SiteId, StructureId};
 use schema::record::CommandName;
 use schema::ticket::command::{NewTicket, comment, confirm_comment, create, create_notes, patch, transition};
 use schema::ticket::{self, Field, Status};
@@ -41,7 +41,7 @@ pub fn open(
     let policy = context.policy.clone();
     let structure = match opening.structure {
         Some(structure) => structure,
-        None => default_structure(&policy, actor).ok_or(Failure::Structure)?,
+        None => default_structure(&policy, &context.me, actor).ok_or(Failure::Structure)?,
     };
     let role = policy.role(&actor.entry.grants, Some(structure)).ok_or(Failure::Structure)?;
     let own = policy.person_of(&actor.user).to_string();
@@ -223,8 +223,10 @@ fn readable(batch: &Batch<'_, '_>, context: &Context<'_>, actor: &Actor, doc: &D
     }
 }
 
-/// The structure that a ticket without one goes to: the first by name in which the asker has a role.
-fn default_structure(policy: &schema::policy::Policy, actor: &Actor) -> Option<StructureId> {
+/// The structure that a ticket without one goes to: of those in which the asker has a role the first by name, those first that
+/// this site holds. A site that is gone holds none, and says so when it is to write.
+fn default_structure(policy: &schema::policy::Policy, me: &SiteId, actor: &Actor) -> Option<StructureId> {
+    let is_held = |id: &StructureId| policy.holds(me, &scope_of(&policy.org, Some(id)));
     let reachable = policy.structures.iter().filter(|(id, _)| policy.role(&actor.entry.grants, Some(**id)).is_some());
-    reachable.min_by_key(|(_, structure)| structure.name.as_str()).map(|(id, _)| *id)
+    reachable.min_by_key(|(id, structure)| (!is_held(id), structure.name.as_str())).map(|(id, _)| *id)
 }
