@@ -276,3 +276,14 @@ pub fn open_under_one_number(folder: &Path, number: &str, titles: &[&str]) {
         written.unwrap();
     }
 }
+
+/// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
+pub fn with_dakar(temp: &TestFolder) -> [PathBuf; 2] {
+    let paris = temp.founded("paris");
+    let first = Node::start(&paris);
+    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
+    let dakar = temp.configured("dakar");
+    done(&dakar, &format!("join {line}"), "");
+    drop(first);
+    [paris, dakar]
+}
