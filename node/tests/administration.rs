@@ -8,7 +8,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, log_in, open_under_one_number, run};
+use common::{
+    HEARD, Node, PASSWORD, TestFolder, ask, done, eventually, founded_with_dakar, log_in, open_under_one_number, run,
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -45,7 +47,8 @@ fn structures_and_sites_come_and_go() {
 #[test]
 fn a_site_that_was_retired_while_it_was_away_hears_of_it_and_says_so() {
     let temp = TestFolder::new("retired");
-    let [paris, dakar] = common::with_dakar(&temp);
+    let (paris, first, dakar) = founded_with_dakar(&temp);
+    drop(first);
     let (first, second) = (Node::start(&paris), Node::start(&dakar));
     eventually("they have met", || log_in(&second, "ana").0 == 201);
     let (_, cookie) = log_in(&second, "ana");

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Node, PASSWORD, TestFolder, ask, done, eventually, log_in, run};
+use common::{Node, PASSWORD, TestFolder, ask, done, eventually, founded_with_dakar, log_in, run};
 use serde_json::{Value, json};
 
 /// Paris, after it revoked Dakar as of a time after which Dakar wrote several things that Paris had heard of.
@@ -24,11 +24,7 @@ struct Revoked {
 impl Revoked {
     fn new(name: &str) -> Self {
         let temp = TestFolder::new(name);
-        let paris = temp.founded("paris");
-        let first = Node::start(&paris);
-        let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-        let dakar = temp.configured("dakar");
-        done(&dakar, &format!("join {line}"), "");
+        let (paris, first, dakar) = founded_with_dakar(&temp);
         done(&dakar, "password --login ana", PASSWORD);
         let second = Node::start(&dakar);
         let [(_, here), (_, there)] = [log_in(&first, "ana"), log_in(&second, "ana")];

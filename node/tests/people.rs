@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Node, PASSWORD, TestFolder, ask, done, eventually, log_in, log_in_with, run};
+use common::{Node, PASSWORD, TestFolder, ask, done, eventually, founded_with_dakar, log_in, log_in_with, run};
 use serde_json::{Value, json};
 
 /// How soon a disabled account is out (R16).
@@ -114,11 +114,7 @@ fn people_are_enrolled_disabled_and_let_in_again() {
 #[test]
 fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
     let temp = TestFolder::new("cut");
-    let paris = temp.founded("paris");
-    let first = Node::start(&paris);
-    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-    let dakar = temp.configured("dakar");
-    done(&dakar, &format!("join {line}"), "");
+    let (paris, first, dakar) = founded_with_dakar(&temp);
     done(&dakar, "password --login ana", PASSWORD);
     let second = Node::start(&dakar);
     done(&dakar, "user add --login awa --name Awa --role technician --structure IT", PASSWORD);
@@ -159,7 +155,8 @@ fn a_cut_site_disables_its_own_people_at_once_and_the_others_hear_of_it() {
 fn a_password_that_is_reset_at_a_cut_site_holds_there_at_once_and_everywhere_after_the_split() {
     const RESET: &str = "staple-correct-battery";
     let temp = TestFolder::new("reset");
-    let [paris, dakar] = common::with_dakar(&temp);
+    let (paris, first, dakar) = founded_with_dakar(&temp);
+    drop(first);
     let (first, second) = (Node::start(&paris), Node::start(&dakar));
     eventually("what was set when the organisation was founded works at the site that joined", || {
         log_in(&second, "ana").0 == 201
@@ -197,7 +194,8 @@ fn a_password_that_is_reset_at_a_cut_site_holds_there_at_once_and_everywhere_aft
 #[test]
 fn who_is_enrolled_for_another_site_logs_in_there_with_the_password_they_were_given() {
     let temp = TestFolder::new("elsewhere");
-    let [paris, dakar] = common::with_dakar(&temp);
+    let (paris, first, dakar) = founded_with_dakar(&temp);
+    drop(first);
     let (first, second) = (Node::start(&paris), Node::start(&dakar));
     done(&paris, "sequencer confirm", "");
     done(&paris, "user add --login tom --name Tom --role technician --structure IT --site DAK", PASSWORD);

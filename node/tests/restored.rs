@@ -6,7 +6,9 @@ mod common;
 
 use std::path::Path;
 
-use common::{Node, PASSWORD, TestFolder, ask, copy, done, eventually, log_in, open_under_one_number, run};
+use common::{
+    Node, PASSWORD, TestFolder, ask, copy, done, eventually, founded_with_dakar, log_in, open_under_one_number, run,
+};
 use serde_json::json;
 
 fn open(node: &Node, cookie: &str, title: &str) -> String {
@@ -32,11 +34,7 @@ fn statements(folder: &Path, node: Node) -> Vec<String> {
 #[test]
 fn the_first_site_comes_back_from_a_backup_at_a_new_address_and_parts_nobody() {
     let temp = TestFolder::new("restored-first");
-    let paris = temp.founded("paris");
-    let first = Node::start(&paris);
-    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-    let dakar = temp.configured("dakar");
-    done(&dakar, &format!("join {line}"), "");
+    let (paris, first, dakar) = founded_with_dakar(&temp);
     done(&dakar, "password --login ana", PASSWORD);
     let second = Node::start(&dakar);
     let (_, there) = log_in(&second, "ana");
@@ -99,11 +97,7 @@ fn the_first_site_comes_back_from_a_backup_at_a_new_address_and_parts_nobody() {
 #[test]
 fn two_tickets_of_one_number_are_told_apart_and_reachable_at_every_site() {
     let temp = TestFolder::new("one-number");
-    let paris = temp.founded("paris");
-    let first = Node::start(&paris);
-    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-    let dakar = temp.configured("dakar");
-    done(&dakar, &format!("join {line}"), "");
+    let (paris, first, dakar) = founded_with_dakar(&temp);
     done(&dakar, "password --login ana", PASSWORD);
     drop(first);
     // What a machine does whose volume was rolled back whole, so that nothing tells it that it was.

@@ -8,7 +8,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Node, PASSWORD, TestFolder, ask, done, eventually, log_in, run_prepared};
+use common::{Node, PASSWORD, TestFolder, ask, done, eventually, founded_with_dakar, log_in, run_prepared};
 use serde_json::{Value, json};
 
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
@@ -27,10 +27,7 @@ fn clock_ahead(temp: &TestFolder) -> PathBuf {
 #[test]
 fn of_a_reply_from_a_clock_a_year_ahead_the_doubt_is_shown_there_and_nothing_later_has_its_date() {
     let temp = TestFolder::new("clocks");
-    let (paris, dakar) = (temp.founded("paris"), temp.configured("dakar"));
-    let first = Node::start(&paris);
-    let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
-    done(&dakar, &format!("join {line}"), "");
+    let (_, first, dakar) = founded_with_dakar(&temp);
     done(&dakar, "password --login ana", PASSWORD);
     let (_, here) = log_in(&first, "ana");
     let say = |node: &Node, cookie: &str, method: &str, path: &str, body: Value| {

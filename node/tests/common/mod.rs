@@ -277,13 +277,12 @@ pub fn open_under_one_number(folder: &Path, number: &str, titles: &[&str]) {
     }
 }
 
-/// Lets Paris and Dakar meet; Ana may log in at both, and has one password.
-pub fn with_dakar(temp: &TestFolder) -> [PathBuf; 2] {
+/// Paris, which runs, and Dakar, which has joined and does not; Ana may log in at both, at Dakar once her password came.
+pub fn founded_with_dakar(temp: &TestFolder) -> (PathBuf, Node, PathBuf) {
     let paris = temp.founded("paris");
     let first = Node::start(&paris);
     let line = done(&paris, "invite --code DAK --name Dakar --login ana", "");
     let dakar = temp.configured("dakar");
     done(&dakar, &format!("join {line}"), "");
-    drop(first);
-    [paris, dakar]
+    (paris, first, dakar)
 }
